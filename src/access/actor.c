@@ -1,0 +1,248 @@
+/*
+ * Who calls: the client, user and level that a database role stands for.
+ */
+#include "access/actor.h"
+
+#include "catalog/pg_type.h"
+#include "core/cache.h"
+#include "core/errors.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(integ_act_as);
+PG_FUNCTION_INFO_V1(integ_current_client);
+PG_FUNCTION_INFO_V1(integ_current_user_id);
+PG_FUNCTION_INFO_V1(integ_current_level);
+
+/*
+ * What integ_act_as said, as "client US user" (US: the unit separator). A
+ * setting of PGC_INTERNAL can be changed by no SQL command, and SET LOCAL's
+ * machinery ends it with the transaction or savepoint that made it.
+ */
+#define ACTING_SEPARATOR '\x1f'
+static char *acting;
+
+typedef struct ActorEntry
+{
+	Oid role; /* hash key */
+	IntegActor actor;
+	bool may_impersonate;
+} ActorEntry;
+
+static HTAB *actors;
+static MemoryContext actors_context;
+static uint64 actors_generation;
+
+void
+integ_actor_define_guc(void)
+{
+	DefineCustomStringVariable("integ.acting", "Client and user named by integ_act_as in this transaction.",
+							   NULL, &acting, "", PGC_INTERNAL,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL, NULL, NULL);
+}
+
+const char *
+integ_level_name(IntegLevel level)
+{
+	switch (level)
+	{
+		case INTEG_LEVEL_USER:
+			return "user";
+		case INTEG_LEVEL_ADMIN:
+			return "admin";
+		case INTEG_LEVEL_SUPERADMIN:
+			return "superadmin";
+		case INTEG_LEVEL_NONE:
+			break;
+	}
+	return NULL;
+}
+
+static IntegLevel
+level_from_name(const char *name)
+{
+	for (int level = INTEG_LEVEL_USER; level <= INTEG_LEVEL_SUPERADMIN; level++)
+		if (strcmp(name, integ_level_name(level)) == 0)
+			return level;
+	elog(ERROR, "integ.members has the unknown level \"%s\"", name);
+}
+
+static void
+prepare_cache(void)
+{
+	uint64 generation = integ_cache_generation(INTEG_CACHE_MEMBERS);
+	HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(ActorEntry)};
+
+	if (actors != NULL && actors_generation == generation)
+		return;
+	if (actors_context == NULL)
+		actors_context = AllocSetContextCreate(TopMemoryContext, "integ actors", ALLOCSET_SMALL_SIZES);
+	actors = NULL;
+	MemoryContextReset(actors_context);
+	control.hcxt = actors_context;
+	actors = hash_create("integ actors", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	actors_generation = generation;
+}
+
+/* Reads the role's row of integ.members into actor. */
+static void
+read_member(IntegActor *actor)
+{
+	static IntegQuery member = {
+		"SELECT client_id, user_id, level FROM integ.members WHERE role = $1::pg_catalog.regrole",
+		1,
+		{OIDOID}};
+	IntegOwnerScope scope;
+	Datum role = ObjectIdGetDatum(actor->role);
+
+	integ_owner_enter(&scope);
+	if (integ_query_latest(&member, &role, NULL) > 0)
+	{
+		actor->client = integ_result_text(0, 1, actors_context);
+		actor->user = integ_result_text(0, 2, actors_context);
+		actor->level = level_from_name(integ_result_text(0, 3, CurrentMemoryContext));
+	}
+	integ_owner_leave(&scope);
+}
+
+static ActorEntry *
+lookup(Oid role)
+{
+	IntegActor actor = {.role = role};
+	ActorEntry *entry;
+
+	prepare_cache();
+	entry = hash_search(actors, &role, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+
+	read_member(&actor);
+	if (actor.level == INTEG_LEVEL_NONE &&
+		(superuser_arg(role) || is_member_of_role(role, get_role_oid("integ_superadmin", false))))
+	{
+		actor.client = INTEG_GLOBAL_CLIENT;
+		actor.level = INTEG_LEVEL_SUPERADMIN;
+	}
+	entry = hash_search(actors, &role, HASH_ENTER, NULL);
+	entry->actor = actor;
+	entry->may_impersonate = superuser_arg(role) ||
+							 has_privs_of_role(role, get_role_oid("integ_impersonate", false));
+	return entry;
+}
+
+/* The actor of integ_act_as, in the transaction's memory. */
+static const IntegActor *
+acting_actor(Oid role)
+{
+	IntegActor *actor = MemoryContextAllocZero(TopTransactionContext, sizeof(IntegActor));
+	char *copy = MemoryContextStrdup(TopTransactionContext, acting);
+	char *separator = strchr(copy, ACTING_SEPARATOR);
+
+	Assert(separator != NULL);
+	*separator = '\0';
+	actor->role = role;
+	actor->client = copy;
+	actor->user = separator[1] == '\0' ? NULL : separator + 1;
+	actor->level = INTEG_LEVEL_USER;
+	return actor;
+}
+
+const IntegActor *
+integ_actor_current(void)
+{
+	ActorEntry *entry = lookup(GetUserId());
+
+	/*
+	 * The setting outlives a SET ROLE within the transaction: it counts only
+	 * while the role that calls may impersonate.
+	 */
+	if (acting[0] != '\0' && entry->may_impersonate)
+		return acting_actor(entry->role);
+	return &entry->actor;
+}
+
+const IntegActor *
+integ_actor_require(IntegLevel level, const char *action)
+{
+	const IntegActor *actor = integ_actor_current();
+
+	if (actor->level == INTEG_LEVEL_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTEG_FORBIDDEN),
+				 errmsg("role \"%s\" may not %s", GetUserNameFromId(actor->role, false), action),
+				 errdetail("The role belongs to no client of integ."),
+				 errhint("Add a row to integ.members, or call integ_act_as first if the role is granted integ_impersonate.")));
+	if (actor->level < level)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTEG_FORBIDDEN),
+				 errmsg("role \"%s\" may not %s", GetUserNameFromId(actor->role, false), action),
+				 errdetail("This needs the level \"%s\"; the role has \"%s\".",
+						   integ_level_name(level), integ_level_name(actor->level)),
+				 errhint("Ask an administrator to do it, or to raise the level in integ.members.")));
+	return actor;
+}
+
+Datum
+integ_act_as(PG_FUNCTION_ARGS)
+{
+	static IntegQuery known = {"SELECT is_active FROM integ.clients WHERE id = $1", 1, {TEXTOID}};
+	Oid role = GetUserId();
+	char *client = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *user = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Datum key = PG_GETARG_DATUM(0);
+	IntegOwnerScope scope;
+	bool found;
+
+	if (!lookup(role)->may_impersonate)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("role \"%s\" may not act for others", GetUserNameFromId(role, false)),
+						errhint("GRANT integ_impersonate to the role of the connection pool.")));
+	if (strchr(client, ACTING_SEPARATOR) || strchr(user, ACTING_SEPARATOR))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("a client or user id must not contain control characters")));
+
+	integ_owner_enter(&scope);
+	found = integ_query(&known, &key, NULL) > 0 && integ_result_bool(0, 1);
+	integ_owner_leave(&scope);
+	if (!found)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND),
+						errmsg("there is no active client \"%s\"", client),
+						errhint("Clients are the rows of integ.clients.")));
+
+	(void) set_config_option("integ.acting", psprintf("%s%c%s", client, ACTING_SEPARATOR, user),
+							 PGC_INTERNAL, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	PG_RETURN_VOID();
+}
+
+static Datum
+text_or_null(FunctionCallInfo fcinfo, const char *value)
+{
+	if (value == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(value));
+}
+
+Datum
+integ_current_client(PG_FUNCTION_ARGS)
+{
+	return text_or_null(fcinfo, integ_actor_current()->client);
+}
+
+Datum
+integ_current_user_id(PG_FUNCTION_ARGS)
+{
+	return text_or_null(fcinfo, integ_actor_current()->user);
+}
+
+Datum
+integ_current_level(PG_FUNCTION_ARGS)
+{
+	return text_or_null(fcinfo, integ_level_name(integ_actor_current()->level));
+}

@@ -1,0 +1,47 @@
+/*
+ * Who calls: the client, user and level that a database role stands for.
+ */
+#ifndef INTEG_ACCESS_ACTOR_H
+#define INTEG_ACCESS_ACTOR_H
+
+#include "postgres.h"
+
+/* The client of everything global, and of a superuser who is nobody's member. */
+#define INTEG_GLOBAL_CLIENT "*"
+
+typedef enum IntegLevel
+{
+	INTEG_LEVEL_NONE,	 /* not a member: sees nothing */
+	INTEG_LEVEL_USER,	 /* calls, and manages what is in its own user context */
+	INTEG_LEVEL_ADMIN,	 /* manages its client */
+	INTEG_LEVEL_SUPERADMIN /* manages everything */
+} IntegLevel;
+
+typedef struct IntegActor
+{
+	Oid role;			/* GetUserId() of the call */
+	const char *client; /* NULL for INTEG_LEVEL_NONE; INTEG_GLOBAL_CLIENT for global */
+	const char *user;	/* NULL where the role stands for no user */
+	IntegLevel level;
+} IntegActor;
+
+/* Declares the internal setting that carries integ_act_as; called from integ_guc_define. */
+extern void integ_actor_define_guc(void);
+
+/*
+ * The actor behind GetUserId(), from integ_act_as in this transaction, else
+ * integ.members, else superuser or integ_superadmin, else INTEG_LEVEL_NONE. Must be called before
+ * integ_owner_enter. Valid until the end of the transaction. No SPI once cached.
+ */
+extern const IntegActor *integ_actor_current(void);
+
+/*
+ * As above, but raises IG403 where the actor's level is below the one needed;
+ * action completes "may not …" ("call methods").
+ */
+extern const IntegActor *integ_actor_require(IntegLevel level, const char *action);
+
+/* "user", "admin", "superadmin"; NULL for none. */
+extern const char *integ_level_name(IntegLevel level);
+
+#endif /* INTEG_ACCESS_ACTOR_H */

@@ -1,0 +1,134 @@
+/*
+ * Settings: one table of each type, so that a reader sees all of them at once.
+ */
+#include "core/guc.h"
+
+#include "access/actor.h"
+#include "http/address.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/varlena.h"
+
+char *integ_master_key_file;
+char *integ_master_key_command;
+int integ_vault_algorithm = INTEG_VAULT_AES_CBC_HMAC;
+char *integ_allowed_addresses;
+char *integ_ca_file;
+char *integ_proxy;
+char *integ_env_allowed;
+int integ_connect_timeout = 10000;
+int integ_request_timeout = 30000;
+int integ_max_response_size = 65536;
+int integ_max_sync_wait = 30000;
+int integ_log_flush = 200;
+int integ_log_buffer = 1024;
+int integ_log_retention = 30;
+int integ_max_databases = 8;
+bool integ_hold = false;
+
+static const struct config_enum_entry vault_algorithms[] = {
+	{"aes-256-cbc-hmac", INTEG_VAULT_AES_CBC_HMAC, false},
+	{"aes-256-gcm", INTEG_VAULT_AES_GCM, false},
+	{NULL, 0, false}};
+
+/* A bad CIDR list must fail when it is set, not when the first call is guarded. */
+static bool
+check_allowed_addresses(char **newval, void **extra, GucSource source)
+{
+	char problem[128];
+
+	if (*newval == NULL || integ_address_list_check(*newval, problem, sizeof(problem)))
+		return true;
+	GUC_check_errdetail("%s", problem);
+	GUC_check_errhint("Write a comma-separated list of networks, for example \"10.0.0.0/8, 127.0.0.1/32\".");
+	return false;
+}
+
+static void
+define_strings(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *description;
+		char **value;
+		const char *initial;
+		int flags;
+		GucStringCheckHook check;
+	} settings[] = {
+		{"integ.master_key_file", "File that holds the vault's master key as 64 hex digits.",
+		 &integ_master_key_file, "", GUC_SUPERUSER_ONLY, NULL},
+		{"integ.master_key_command", "Command that prints the vault's master key as 64 hex digits.",
+		 &integ_master_key_command, "", GUC_SUPERUSER_ONLY, NULL},
+		{"integ.allowed_addresses", "Private networks (CIDR list) that requests may reach.",
+		 &integ_allowed_addresses, "", GUC_LIST_INPUT, check_allowed_addresses},
+		{"integ.ca_file", "PEM file of certificate authorities trusted besides the system's.",
+		 &integ_ca_file, "", 0, NULL},
+		{"integ.proxy", "Proxy through which all requests leave.",
+		 &integ_proxy, "", GUC_SUPERUSER_ONLY, NULL},
+		{"integ.env_allowed", "Environment variables that credentials may be taken from.",
+		 &integ_env_allowed, "", GUC_LIST_INPUT | GUC_SUPERUSER_ONLY, NULL},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		DefineCustomStringVariable(settings[i].name, settings[i].description, NULL,
+								   settings[i].value, settings[i].initial, PGC_SIGHUP,
+								   settings[i].flags, settings[i].check, NULL, NULL);
+}
+
+static void
+define_integers(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *description;
+		int *value;
+		int initial, min, max;
+		GucContext context;
+		int flags;
+	} settings[] = {
+		{"integ.connect_timeout", "Longest wait for a connection.",
+		 &integ_connect_timeout, 10000, 1, 600000, PGC_USERSET, GUC_UNIT_MS},
+		{"integ.request_timeout", "Longest time one HTTP exchange may take.",
+		 &integ_request_timeout, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
+		{"integ.max_response_size", "Largest response that is read.",
+		 &integ_max_response_size, 65536, 1, 1000000, PGC_SUSET, GUC_UNIT_KB},
+		{"integ.max_sync_wait", "Longest time a synchronous request may hold back its transaction.",
+		 &integ_max_sync_wait, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
+		{"integ.log_flush", "How far the request log of reads may lag behind.",
+		 &integ_log_flush, 200, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.log_retention", "Days that the request log is kept.",
+		 &integ_log_retention, 30, 1, 3650, PGC_SIGHUP, 0},
+		{"integ.log_buffer", "Shared memory between callers and the recorder, for each database.",
+		 &integ_log_buffer, 1024, 64, 262144, PGC_POSTMASTER, GUC_UNIT_KB},
+		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
+		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		/* Postmaster settings do not exist for a session that loads integ late. */
+		if (settings[i].context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress)
+			continue;
+		DefineCustomIntVariable(settings[i].name, settings[i].description, NULL,
+								settings[i].value, settings[i].initial, settings[i].min,
+								settings[i].max, settings[i].context, settings[i].flags,
+								NULL, NULL, NULL);
+	}
+}
+
+void
+integ_guc_define(void)
+{
+	define_strings();
+	define_integers();
+	DefineCustomEnumVariable("integ.vault_algorithm",
+							 "Algorithm with which new credentials are encrypted.", NULL,
+							 &integ_vault_algorithm, INTEG_VAULT_AES_CBC_HMAC,
+							 vault_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("integ.hold", "While on, nothing leaves this cluster.", NULL,
+							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	integ_actor_define_guc();
+	MarkGUCPrefixReserved("integ");
+}

@@ -1,0 +1,42 @@
+/*
+ * Settings. docs/settings.md lists each with its default and its reason.
+ */
+#ifndef INTEG_CORE_GUC_H
+#define INTEG_CORE_GUC_H
+
+#include "postgres.h"
+
+typedef enum
+{
+	INTEG_VAULT_AES_CBC_HMAC, /* AES-256-CBC, then HMAC-SHA-256: what pgcrypto opens */
+	INTEG_VAULT_AES_GCM		  /* AES-256-GCM */
+} IntegVaultAlgorithm;
+
+/* vault */
+extern char *integ_master_key_file;	   /* SIGHUP: file of 64 hex digits */
+extern char *integ_master_key_command; /* SIGHUP: command that prints them */
+extern int integ_vault_algorithm;	   /* SIGHUP: IntegVaultAlgorithm for new values */
+
+/* outbound HTTP */
+extern char *integ_allowed_addresses; /* SIGHUP: CIDR list of private addresses that may be reached */
+extern char *integ_ca_file;			  /* SIGHUP: PEM bundle trusted besides the system's, or empty */
+extern char *integ_proxy;			  /* SIGHUP: proxy URL for all outbound requests, or empty */
+extern char *integ_env_allowed;		  /* SIGHUP: names of environment variables credentials may come from */
+extern int integ_connect_timeout;	  /* USERSET: milliseconds */
+extern int integ_request_timeout;	  /* USERSET: milliseconds, whole exchange */
+extern int integ_max_response_size;	  /* USERSET up to a SUSET cap: kilobytes */
+extern int integ_max_sync_wait;		  /* USERSET: milliseconds a synchronous request may wait */
+
+/* recording */
+extern int integ_log_flush;		/* SIGHUP: milliseconds a read's log may lag */
+extern int integ_log_buffer;	/* POSTMASTER: kilobytes of shared memory a database */
+extern int integ_log_retention; /* SIGHUP: days that integ.requests is kept */
+
+/* processes */
+extern int integ_max_databases; /* POSTMASTER: databases with workers */
+extern bool integ_hold;			/* SIGHUP: nothing leaves while on */
+
+/* Declares every setting; called once from _PG_init. */
+extern void integ_guc_define(void);
+
+#endif /* INTEG_CORE_GUC_H */

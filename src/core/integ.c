@@ -1,0 +1,26 @@
+/*
+ * The library's entry point: it declares the settings in every backend, and,
+ * when preloaded, asks for shared memory and starts the launcher.
+ */
+#include "postgres.h"
+
+#include "core/cache.h"
+#include "core/guc.h"
+#include "core/process.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+
+PG_MODULE_MAGIC;
+
+void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	integ_guc_define();
+	integ_cache_init();
+
+	/* Under binary upgrade nothing of ours may run: pg_upgrade moves the catalog. */
+	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
+		integ_process_init();
+}

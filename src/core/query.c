@@ -1,0 +1,97 @@
+/*
+ * SQL from C: one way to run a statement on our own tables.
+ */
+#include "core/query.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+static void
+prepare(IntegQuery *query)
+{
+	SPIPlanPtr plan;
+
+	if (query->plan != NULL)
+		return;
+	plan = SPI_prepare(query->sql, query->nargs, query->types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	query->plan = plan;
+}
+
+uint64
+integ_query(IntegQuery *query, const Datum *values, const char *nulls)
+{
+	int rc;
+
+	prepare(query);
+	rc = SPI_execute_plan(query->plan, (Datum *) values, nulls, false, 0);
+	if (rc < 0)
+		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+uint64
+integ_query_latest(IntegQuery *query, const Datum *values, const char *nulls)
+{
+	int rc;
+
+	prepare(query);
+	PushActiveSnapshot(GetLatestSnapshot());
+	rc = SPI_execute_plan(query->plan, (Datum *) values, nulls, true, 0);
+	PopActiveSnapshot();
+	if (rc < 0)
+		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+Datum
+integ_result_datum(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+struct varlena *
+integ_result_varlena(uint64 row, int column, MemoryContext context)
+{
+	bool isnull;
+	Datum value = integ_result_datum(row, column, &isnull);
+	MemoryContext old;
+	struct varlena *copy;
+
+	if (isnull)
+		return NULL;
+	old = MemoryContextSwitchTo(context);
+	copy = PG_DETOAST_DATUM_COPY(value);
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+char *
+integ_result_text(uint64 row, int column, MemoryContext context)
+{
+	char *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+
+	return value == NULL ? NULL : MemoryContextStrdup(context, value);
+}
+
+bool
+integ_result_bool(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = integ_result_datum(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+int64
+integ_result_int8(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = integ_result_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}

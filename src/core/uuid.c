@@ -1,0 +1,54 @@
+/*
+ * Ids that sort by time: UUID version 7 (RFC 9562, section 5.7).
+ */
+#include "core/uuid.h"
+
+#include <sys/time.h>
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(integ_uuid_generate);
+
+void
+integ_uuid_make(pg_uuid_t *id)
+{
+	static uint64 last;
+	struct timeval now;
+	uint64 ticks;
+
+	/*
+	 * Milliseconds and a 12-bit fraction of one (method 3 of section 6.2), made
+	 * strictly increasing within the process.
+	 */
+	gettimeofday(&now, NULL);
+	ticks = ((uint64) now.tv_sec * 1000 + now.tv_usec / 1000) << 12 |
+			((uint64) (now.tv_usec % 1000) * 4096 / 1000);
+	if (ticks <= last)
+		ticks = last + 1;
+	last = ticks;
+
+	if (!pg_strong_random(id->data + 8, 8))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	for (int i = 0; i < 6; i++)
+		id->data[i] = (uint8) (ticks >> (12 + 8 * (5 - i)));
+	id->data[6] = 0x70 | (uint8) ((ticks >> 8) & 0x0f);
+	id->data[7] = (uint8) (ticks & 0xff);
+	id->data[8] = (id->data[8] & 0x3f) | 0x80;
+}
+
+char *
+integ_uuid_text(const pg_uuid_t *id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+}
+
+Datum
+integ_uuid_generate(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+
+	integ_uuid_make(id);
+	PG_RETURN_UUID_P(id);
+}

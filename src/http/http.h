@@ -1,0 +1,71 @@
+/*
+ * One HTTP exchange over libcurl. Free of PostgreSQL: no palloc, no ereport; a
+ * failure is a kind and a sentence, which the caller raises after the transfer.
+ */
+#ifndef INTEG_HTTP_HTTP_H
+#define INTEG_HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct IntegHttpHeader
+{
+	const char *name;
+	const char *value;
+} IntegHttpHeader;
+
+typedef struct IntegHttpRequest
+{
+	const char *method;				/* GET, POST, … */
+	const char *url;				/* absolute, as composed by integ_url_compose */
+	const IntegHttpHeader *headers; /* secrets included */
+	int nheaders;
+	const char *body; /* NULL for none */
+	size_t body_len;
+	int timeout_ms;		   /* of the whole exchange */
+	int connect_timeout_ms;
+	size_t max_response;   /* bytes after decompression */
+	int max_redirects;	   /* 0: a redirect is the answer; else followed within the same origin only */
+	const char *allowed_addresses; /* CIDR list */
+	const char *ca_file;		   /* NULL or "": the system's only */
+	const char *proxy;			   /* NULL or "": none, also not from the environment */
+} IntegHttpRequest;
+
+typedef enum IntegHttpFailure
+{
+	INTEG_HTTP_OK,		  /* an answer was read whole, whatever its status */
+	INTEG_HTTP_CANCELLED, /* the caller stopped waiting */
+	INTEG_HTTP_TIMEOUT,
+	INTEG_HTTP_DNS,
+	INTEG_HTTP_CONNECT,
+	INTEG_HTTP_TLS,
+	INTEG_HTTP_BLOCKED,	  /* the address guard refused */
+	INTEG_HTTP_REDIRECT,  /* to another origin, too many, or without a Location */
+	INTEG_HTTP_TOO_LARGE, /* the body passed max_response, or the headers their cap */
+	INTEG_HTTP_TRUNCATED, /* the connection ended before the promised length */
+	INTEG_HTTP_PROTOCOL,  /* not HTTP, bad encoding, … */
+	INTEG_HTTP_INTERNAL	  /* out of memory, library failure */
+} IntegHttpFailure;
+
+typedef struct IntegHttpResponse
+{
+	IntegHttpFailure failure;
+	char error[256];   /* sentence for a person; no secret, no query values */
+	bool maybe_sent;   /* false: certain that no byte of the request reached the service */
+	long status;	   /* 0 where none arrived */
+	IntegHttpHeader *headers; /* of the final answer, names in lower case */
+	int nheaders;
+	char *body; /* NUL-terminated beyond body_len */
+	size_t body_len;
+	int64_t duration_us;
+	bool reused_connection;
+} IntegHttpResponse;
+
+/* Frees what the response holds (its memory is malloc'ed); the struct itself is the caller's. */
+extern void integ_http_response_free(IntegHttpResponse *response);
+
+/* A header's value by its lower-case name, NULL where absent; the first of several. */
+extern const char *integ_http_response_header(const IntegHttpResponse *response, const char *name);
+
+#endif /* INTEG_HTTP_HTTP_H */

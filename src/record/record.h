@@ -1,0 +1,84 @@
+/*
+ * The request log and the audit: rows travel from callers through shared
+ * memory to the keeper's recorder, which writes them in batches in
+ * transactions of its own, so that a caller's ROLLBACK takes nothing with it.
+ */
+#ifndef INTEG_RECORD_RECORD_H
+#define INTEG_RECORD_RECORD_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* What a call was about; all strings may be NULL where they do not apply. */
+typedef struct IntegRecordSubject
+{
+	pg_uuid_t call_id;		/* made by the caller; one a call, shared by its requests */
+	const char *client_id;	/* of the actor */
+	const char *user_id;
+	Oid role;				/* session's current role at the call */
+	const pg_uuid_t *instance; /* NULL where there is none */
+	const char *instance_id;   /* the text handle */
+	const char *definition_id;
+	const char *method;		   /* method id of the definition */
+} IntegRecordSubject;
+
+/* One HTTP exchange, as it goes to integ.requests. */
+typedef struct IntegRequestEntry
+{
+	const IntegRecordSubject *subject;
+	TimestampTz started_at;
+	const char *http_method;
+	const char *origin;		   /* scheme://host[:port] */
+	const char *path_template; /* the manifest's, no values of the caller in it */
+	bool is_write;
+	int status;				   /* HTTP status, 0 where no answer came */
+	const char *sqlstate;	   /* "IG504" …, NULL for success */
+	const char *error;		   /* message, without secrets */
+	int64 duration_us;
+	int64 request_bytes;
+	int64 response_bytes;
+	int attempt;
+} IntegRequestEntry;
+
+/* One line of the audit. */
+typedef struct IntegAuditEntry
+{
+	const IntegRecordSubject *subject;
+	const char *action;	 /* "call.write", "credential.set", "instance.connect" … */
+	const char *outcome; /* "pending", "succeeded", "failed", "unknown", "denied" */
+	const char *detail;	 /* JSON object text without secrets, or NULL */
+} IntegAuditEntry;
+
+/* A reserved place for the outcome of a write. */
+typedef struct IntegIntent IntegIntent;
+
+/* Raises IG500 with a hint where integ is not preloaded or this database has no keeper. */
+extern void integ_record_require(void);
+
+/*
+ * Queues one exchange. Waits for room at most integ.log_flush times ten; then
+ * counts it into a gap row instead. Never raises.
+ */
+extern void integ_record_request(const IntegRequestEntry *entry);
+
+/* Queues a line of the audit that need not be durable before the caller goes on. Never raises; waits for room as above. */
+extern void integ_record_audit(const IntegAuditEntry *entry);
+
+/*
+ * Records that a write is about to leave (outcome "pending") and returns when that row is
+ * durable; the slot of its outcome is then reserved. Raises IG500 where the
+ * recorder does not answer within integ.max_sync_wait, and passes interrupts on (nothing was sent then,
+ * and the recorder closes the intent as "failed"). If the backend ends without settling, the
+ * outcome becomes "unknown".
+ */
+extern IntegIntent *integ_record_intent(const IntegAuditEntry *entry);
+
+/* Settles a reserved outcome. Never raises, never waits for disk. */
+extern void integ_record_outcome(IntegIntent *intent, const char *outcome, const char *detail);
+
+/* Marks that an instance was used now; last_used_at is written in batches. */
+extern void integ_record_used(const pg_uuid_t *instance);
+
+#endif /* INTEG_RECORD_RECORD_H */
