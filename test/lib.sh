@@ -74,7 +74,7 @@ build_install() {
     # Instrumented objects must not mix with those of the checkout.
     [ "$variant" = plain ] || from=$source
     pg_config=$(test/tree.sh "$scratch/pg" "${PG_CONFIG:-pg_config}")
-    make -C "$from" --no-print-directory -j"$jobs" install PG_CONFIG="$pg_config" COPT="$flags" >"$log" 2>&1 || {
+    make -s -C "$from" --no-print-directory -j"$jobs" install PG_CONFIG="$pg_config" COPT="$flags" >"$log" 2>&1 || {
         cat "$log"
         say "The build failed."
         return 1
