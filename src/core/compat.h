@@ -20,4 +20,11 @@
 #define integ_database_ownercheck(db, role) pg_database_ownercheck((db), (role))
 #endif
 
+/* PostgreSQL 17 gives getIdentitySequence the relation, before that its Oid. */
+#if PG_VERSION_NUM >= 170000
+#define integ_relation_identity(relation) (relation)
+#else
+#define integ_relation_identity(relation) RelationGetRelid(relation)
+#endif
+
 #endif /* INTEG_CORE_COMPAT_H */
