@@ -6,11 +6,7 @@
 
 #include "postgres.h"
 
-typedef enum
-{
-	INTEG_VAULT_AES_CBC_HMAC, /* AES-256-CBC, then HMAC-SHA-256: what pgcrypto opens */
-	INTEG_VAULT_AES_GCM		  /* AES-256-GCM */
-} IntegVaultAlgorithm;
+#include "vault/aead.h" /* IntegVaultAlgorithm */
 
 /* vault */
 extern char *integ_master_key_file;	   /* SIGHUP: file of 64 hex digits */
