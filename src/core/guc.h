@@ -11,6 +11,7 @@
 /* vault */
 extern char *integ_master_key_file;	   /* SIGHUP: file of 64 hex digits */
 extern char *integ_master_key_command; /* SIGHUP: command that prints them */
+extern char *integ_master_key_previous_file; /* SIGHUP: the key before, while it is being changed */
 extern int integ_vault_algorithm;	   /* SIGHUP: IntegVaultAlgorithm for new values */
 
 /* outbound HTTP */
