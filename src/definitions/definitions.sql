@@ -189,3 +189,29 @@ $$;
 COMMENT ON FUNCTION integ.tg_definition_version_restore() IS 'Skips a restored version that CREATE EXTENSION made already';
 CREATE TRIGGER definition_versions_restore BEFORE INSERT ON integ.definition_versions
     FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_definition_version_restore();
+
+CREATE FUNCTION integ_define(manifest jsonb, options jsonb DEFAULT '{}') RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_define';
+COMMENT ON FUNCTION integ_define(jsonb, jsonb) IS
+    'Adds a definition, or a new version of one, from its manifest and returns its id. Options: client (text; superadmins only, else the caller''s), replace (boolean: also where instances follow this version)';
+
+CREATE FUNCTION integ_undefine(definition text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_undefine';
+COMMENT ON FUNCTION integ_undefine(text) IS 'Removes a definition with all its versions; IG409 while instances use it';
+
+CREATE FUNCTION integ_permissions(definition text) RETURNS jsonb
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_permissions';
+COMMENT ON FUNCTION integ_permissions(text) IS
+    'What a definition reaches: base_url, hosts, data, scopes, methods that read, that write, that need approval';
+
+CREATE FUNCTION integ_manifest_schema() RETURNS jsonb
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'integ_manifest_schema';
+COMMENT ON FUNCTION integ_manifest_schema() IS 'The JSON Schema that manifests are checked against';
+
+CREATE FUNCTION integ.mirror_definition(manifest jsonb) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_definition_mirror';
+COMMENT ON FUNCTION integ.mirror_definition(jsonb) IS
+    'Adds or renews a definition that integ brings; called by the install and upgrade scripts';
+
+GRANT EXECUTE ON FUNCTION integ_define(jsonb, jsonb), integ_undefine(text) TO integ_admin;
+GRANT EXECUTE ON FUNCTION integ_permissions(text), integ_manifest_schema() TO integ_user;
