@@ -154,46 +154,10 @@ integ_definition_get(const char *id, const char *version)
 	return definition;
 }
 
-static int
-compare_id(const void *id, const void *method)
-{
-	return strcmp(id, ((const IntegMethod *) method)->id);
-}
-
-/* Compiles into a context of its own below the definition's, so that a failure leaves nothing behind. */
-static void
-compile_in_place(const IntegDefinition *definition, IntegMethod *method)
-{
-	MemoryContext context = AllocSetContextCreate(definition->pinned.context, "integ method", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	IntegMethod copy = *method;
-
-	PG_TRY();
-	{
-		integ_method_compile(&copy, psprintf("/methods/%d", method->index));
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		MemoryContextDelete(context);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	*method = copy;
-}
-
 const IntegMethod *
 integ_definition_method(const IntegDefinition *definition, const char *id)
 {
-	IntegMethod *method;
-
-	if (definition->nmethods == 0)
-		return NULL;
-	method = bsearch(id, definition->methods, definition->nmethods, sizeof(IntegMethod), compare_id);
-	if (method != NULL && !method->compiled)
-		compile_in_place(definition, method);
-	return method;
+	return integ_method_find(definition->methods, definition->nmethods, id, definition->pinned.context, "/methods");
 }
 
 const IntegAuth *

@@ -4,6 +4,7 @@
 #include "definitions/compile.h"
 
 #include "core/json.h"
+#include "utils/memutils.h"
 
 static const char *const body_encodings[] = {
 	[INTEG_BODY_JSON] = "json",
@@ -117,4 +118,46 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
 	method->compiled = true;
+}
+
+static int
+compare_id(const void *id, const void *method)
+{
+	return strcmp(id, ((const IntegMethod *) method)->id);
+}
+
+/* Compiles into a context of its own below parent, so that a failure leaves nothing behind. */
+static void
+compile_in_place(IntegMethod *method, MemoryContext parent, const char *where)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "integ method", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	IntegMethod copy = *method;
+
+	PG_TRY();
+	{
+		integ_method_compile(&copy, psprintf("%s/%d", where, method->index));
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	*method = copy;
+}
+
+const IntegMethod *
+integ_method_find(IntegMethod *methods, int nmethods, const char *id, MemoryContext parent, const char *where)
+{
+	IntegMethod *method;
+
+	if (nmethods == 0)
+		return NULL;
+	method = bsearch(id, methods, nmethods, sizeof(IntegMethod), compare_id);
+	if (method != NULL && !method->compiled)
+		compile_in_place(method, parent, where);
+	return method;
 }
