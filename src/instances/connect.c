@@ -254,7 +254,7 @@ update(IntegConnect *connect)
 		"is_active = is_active OR deactivated_by IS NULL, "
 		"deactivated_at = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_at END, "
 		"deactivated_reason = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_reason END, "
-		"last_error = NULL, last_error_at = NULL, "
+		"last_error = NULL, last_error_at = NULL, updated_at = pg_catalog.now(), "
 		"connected_at = CASE WHEN $9 = 'active' THEN coalesce(connected_at, pg_catalog.now()) ELSE connected_at END, "
 		"last_connected_at = CASE WHEN $9 = 'active' AND status <> 'active' THEN pg_catalog.now() ELSE last_connected_at END "
 		"WHERE id = $1",
@@ -329,7 +329,7 @@ notice(const IntegConnect *connect)
 		ereport(NOTICE, (errmsg("\"%s\" stays switched off", connect->instance_id),
 						 errhint("A person switched it off: UPDATE integ.instances SET is_active = true WHERE instance_id = '%s'.",
 								 connect->instance_id)));
-	if (origin_changed(connect) && connect->lender == NULL && strcmp(connect->status, "initializing") == 0)
+	if (origin_changed(connect) && strcmp(connect->status, "initializing") == 0)
 		ereport(NOTICE, (errmsg("\"%s\" now goes to another origin: enter its credentials again", connect->instance_id),
 						 errdetail("They were entered for %s and are not sent to %s.", connect->old_origin,
 								   connect->origin == NULL ? "an origin not yet known" : connect->origin),

@@ -83,7 +83,7 @@ COMMENT ON COLUMN integ.instances.status IS
     'initializing, active, token_expired, reauth_required, error, disconnected';
 COMMENT ON COLUMN integ.instances.is_active IS 'False: switched off by a person or by lasting failure; calls are refused';
 COMMENT ON COLUMN integ.instances.deactivated_by IS
-    'The role that switched it off, which only a person undoes; NULL where integ did after lasting failure';
+    'The user or role that switched it off, which only a person undoes; NULL where integ did after lasting failure';
 COMMENT ON COLUMN integ.instances.deactivated_at IS 'When it was switched off';
 COMMENT ON COLUMN integ.instances.deactivated_reason IS 'Why it was switched off';
 COMMENT ON COLUMN integ.instances.health IS 'Last health check: state, last_checked, error, details, latency';
@@ -95,7 +95,7 @@ COMMENT ON COLUMN integ.instances.metadata IS 'Anything the application wants to
 COMMENT ON COLUMN integ.instances.connected_at IS 'When it first became active';
 COMMENT ON COLUMN integ.instances.last_connected_at IS 'When it last became active';
 COMMENT ON COLUMN integ.instances.last_used_at IS 'When it was last called; written in batches';
-COMMENT ON COLUMN integ.instances.created_by IS 'The role that connected it';
+COMMENT ON COLUMN integ.instances.created_by IS 'The user or role that connected it';
 COMMENT ON COLUMN integ.instances.created_at IS 'When it was made';
 COMMENT ON COLUMN integ.instances.updated_at IS 'When it was last changed by a person';
 
@@ -222,6 +222,59 @@ COMMENT ON COLUMN integ.instance_states.connected_at IS 'When it first became ac
 COMMENT ON COLUMN integ.instance_states.last_connected_at IS 'When it last became active';
 COMMENT ON COLUMN integ.instance_states.last_used_at IS 'When it was last called';
 GRANT SELECT ON integ.instance_states TO integ_user;
+
+-- Who and when: a person's switch-off is told from integ's own by deactivated_by.
+CREATE FUNCTION integ.tg_instance_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.updated_at := now();
+    IF NEW.is_active AND NOT OLD.is_active THEN
+        NEW.deactivated_by := NULL;
+        NEW.deactivated_at := NULL;
+        NEW.deactivated_reason := NULL;
+    ELSIF OLD.is_active AND NOT NEW.is_active THEN
+        NEW.deactivated_by := coalesce(@extschema@.integ_current_user_id(), current_user);
+        NEW.deactivated_at := now();
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION integ.tg_instance_changed() IS 'Stamps who switched an instance off, and when it was changed';
+CREATE TRIGGER instances_changed
+    BEFORE UPDATE OF name, description, config, metadata, is_active, is_default ON integ.instances
+    FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_instance_changed();
+
+CREATE FUNCTION integ.tg_instance_config() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_instance_config';
+COMMENT ON FUNCTION integ.tg_instance_config() IS 'Checks an updated config against the definition, and lets origin follow it';
+CREATE TRIGGER instances_config BEFORE UPDATE OF config ON integ.instances
+    FOR EACH ROW WHEN (current_user <> 'integ_owner' AND OLD.config IS DISTINCT FROM NEW.config)
+    EXECUTE FUNCTION integ.tg_instance_config();
+
+CREATE FUNCTION integ_connect(definition text, instance_id text, config jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_connect';
+COMMENT ON FUNCTION integ_connect(text, text, jsonb, jsonb) IS
+    'Makes an instance of a definition, or changes the one of that handle (config NULL: keeps it). Options: context (global, client, user), client, user, name, description, auth_method, default, borrow, grants, version, metadata';
+
+CREATE FUNCTION integ_disconnect(instance text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_disconnect';
+COMMENT ON FUNCTION integ_disconnect(text) IS
+    'Ends a connection: its credentials are deleted, the instance stays; integ_connect connects it again';
+
+CREATE FUNCTION integ_resolve(definition text) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_resolve';
+COMMENT ON FUNCTION integ_resolve(text) IS
+    'The handle of the caller''s instance of a definition: the user''s, the client''s, a global one; the default one of several';
+
+CREATE FUNCTION integ_methods(instance text)
+RETURNS TABLE (id text, name text, description text, access text, approval_required boolean, required_scopes text[],
+               input_schema jsonb, output_schema jsonb, paginated boolean)
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE ROWS 30 AS 'MODULE_PATHNAME', 'integ_methods';
+COMMENT ON FUNCTION integ_methods(text) IS 'The methods of an instance (by handle or id) or of a definition';
+
+GRANT EXECUTE ON FUNCTION integ_connect(text, text, jsonb, jsonb), integ_disconnect(text), integ_resolve(text),
+    integ_methods(text) TO integ_user;
 
 -- Built-in definitions that instances use are dumped as well: an instance may
 -- stay with a version that the next installation does not bring.

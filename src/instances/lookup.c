@@ -23,7 +23,7 @@ typedef enum Match
 
 /*
  * $1 name, $2 client, $3 user, $4 the name as a uuid, $5 superadmin,
- * $6 administrator who manages, $7 by definition only.
+ * $6 administrator who manages, $7 by definition only, $8 not by definition.
  * Every candidate with how it matched and how near it is: the own user's
  * before the client's before global. A superadmin finds other clients' as well, last.
  */
@@ -43,12 +43,12 @@ static IntegQuery candidates_query = {
 	"WHEN i.context_type = 'client' AND i.client_id = $2 THEN 1 "
 	"WHEN i.context_type = 'global' THEN 2 ELSE 3 END AS distance) m "
 	"CROSS JOIN LATERAL (SELECT CASE WHEN i.client_id = '*' THEN $2 ELSE i.client_id END AS client) caller "
-	"WHERE (NOT $7 AND (i.instance_id = $1 OR i.id = $4) OR i.definition = $1) "
+	"WHERE (NOT $7 AND (i.instance_id = $1 OR i.id = $4) OR NOT $8 AND i.definition = $1) "
 	"AND ($5 OR m.distance < 2 OR m.distance = 2 AND EXISTS (SELECT FROM integ.instance_grants g "
 	"WHERE g.instance = i.id AND g.client_id IN ('*', $2)) OR $6 AND i.client_id = $2) "
 	"ORDER BY m.match, m.distance, i.is_default DESC, i.instance_id",
-	7,
-	{TEXTOID, TEXTOID, TEXTOID, UUIDOID, BOOLOID, BOOLOID, BOOLOID}};
+	8,
+	{TEXTOID, TEXTOID, TEXTOID, UUIDOID, BOOLOID, BOOLOID, BOOLOID, BOOLOID}};
 
 enum
 {
@@ -230,34 +230,39 @@ read_methods(IntegInstance *instance, MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-/* Reads the best candidate into context. */
-static void
+/* Reads the best candidate into context; false where INTEG_LOOKUP_HANDLE finds none. */
+static bool
 find(const IntegActor *actor, const char *name, IntegLookup how, MemoryContext context, Row *row)
 {
 	bool superadmin = actor->level == INTEG_LEVEL_SUPERADMIN;
 	pg_uuid_t id;
 	bool by_id = is_uuid(name, &id);
-	Datum values[7] = {CStringGetTextDatum(name),
+	Datum values[8] = {CStringGetTextDatum(name),
 					   CStringGetTextDatum(actor->client),
 					   actor->user == NULL ? (Datum) 0 : CStringGetTextDatum(actor->user),
 					   UUIDPGetDatum(&id),
 					   BoolGetDatum(superadmin),
 					   BoolGetDatum(how == INTEG_LOOKUP_MANAGE && actor->level >= INTEG_LEVEL_ADMIN),
-					   BoolGetDatum(how == INTEG_LOOKUP_DEFINITION)};
-	char nulls[7] = {' ', ' ', actor->user == NULL ? 'n' : ' ', by_id ? ' ' : 'n', ' ', ' ', ' '};
+					   BoolGetDatum(how == INTEG_LOOKUP_DEFINITION),
+					   BoolGetDatum(how == INTEG_LOOKUP_HANDLE)};
+	char nulls[8] = {' ', ' ', actor->user == NULL ? 'n' : ' ', by_id ? ' ' : 'n', ' ', ' ', ' ', ' '};
 	IntegOwnerScope scope;
 	uint64 nrows, count;
 
 	integ_owner_enter(&scope);
 	nrows = integ_query_latest(&candidates_query, values, nulls);
-	if (nrows == 0)
+	if (nrows == 0 && how != INTEG_LOOKUP_HANDLE)
 		raise_unknown(name, how);
-	count = count_best(nrows);
+	count = nrows == 0 ? 0 : count_best(nrows);
 	if (count > 1)
 		raise_several(name, count);
-	read_row(row, context);
-	read_methods(row->instance, context);
+	if (count == 1)
+	{
+		read_row(row, context);
+		read_methods(row->instance, context);
+	}
 	integ_owner_leave(&scope);
+	return count == 1;
 }
 
 IntegInstance *
@@ -269,7 +274,8 @@ integ_instance_lookup(const IntegActor *actor, const char *name, IntegLookup how
 	IntegSite site;
 	Row row;
 
-	find(actor, name, how, context, &row);
+	if (!find(actor, name, how, context, &row))
+		return NULL;
 	old = MemoryContextSwitchTo(context);
 	row.instance->version = integ_definition_follow(row.instance->definition_id, row.series);
 	MemoryContextSwitchTo(old);

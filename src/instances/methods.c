@@ -58,28 +58,20 @@ put_method(ReturnSetInfo *result, const IntegMethod *method)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* The instance that the name means, or NULL where it only means a definition that the actor sees. */
-static const IntegInstance *
-find_instance(const IntegActor *actor, const char *name, const IntegDefinition **definition)
-{
-	*definition = integ_definition_get(name, NULL);
-	if (*definition != NULL && integ_definition_visible(*definition, actor))
-		return NULL;
-	return integ_instance_resolve(actor, name);
-}
-
 Datum
 integ_methods(PG_FUNCTION_ARGS)
 {
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "read definitions");
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	const IntegDefinition *definition;
-	const IntegInstance *instance = find_instance(actor, name, &definition);
+	const IntegInstance *instance = integ_instance_lookup(actor, name, INTEG_LOOKUP_HANDLE);
+	const IntegDefinition *definition =
+		instance == NULL ? integ_definition_get(name, NULL) : integ_instance_definition(instance);
 	int own = instance == NULL ? 0 : instance->nmethods;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	if (instance != NULL)
-		definition = integ_instance_definition(instance);
+	if (instance == NULL && (definition == NULL || !integ_definition_visible(definition, actor)))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("there is no instance or definition \"%s\"", name),
+						errhint("The rows of integ.instances and integ.definitions are those that this role may use.")));
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < own; i++)
 		put_method(result, &instance->methods[i]);
