@@ -65,7 +65,7 @@ source_copy() {
 # Builds integ and installs it into a private copy of the server's trees:
 # sets $pg_config, $bindir and $pgxs.
 build_install() {
-    local log=$scratch/build.log from=$checkout flags=
+    local log=$scratch/build.log from=$checkout flags= module
     case $variant in
         asan) flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g" ;;
         coverage) flags="--coverage -O0 -g -U_FORTIFY_SOURCE -fprofile-update=atomic" ;;
@@ -78,6 +78,14 @@ build_install() {
         say "The build failed."
         return 1
     }
+    # Modules that only tests need.
+    for module in "$from"/test/modules/*/; do
+        make -C "$module" --no-print-directory install PG_CONFIG="$pg_config" COPT="$flags" >"$log" 2>&1 || {
+            cat "$log"
+            say "The build of $module failed."
+            return 1
+        }
+    done
     [ "$variant" = plain ] || chown -R "$server_user" "$source"
     bindir=$("$pg_config" --bindir)
     pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
