@@ -3,7 +3,7 @@
  * concurrency join here.
  */
 #include "execute/call.h"
-#include "operate/held.h"
+#include "operate/operate.h"
 
 void
 integ_call_admit(IntegCall *call)

@@ -87,6 +87,44 @@ integ_call_finish(IntegCall *call)
 	CHECK_FOR_INTERRUPTS();
 }
 
+static void
+run_once(IntegCall *call)
+{
+	integ_call_prepare(call);
+	integ_call_send(call);
+	integ_call_finish(call);
+}
+
+/* Forgets what the last attempt rendered and got; its secrets are wiped with the call. */
+static void
+rewind_call(IntegCall *call)
+{
+	call->nheaders = 0;
+	call->query = NULL;
+	call->response = NULL;
+	call->body = NULL;
+	call->refused = false;
+	memset(&call->request, 0, sizeof(call->request));
+	memset(&call->outcome, 0, sizeof(call->outcome));
+}
+
+void
+integ_call_run(IntegCall *call)
+{
+	run_once(call);
+	if (!integ_vault_rotating(&call->instance->credentials))
+		return;
+	if (call->outcome.sqlerrcode == 0)
+		integ_vault_promote(&call->instance->credentials);
+	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
+	{
+		rewind_call(call);
+		call->previous_credentials = true;
+		integ_uuid_make(&call->subject.call_id);
+		run_once(call);
+	}
+}
+
 void
 integ_call_raise(const IntegCall *call)
 {

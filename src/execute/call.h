@@ -66,12 +66,14 @@ typedef struct IntegCall
 	const char *method_id;
 	const Jsonb *input;
 	IntegCallOptions options;
+	bool previous_credentials; /* those before a rotation, which the service may still want */
 
 	/* resolve, authorize */
 	const IntegActor *actor;
 	const IntegInstance *instance;
 	const IntegDefinition *definition;
 	const IntegMethod *method;
+	const IntegAuth *auth;
 	IntegRecordSubject subject;
 
 	/* render, inject */
@@ -118,6 +120,13 @@ extern void integ_call_send(IntegCall *call);
  * concern the answer (interrupts, out of memory); the exchange is recorded then too.
  */
 extern void integ_call_finish(IntegCall *call);
+
+/*
+ * The whole path in the caller's transaction. During a rotation of the instance's credentials the
+ * call is repeated with those before where the service refuses the new ones, and
+ * the new ones are promoted where it accepts them.
+ */
+extern void integ_call_run(IntegCall *call);
 
 /* Raises the outcome as an error unless it is a success. */
 extern void integ_call_raise(const IntegCall *call);

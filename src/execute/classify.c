@@ -119,25 +119,45 @@ classify_status(IntegCall *call)
 			 "Redirects of writes and to other origins are not followed.");
 }
 
+static bool
+rule_matches(const IntegCall *call, const IntegErrorRule *rule)
+{
+	bool status = rule->nstatuses == 0;
+
+	for (int i = 0; i < rule->nstatuses && !status; i++)
+		status = rule->statuses[i] == call->response->status;
+	return status && (rule->when == NULL || (call->body != NULL && integ_path_exists(rule->when, call->body)));
+}
+
+/* What the rule, or the service at the rule's path, says about the failure; NULL for nothing. */
+static char *
+rule_message(const IntegCall *call, const IntegErrorRule *rule)
+{
+	const Jsonb *found = NULL;
+	JsonbValue scalar;
+
+	if (rule->message_path != NULL && call->body != NULL)
+		found = integ_path_get(rule->message_path, call->body);
+	if (found == NULL)
+		return rule->message != NULL ? pstrdup(rule->message) : NULL;
+	if (JB_ROOT_IS_SCALAR(found) && JsonbExtractScalar((JsonbContainer *) &found->root, &scalar))
+		return integ_json_value_text(&scalar);
+	return integ_json_print(found);
+}
+
 /* The first rule that matches; true where one did. */
 static bool
-apply_rules(IntegCall *call, const IntegErrorRule *rules, int nrules)
+apply_rules(IntegCall *call, const IntegErrorRules *rules)
 {
-	for (int i = 0; i < nrules; i++)
+	for (int i = 0; i < rules->count; i++)
 	{
-		const Jsonb *message;
-		JsonbValue scalar;
-		char *text = NULL;
+		const IntegErrorRule *rule = &rules->items[i];
+		char *text;
 
-		if (!integ_path_exists(rules[i].when, call->body))
+		if (!rule_matches(call, rule))
 			continue;
-		message = rules[i].message != NULL ? integ_path_get(rules[i].message, call->body) : NULL;
-		if (message != NULL && JB_ROOT_IS_SCALAR(message) &&
-			JsonbExtractScalar((JsonbContainer *) &message->root, &scalar))
-			text = integ_json_value_text(&scalar);
-		else if (message != NULL)
-			text = integ_json_print(message);
-		fail(call, rules[i].sqlerrcode,
+		text = rule_message(call, rule);
+		fail(call, rule->sqlstate,
 			 psprintf("the service refused %s%s%s", integ_call_name(call), text != NULL ? ": " : "",
 					  text != NULL ? text : ""),
 			 psprintf("%s %s%s gave HTTP %ld, which the definition's errors call a failure: %s", call->request.method,
@@ -151,19 +171,21 @@ apply_rules(IntegCall *call, const IntegErrorRule *rules, int nrules)
 void
 integ_call_classify(IntegCall *call)
 {
+	bool success;
+
 	if (call->response->failure != INTEG_HTTP_OK)
 	{
 		classify_failure(call);
 		return;
 	}
-	if (call->response->status < 200 || call->response->status >= 300)
-	{
-		classify_status(call);
-		return;
-	}
+	success = call->response->status >= 200 && call->response->status < 300;
 	integ_call_decode(call);
-	if (call->outcome.sqlerrcode != 0 || call->body == NULL)
+
+	/* A body that cannot be read does not hide what the status says. */
+	if (success && call->outcome.sqlerrcode != 0)
 		return;
-	call->refused = apply_rules(call, call->method->errors, call->method->nerrors) ||
-					apply_rules(call, call->definition->errors, call->definition->nerrors);
+	call->outcome.sqlerrcode = 0;
+	call->refused = apply_rules(call, &call->method->errors) || apply_rules(call, &call->definition->errors);
+	if (!call->refused && !success)
+		classify_status(call);
 }

@@ -60,9 +60,7 @@ integ_execute(PG_FUNCTION_ARGS)
 
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &options);
-	integ_call_prepare(call);
-	integ_call_send(call);
-	integ_call_finish(call);
+	integ_call_run(call);
 	integ_call_raise(call);
 	if (call->outcome.result != NULL)
 	{

@@ -28,9 +28,12 @@ integ_call_secret(void *arg, const char *name)
 {
 	IntegCall *call = arg;
 	const IntegSecret *secret =
-		integ_vault_open(&call->instance->credentials, name, call->instance->origin, false);
+		integ_vault_open(&call->instance->credentials, name, call->instance->origin, call->previous_credentials);
 	char *copy;
 
+	/* During a rotation only what has changed has a value before. */
+	if (secret == NULL && call->previous_credentials)
+		secret = integ_vault_open(&call->instance->credentials, name, call->instance->origin, false);
 	if (secret == NULL)
 		return NULL;
 	copy = MemoryContextAlloc(call->context, secret->len + 1);
@@ -38,16 +41,6 @@ integ_call_secret(void *arg, const char *name)
 	copy[secret->len] = '\0';
 	integ_call_keep_secret(call, copy, secret->len);
 	return copy;
-}
-
-static const char *
-require_secret(IntegCall *call, const char *name)
-{
-	const char *value = integ_call_secret(call, name);
-
-	if (value == NULL)
-		refuse_missing(call, name);
-	return value;
 }
 
 /* A string that contains secrets: built in memory of fixed size, so that no copy is left behind. */
@@ -66,16 +59,20 @@ secret_text(IntegCall *call, const char *first, const char *second, const char *
 static char *
 basic_value(IntegCall *call)
 {
-	const char *user = require_secret(call, "username");
-	const char *password = integ_call_secret(call, "password");
+	char *user = integ_template_text(call->auth->username, &call->scope, INTEG_TEMPLATE_RAW);
+	char *password = integ_template_text(call->auth->password, &call->scope, INTEG_TEMPLATE_RAW);
 	char *pair, *encoded;
 	int room, len;
 
-	if (strchr(user, ':') != NULL)
+	if (user == NULL && password == NULL)
+		refuse_missing(call, "username");
+	if (user != NULL && strchr(user, ':') != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the user name of instance \"%s\" contains a colon", call->instance->instance_id),
 						errdetail("HTTP Basic authentication cannot carry it.")));
-	pair = secret_text(call, user, ":", password != NULL ? password : "");
+	if (password != NULL)
+		integ_call_keep_secret(call, password, strlen(password));
+	pair = secret_text(call, user != NULL ? user : "", ":", password != NULL ? password : "");
 	room = pg_b64_enc_len(strlen(pair));
 	encoded = palloc(room + 1);
 	len = pg_b64_encode(pair, strlen(pair), encoded, room);
@@ -86,57 +83,76 @@ basic_value(IntegCall *call)
 	return secret_text(call, "Basic ", encoded, "");
 }
 
-/* The value that the manifest's "auth" describes, or the usual one of the auth type. */
+/* As integ_call_secret, but what is missing is an error that says how to enter it. */
+static const char *
+required_secret(void *arg, const char *name)
+{
+	const char *value = integ_call_secret(arg, name);
+
+	if (value == NULL)
+		refuse_missing(arg, name);
+	return value;
+}
+
 static char *
 auth_value(IntegCall *call)
 {
-	const char *type = call->definition->auth_type;
+	const IntegAuth *auth = call->auth;
+	IntegTemplateScope scope = call->scope;
 	char *value;
 
-	if (call->definition->auth_value != NULL)
-	{
-		value = integ_template_text(call->definition->auth_value, &call->scope, INTEG_TEMPLATE_RAW);
-		if (value == NULL)
-			refuse_missing(call, "token");
-		integ_call_keep_secret(call, value, strlen(value));
-		return value;
-	}
-	if (strcmp(type, "basic") == 0)
+	if (auth->username != NULL)
 		return basic_value(call);
-	if (strcmp(type, "bearer") == 0)
-		return secret_text(call, "Bearer ", require_secret(call, "token"), "");
-	if (strcmp(type, "apikey") == 0)
-		return (char *) require_secret(call, "key");
-	ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
-					errmsg("definition \"%s\" authenticates by \"%s\", which this version cannot do",
-						   call->definition->id, type),
-					errhint("Give the definition an \"auth\" that says where the credentials go.")));
+	if (auth->value == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("definition \"%s\" authenticates by \"%s\", which this version does not do by itself",
+							   call->definition->id, auth->auth_type),
+						errhint("Give the definition an \"auth\" that says where the credentials go.")));
+	scope.secret = required_secret;
+	value = integ_template_text(auth->value, &scope, INTEG_TEMPLATE_RAW);
+	if (value == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+						errmsg("the authentication of \"%s\" comes out empty", call->instance->instance_id),
+						errdetail("A placeholder of the definition's auth.value has no value."),
+						errhint("Complete the instance's config, or the definition.")));
+	integ_call_keep_secret(call, value, strlen(value));
+	return value;
+}
+
+static void
+add_query_auth(IntegCall *call)
+{
+	char *value = auth_value(call);
+	char *encoded = integ_url_encode(value, strlen(value));
+	char *pair;
+
+	if (encoded == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	pair = secret_text(call, call->auth->name, "=", encoded);
+	explicit_bzero(encoded, strlen(encoded));
+	free(encoded);
+	integ_call_add_query(call, pair);
+	integ_call_wipe_later(call, call->query, strlen(call->query));
 }
 
 static void
 add_auth(IntegCall *call)
 {
-	const IntegDefinition *definition = call->definition;
-	const char *name = definition->auth_name != NULL ? definition->auth_name : "Authorization";
+	const IntegAuth *auth = call->auth;
 
-	if (strcmp(definition->auth_type, "none") == 0)
-		return;
-	if (definition->auth_in != NULL && strcmp(definition->auth_in, "query") == 0)
-	{
-		char *value = auth_value(call);
-		char *encoded = integ_url_encode(value, strlen(value));
-		char *pair;
-
-		if (encoded == NULL)
-			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		pair = secret_text(call, name, "=", encoded);
-		explicit_bzero(encoded, strlen(encoded));
-		free(encoded);
-		integ_call_add_query(call, pair);
-		integ_call_wipe_later(call, call->query, strlen(call->query));
-		return;
-	}
-	integ_call_add_header(call, name, auth_value(call));
+	if (auth->in == NULL)
+		return; /* none, or the manifest's own templates name the credentials */
+	if (strcmp(auth->in, "header") == 0)
+		integ_call_add_header(call, auth->name, auth_value(call));
+	else if (strcmp(auth->in, "query") == 0)
+		add_query_auth(call);
+	else if (strcmp(auth->in, "cookie") == 0)
+		integ_call_add_header(call, "Cookie", secret_text(call, auth->name, "=", auth_value(call)));
+	else
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("definition \"%s\" puts its credentials into the %s, which this version does not do",
+							   call->definition->id, auth->in),
+						errhint("Name them in the request's template: {credentials.…}.")));
 }
 
 /* base URL, path and query as one URL of the instance's origin. */

@@ -80,27 +80,71 @@ render_headers(IntegCall *call, const IntegTemplate *source)
 	}
 }
 
+/* What the manifest may say and this version does not send yet is an error, never left out in silence. */
+static void
+refuse_unsupported(const IntegCall *call)
+{
+	const IntegMethod *method = call->method;
+	const char *what = NULL;
+
+	if (method->http_method == NULL)
+		what = "steps, a job or a handler";
+	else if (method->is_graphql)
+		what = "the protocol graphql";
+	else if (method->body_encoding == INTEG_BODY_MULTIPART || method->body_encoding == INTEG_BODY_BINARY)
+		what = "multipart or binary bodies";
+	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
+		what = "requestTransform or responseTransform";
+	if (what != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("%s needs %s, which this version does not have", integ_call_name(call), what),
+						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
+}
+
 static void
 render_body(IntegCall *call)
 {
-	const Jsonb *body;
+	const IntegMethod *method = call->method;
+	const char *type = "application/json";
 
-	if (call->method->body == NULL || (body = integ_template_json(call->method->body, &call->scope)) == NULL)
+	if (method->body == NULL)
 		return;
-	call->request.body = integ_json_print(body);
+	if (method->body_encoding == INTEG_BODY_FORM)
+	{
+		type = "application/x-www-form-urlencoded";
+		call->request.body = integ_template_query(method->body, &call->scope);
+	}
+	else if (method->body_encoding == INTEG_BODY_TEXT)
+	{
+		type = "text/plain; charset=utf-8";
+		call->request.body = integ_template_text(method->body, &call->scope, INTEG_TEMPLATE_RAW);
+	}
+	else
+	{
+		const Jsonb *body = integ_template_json(method->body, &call->scope);
+
+		call->request.body = body != NULL ? integ_json_print(body) : NULL;
+	}
+	if (call->request.body == NULL)
+		return;
 	call->request.body_len = strlen(call->request.body);
 	if (call->request.body_len > MAX_REQUEST_BODY)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the request body of %s is too large", integ_call_name(call)),
 						errdetail("It has %zu bytes; the limit is %d.", call->request.body_len, MAX_REQUEST_BODY)));
-	integ_call_add_header(call, "Content-Type", "application/json");
+	/* It may hold credentials that the template names. */
+	if (call->secrets != NULL)
+		integ_call_wipe_later(call, (char *) call->request.body, call->request.body_len);
+	integ_call_add_header(call, "Content-Type", type);
 }
 
 static int
 timeout_ms(const IntegCall *call)
 {
-	int64 wanted = call->options.timeout_ms > 0 ? call->options.timeout_ms : integ_request_timeout;
+	int64 wanted = call->options.timeout_ms;
 
+	if (wanted == 0)
+		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
 	return (int) Min(wanted, integ_max_sync_wait);
 }
 
@@ -109,6 +153,7 @@ integ_call_render(IntegCall *call)
 {
 	const IntegMethod *method = call->method;
 
+	refuse_unsupported(call);
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
 	call->scope.secret = integ_call_secret;

@@ -43,6 +43,14 @@ integ_call_resolve(IntegCall *call)
 						errhint("Methods: %s. See integ_methods('%s').", method_names(definition),
 								definition->id)));
 
+	call->auth = integ_definition_auth(definition, instance->auth_method);
+	if (call->auth == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
+						errmsg("definition \"%s\" no longer has the authentication method \"%s\"", definition->id,
+							   instance->auth_method),
+						errdetail("Instance \"%s\" was connected with it.", instance->instance_id),
+						errhint("Connect the instance again with one that the definition has.")));
+
 	call->subject.client_id = call->actor->client;
 	call->subject.user_id = call->actor->user;
 	call->subject.role = call->actor->role;
