@@ -33,6 +33,7 @@ typedef struct IntegCallOptions
 {
 	int64 timeout_ms; /* 0: integ.request_timeout */
 	IntegOutputCheck validate_output;
+	bool health_check; /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
 
 /*
@@ -98,7 +99,8 @@ typedef struct IntegCall
 
 /*
  * A call of instance's method, in a context of its own below
- * CurrentMemoryContext. input may be NULL (an empty object).
+ * CurrentMemoryContext. input may be NULL (an empty object). A caller that has the instance
+ * already sets call->instance; else the name is resolved.
  */
 extern IntegCall *integ_call_begin(const IntegActor *actor, const char *instance, const char *method,
 								   const Jsonb *input, const IntegCallOptions *options);

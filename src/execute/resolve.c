@@ -23,7 +23,8 @@ method_names(const IntegDefinition *definition)
 void
 integ_call_resolve(IntegCall *call)
 {
-	const IntegInstance *instance = integ_instance_resolve(call->actor, call->instance_name);
+	const IntegInstance *instance =
+		call->instance != NULL ? call->instance : integ_instance_resolve(call->actor, call->instance_name);
 	const IntegDefinition *definition = integ_definition_get(instance->definition_id, instance->version);
 
 	if (definition == NULL)
