@@ -17,6 +17,7 @@ SQL_PARTS = \
 	src/access/access.sql \
 	src/vault/vault.sql \
 	src/schema/schema.sql \
+	src/template/template.sql \
 	src/definitions/definitions.sql \
 	src/instances/instances.sql \
 	src/record/record.sql \
