@@ -29,6 +29,13 @@ require_removable(const IntegActor *actor, const char *id)
 						errmsg("role \"%s\" may not remove the definition \"%s\"",
 							   GetUserNameFromId(actor->role, false), id),
 						errdetail("It is for all clients."), errhint("Ask a superadmin.")));
+	/* Defined again, it would be without what a superadmin decided about it. */
+	if (actor->level != INTEG_LEVEL_SUPERADMIN && definition->customized)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("role \"%s\" may not remove the definition \"%s\"",
+							   GetUserNameFromId(actor->role, false), id),
+						errdetail("A superadmin has changed its status, visibility or plan."),
+						errhint("Ask a superadmin.")));
 }
 
 /* Refuses while it is used; the detail counts without naming what the caller may not see. */
