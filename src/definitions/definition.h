@@ -110,6 +110,7 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
+	bool customized;	   /* a superadmin changed status, visibility or plan */
 	int nauths;				/* at least one */
 	IntegAuth *auths;		/* the first is the default */
 	const char *auth_type;	/* of the default, as are the following */
