@@ -194,16 +194,20 @@ integ_act_as(PG_FUNCTION_ARGS)
 {
 	static IntegQuery known = {"SELECT is_active FROM integ.clients WHERE id = $1", 1, {TEXTOID}};
 	Oid role = GetUserId();
-	char *client = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *user = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Datum key = PG_GETARG_DATUM(0);
 	IntegOwnerScope scope;
+	char *client, *user;
 	bool found;
 
 	if (!lookup(role)->may_impersonate)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
 						errmsg("role \"%s\" may not act for others", GetUserNameFromId(role, false)),
 						errhint("GRANT integ_impersonate to the role of the connection pool.")));
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_act_as needs a client"),
+						errhint("Acting ends by itself with the transaction.")));
+	client = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	user = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (strchr(client, ACTING_SEPARATOR) || strchr(user, ACTING_SEPARATOR))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("a client or user id must not contain control characters")));

@@ -1,0 +1,37 @@
+/*
+ * Step: whether this actor may call this method now.
+ */
+#include "core/errors.h"
+#include "execute/call.h"
+#include "miscadmin.h"
+
+/* A denied write is evidence: it stands in the audit although nothing left. */
+static void
+record_denied(const IntegCall *call, const char *reason)
+{
+	IntegAuditEntry entry = {.subject = &call->subject,
+							 .action = "call.write",
+							 .outcome = "denied",
+							 .detail = reason};
+
+	integ_record_audit(&entry);
+}
+
+void
+integ_call_authorize(IntegCall *call)
+{
+	if (!call->options.health_check)
+		integ_instance_require_usable(call->instance, call->definition);
+	if (!call->method->is_write)
+		return;
+
+	PreventCommandIfReadOnly("integ_execute of a method that writes");
+	if (call->method->approval_required)
+	{
+		record_denied(call, "{\"reason\": \"approval required\"}");
+		ereport(ERROR, (errcode(ERRCODE_INTEG_APPROVAL),
+						errmsg("%s needs an approval", integ_call_name(call)),
+						errdetail("Its definition says approvalRequired; nothing was sent."),
+						errhint("This version cannot ask for approvals yet: it refuses such methods.")));
+	}
+}

@@ -1,0 +1,175 @@
+/*
+ * The path of a call, top to bottom.
+ */
+#include "execute/call.h"
+
+#include "core/errors.h"
+#include "core/json.h"
+#include "core/uuid.h"
+#include "http/client.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+static void
+wipe_secrets(void *arg)
+{
+	for (IntegCallSecret *secret = ((IntegCall *) arg)->secrets; secret != NULL; secret = secret->next)
+		explicit_bzero(secret->data, secret->len);
+}
+
+IntegCall *
+integ_call_begin(const IntegActor *actor, const char *instance, const char *method, const Jsonb *input,
+				 const IntegCallOptions *options)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "integ call", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	IntegCall *call = palloc0(sizeof(IntegCall));
+	MemoryContextCallback *wipe = palloc(sizeof(MemoryContextCallback));
+
+	wipe->func = wipe_secrets;
+	wipe->arg = call;
+	MemoryContextRegisterResetCallback(context, wipe);
+
+	call->context = context;
+	call->actor = actor;
+	call->instance_name = pstrdup(instance);
+	call->method_id = pstrdup(method);
+	call->input = input != NULL ? input : integ_json_empty_object();
+	call->options = *options;
+	integ_uuid_make(&call->subject.call_id);
+	MemoryContextSwitchTo(old);
+	return call;
+}
+
+void
+integ_call_prepare(IntegCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	integ_call_resolve(call);
+	integ_call_authorize(call);
+	integ_call_validate(call);
+	integ_call_render(call);
+	integ_call_admit(call);
+	integ_call_inject(call);
+	MemoryContextSwitchTo(old);
+}
+
+void
+integ_call_send(IntegCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	if (call->method->is_write)
+	{
+		IntegAuditEntry entry = {.subject = &call->subject, .action = "call.write", .outcome = "pending"};
+
+		call->intent = integ_record_intent(&entry);
+	}
+	call->started_at = GetCurrentTimestamp();
+	call->response = integ_http_send(&call->request);
+	integ_call_mask(call);
+	MemoryContextSwitchTo(old);
+}
+
+void
+integ_call_finish(IntegCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	integ_call_classify(call);
+	if (call->outcome.sqlerrcode == 0)
+		integ_call_map(call);
+	integ_call_record(call);
+	MemoryContextSwitchTo(old);
+
+	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+run_once(IntegCall *call)
+{
+	integ_call_prepare(call);
+	integ_call_send(call);
+	integ_call_finish(call);
+}
+
+/* Forgets what the last attempt rendered and got; its secrets are wiped with the call. */
+static void
+rewind_call(IntegCall *call)
+{
+	call->nheaders = 0;
+	call->query = NULL;
+	call->response = NULL;
+	call->body = NULL;
+	call->refused = false;
+	memset(&call->request, 0, sizeof(call->request));
+	memset(&call->outcome, 0, sizeof(call->outcome));
+}
+
+void
+integ_call_run(IntegCall *call)
+{
+	run_once(call);
+	if (!integ_vault_rotating(&call->instance->credentials))
+		return;
+	if (call->outcome.sqlerrcode == 0)
+		integ_vault_promote(&call->instance->credentials);
+	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
+	{
+		rewind_call(call);
+		call->previous_credentials = true;
+		integ_uuid_make(&call->subject.call_id);
+		run_once(call);
+	}
+}
+
+void
+integ_call_raise(const IntegCall *call)
+{
+	const IntegOutcome *outcome = &call->outcome;
+
+	if (outcome->sqlerrcode == 0)
+		return;
+	ereport(ERROR, (errcode(outcome->sqlerrcode), errmsg_internal("%s", outcome->message),
+					outcome->detail != NULL ? errdetail_internal("%s", outcome->detail) : 0,
+					outcome->hint != NULL ? errhint("%s", outcome->hint) : 0));
+}
+
+void
+integ_call_end(IntegCall *call)
+{
+	MemoryContextDelete(call->context);
+}
+
+const char *
+integ_call_name(const IntegCall *call)
+{
+	return psprintf("%s.%s", call->instance != NULL ? call->instance->instance_id : call->instance_name,
+					call->method_id);
+}
+
+static void
+add_secret(IntegCall *call, char *data, size_t len, bool masked)
+{
+	IntegCallSecret *secret = MemoryContextAlloc(call->context, sizeof(IntegCallSecret));
+
+	secret->data = data;
+	secret->len = len;
+	secret->masked = masked;
+	secret->next = call->secrets;
+	call->secrets = secret;
+}
+
+void
+integ_call_keep_secret(IntegCall *call, char *data, size_t len)
+{
+	add_secret(call, data, len, true);
+}
+
+void
+integ_call_wipe_later(IntegCall *call, char *data, size_t len)
+{
+	add_secret(call, data, len, false);
+}

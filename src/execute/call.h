@@ -1,0 +1,176 @@
+/*
+ * The path of a call. One struct travels one way; each step is one file:
+ *
+ *   resolve -> authorize -> validate -> render -> admit -> inject -> send
+ *           -> classify -> map -> record
+ *
+ * Everything that sends a request for a method takes this path: the
+ * synchronous call, the health check and, later, the dispatcher. A worker ends its
+ * transaction between integ_call_prepare and integ_call_send, so that no
+ * transaction waits for the network; a caller's backend stays in its own.
+ */
+#ifndef INTEG_EXECUTE_CALL_H
+#define INTEG_EXECUTE_CALL_H
+
+#include "postgres.h"
+
+#include "access/actor.h"
+#include "definitions/definition.h"
+#include "http/http.h"
+#include "instances/instance.h"
+#include "record/record.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+typedef enum IntegOutputCheck
+{
+	INTEG_OUTPUT_OFF,
+	INTEG_OUTPUT_WARN,
+	INTEG_OUTPUT_ERROR
+} IntegOutputCheck;
+
+typedef struct IntegCallOptions
+{
+	int64 timeout_ms; /* 0: integ.request_timeout */
+	IntegOutputCheck validate_output;
+	bool health_check; /* may be sent although the instance's last status says that it will fail */
+} IntegCallOptions;
+
+/*
+ * How a call ended. sqlerrcode 0 is success with a result; otherwise an IG
+ * code with what a person should know.
+ */
+typedef struct IntegOutcome
+{
+	int sqlerrcode;
+	char *message;
+	char *detail;
+	char *hint;
+	const Jsonb *result;
+} IntegOutcome;
+
+/* A secret, or a string built from one: wiped at the end, and masked where the answer echoes it. */
+typedef struct IntegCallSecret
+{
+	char *data;
+	size_t len;
+	bool masked;
+	struct IntegCallSecret *next;
+} IntegCallSecret;
+
+typedef struct IntegCall
+{
+	MemoryContext context; /* everything of the call; deleted by integ_call_end */
+
+	/* asked for */
+	const char *instance_name;
+	const char *method_id;
+	const Jsonb *input;
+	IntegCallOptions options;
+	bool previous_credentials; /* those before a rotation, which the service may still want */
+
+	/* resolve, authorize */
+	const IntegActor *actor;
+	const IntegInstance *instance;
+	const IntegDefinition *definition;
+	const IntegMethod *method;
+	const IntegAuth *auth;
+	IntegRecordSubject subject;
+
+	/* render, inject */
+	IntegTemplateScope scope;
+	IntegHttpRequest request;
+	IntegHttpHeader *headers;
+	int nheaders;
+	int max_headers;
+	char *query;
+	IntegCallSecret *secrets;
+
+	/* send */
+	IntegIntent *intent; /* of a write, until its outcome is settled */
+	TimestampTz started_at;
+	IntegHttpResponse *response;
+
+	/* classify, map */
+	const Jsonb *body;
+	bool refused; /* a rule of the manifest calls the 2xx answer a failure */
+	IntegOutcome outcome;
+} IntegCall;
+
+/*
+ * A call of instance's method, in a context of its own below
+ * CurrentMemoryContext. input may be NULL (an empty object). instance
+ * is a handle, an instance's id or a definition's id.
+ */
+extern IntegCall *integ_call_begin(const IntegActor *actor, const char *instance, const char *method,
+								   const Jsonb *input, const IntegCallOptions *options);
+
+/*
+ * resolve … inject. Needs a transaction. Raises what stops the call; nothing was
+ * sent then.
+ */
+extern void integ_call_prepare(IntegCall *call);
+
+/*
+ * send, and the intent of a write before it. Needs no transaction. Raises IG500 where the recorder
+ * cannot make the intent durable; a failed exchange is left in call->response.
+ */
+extern void integ_call_send(IntegCall *call);
+
+/*
+ * classify, map, record. Fills call->outcome and raises only what does not
+ * concern the answer (interrupts, out of memory); the exchange is recorded then too.
+ */
+extern void integ_call_finish(IntegCall *call);
+
+/*
+ * The whole path in the caller's transaction. During a rotation of the instance's credentials the
+ * call is repeated with those before where the service refuses the new ones, and
+ * the new ones are promoted where it accepts them.
+ */
+extern void integ_call_run(IntegCall *call);
+
+/* Raises the outcome as an error unless it is a success. */
+extern void integ_call_raise(const IntegCall *call);
+
+/* Wipes and frees the call; the result must have been copied. Deleting a parent context does the same. */
+extern void integ_call_end(IntegCall *call);
+
+/* The steps, in their order. */
+extern void integ_call_resolve(IntegCall *call);
+extern void integ_call_authorize(IntegCall *call);
+extern void integ_call_validate(IntegCall *call);
+extern void integ_call_render(IntegCall *call);
+extern void integ_call_admit(IntegCall *call);
+extern void integ_call_inject(IntegCall *call);
+extern void integ_call_classify(IntegCall *call);
+extern void integ_call_map(IntegCall *call);
+extern void integ_call_record(IntegCall *call);
+
+/* Helpers that several steps share. */
+
+/* "crm_main.get_contact", for messages; in the call's context. */
+extern const char *integ_call_name(const IntegCall *call);
+
+/* Appends a header; one of the same name (in any case) is replaced. Raises IG400 for a value with control characters. */
+extern void integ_call_add_header(IntegCall *call, const char *name, const char *value);
+
+/* Appends an already encoded "a=b&c=d" to the query. */
+extern void integ_call_add_query(IntegCall *call, const char *query);
+
+/* Has data (in the call's memory) masked in the answer and wiped at the end of the call. */
+extern void integ_call_keep_secret(IntegCall *call, char *data, size_t len);
+
+/* As above, but only wiped: for what is more than a secret, such as a URL with one in it. */
+extern void integ_call_wipe_later(IntegCall *call, char *data, size_t len);
+
+/* Overwrites every secret of the call that the answer echoes. */
+extern void integ_call_mask(IntegCall *call);
+
+/*
+ * The credential name of the call's instance, for templates (arg is the call): in the call's memory, masked
+ * and wiped as above; NULL where there is none. Raises what integ_vault_open raises.
+ */
+extern const char *integ_call_secret(void *arg, const char *name);
+
+#endif /* INTEG_EXECUTE_CALL_H */

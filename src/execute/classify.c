@@ -1,0 +1,191 @@
+/*
+ * Step: what the answer, or its absence, means.
+ *
+ * docs/errors.md has the table. An HTTP 200 can be an error: the manifest's
+ * "errors" say so, the method's rules before the definition's.
+ */
+#include <curl/curl.h>
+
+#include "core/errors.h"
+#include "core/json.h"
+#include "execute/call.h"
+#include "execute/decode.h"
+
+#define EXCERPT_BYTES 300
+
+static void
+fail(IntegCall *call, int sqlerrcode, char *message, char *detail, char *hint)
+{
+	call->outcome.sqlerrcode = sqlerrcode;
+	call->outcome.message = message;
+	call->outcome.detail = detail;
+	call->outcome.hint = hint;
+}
+
+/* No whole answer arrived. */
+static void
+classify_failure(IntegCall *call)
+{
+	const IntegHttpResponse *response = call->response;
+	static const struct
+	{
+		int sqlerrcode;
+		char *hint;
+	} kinds[] = {
+		[INTEG_HTTP_CANCELLED] = {ERRCODE_QUERY_CANCELED, NULL},
+		[INTEG_HTTP_TIMEOUT] = {ERRCODE_INTEG_UNREACHABLE,
+								"Raise options.timeout, integ.request_timeout or integ.max_sync_wait if the service is slow."},
+		[INTEG_HTTP_DNS] = {ERRCODE_INTEG_UNREACHABLE, "Check the host name in the instance's config, and the server's DNS."},
+		[INTEG_HTTP_CONNECT] = {ERRCODE_INTEG_UNREACHABLE, "Check that the service is up and that a firewall lets the database server reach it."},
+		[INTEG_HTTP_TLS] = {ERRCODE_INTEG_BAD_ANSWER, "Certificates are always verified; a private authority is trusted through integ.ca_file."},
+		[INTEG_HTTP_BLOCKED] = {ERRCODE_INTEG_FORBIDDEN, "A superuser can allow a private network in integ.allowed_addresses."},
+		[INTEG_HTTP_REDIRECT] = {ERRCODE_INTEG_BAD_ANSWER, "Point the instance's base URL at where the service really is."},
+		[INTEG_HTTP_TOO_LARGE] = {ERRCODE_INTEG_BAD_ANSWER, "Ask for less, or let a superuser raise integ.max_response_size."},
+		[INTEG_HTTP_TRUNCATED] = {ERRCODE_INTEG_BAD_ANSWER, "Try again; if it stays, the service or a proxy before it is at fault."},
+		[INTEG_HTTP_PROTOCOL] = {ERRCODE_INTEG_BAD_ANSWER, "Check that the base URL leads to an HTTP service."},
+		[INTEG_HTTP_INTERNAL] = {ERRCODE_INTEG_INSTALLATION, NULL},
+	};
+
+	fail(call, kinds[response->failure].sqlerrcode, psprintf("%s failed: %s", integ_call_name(call), response->error),
+		 psprintf("%s %s%s after %lld ms; %s.", call->request.method, call->instance->origin,
+				  call->method->path_source, (long long) (response->duration_us / 1000),
+				  response->maybe_sent ? "the request may have been received" : "nothing was sent"),
+		 kinds[response->failure].hint);
+}
+
+/* The beginning of a text answer, on one line. */
+static char *
+excerpt(const IntegCall *call)
+{
+	char *text = integ_decode_excerpt(call->response, EXCERPT_BYTES);
+
+	for (char *c = text; *c != '\0'; c++)
+		if (*c == '\n' || *c == '\r' || *c == '\t')
+			*c = ' ';
+	return text;
+}
+
+/* Retry-After (RFC 9110, section 10.2.3): seconds, or a date. */
+static char *
+retry_after(const IntegCall *call)
+{
+	const char *value = integ_http_response_header(call->response, "retry-after");
+	char *end;
+	long seconds;
+	TimestampTz at;
+
+	if (value == NULL)
+		return NULL;
+	seconds = strtol(value, &end, 10);
+	if (end == value || *end != '\0' || seconds < 0)
+	{
+		time_t date = curl_getdate(value, NULL);
+
+		if (date == (time_t) -1)
+			return NULL;
+		at = time_t_to_timestamptz(date);
+	}
+	else
+		at = TimestampTzPlusMilliseconds(call->started_at, (int64) Min(seconds, 86400L * 365) * 1000);
+	return psprintf("The service accepts the next request at %s.", timestamptz_to_str(at));
+}
+
+static void
+classify_status(IntegCall *call)
+{
+	long status = call->response->status;
+	char *detail = psprintf("%s %s%s gave HTTP %ld: %s", call->request.method, call->instance->origin,
+							call->method->path_source, status, excerpt(call));
+
+	if (status == 401)
+		fail(call, ERRCODE_INTEG_UNAUTHENTICATED,
+			 psprintf("the service refused the credentials of \"%s\"", call->instance->instance_id), detail,
+			 psprintf("Enter them again with integ_credential_set('%s', …).", call->instance->instance_id));
+	else if (status == 429)
+	{
+		char *when = retry_after(call);
+
+		fail(call, ERRCODE_INTEG_RATE_LIMIT, psprintf("the service limits the rate of %s", integ_call_name(call)),
+			 when != NULL ? when : detail, "Call less often, or later.");
+	}
+	else if (status >= 500)
+		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service failed on %s", integ_call_name(call)), detail,
+			 call->method->is_write ? "It may have carried the write out: look before you repeat it."
+									: "Try again later.");
+	else if (status >= 400)
+		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail, NULL);
+	else
+		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service redirects %s", integ_call_name(call)), detail,
+			 "Redirects of writes and to other origins are not followed.");
+}
+
+static bool
+rule_matches(const IntegCall *call, const IntegErrorRule *rule)
+{
+	bool status = rule->nstatuses == 0;
+
+	for (int i = 0; i < rule->nstatuses && !status; i++)
+		status = rule->statuses[i] == call->response->status;
+	return status && (rule->when == NULL || (call->body != NULL && integ_path_exists(rule->when, call->body)));
+}
+
+/* What the rule, or the service at the rule's path, says about the failure; NULL for nothing. */
+static char *
+rule_message(const IntegCall *call, const IntegErrorRule *rule)
+{
+	const Jsonb *found = NULL;
+	JsonbValue scalar;
+
+	if (rule->message_path != NULL && call->body != NULL)
+		found = integ_path_get(rule->message_path, call->body);
+	if (found == NULL)
+		return rule->message != NULL ? pstrdup(rule->message) : NULL;
+	if (JB_ROOT_IS_SCALAR(found) && JsonbExtractScalar((JsonbContainer *) &found->root, &scalar))
+		return integ_json_value_text(&scalar);
+	return integ_json_print(found);
+}
+
+/* The first rule that matches; true where one did. */
+static bool
+apply_rules(IntegCall *call, const IntegErrorRules *rules)
+{
+	for (int i = 0; i < rules->count; i++)
+	{
+		const IntegErrorRule *rule = &rules->items[i];
+		char *text;
+
+		if (!rule_matches(call, rule))
+			continue;
+		text = rule_message(call, rule);
+		fail(call, rule->sqlstate,
+			 psprintf("the service refused %s%s%s", integ_call_name(call), text != NULL ? ": " : "",
+					  text != NULL ? text : ""),
+			 psprintf("%s %s%s gave HTTP %ld, which the definition's errors call a failure: %s", call->request.method,
+					  call->instance->origin, call->method->path_source, call->response->status, excerpt(call)),
+			 NULL);
+		return true;
+	}
+	return false;
+}
+
+void
+integ_call_classify(IntegCall *call)
+{
+	bool success;
+
+	if (call->response->failure != INTEG_HTTP_OK)
+	{
+		classify_failure(call);
+		return;
+	}
+	success = call->response->status >= 200 && call->response->status < 300;
+	integ_call_decode(call);
+
+	/* A body that cannot be read does not hide what the status says. */
+	if (success && call->outcome.sqlerrcode != 0)
+		return;
+	call->outcome.sqlerrcode = 0;
+	call->refused = apply_rules(call, &call->method->errors) || apply_rules(call, &call->definition->errors);
+	if (!call->refused && !success)
+		classify_status(call);
+}

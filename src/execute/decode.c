@@ -1,0 +1,212 @@
+/*
+ * From the bytes of an answer to a document.
+ */
+#include "execute/decode.h"
+
+#include "common/base64.h"
+#include "core/errors.h"
+#include "core/json.h"
+#include "http/body.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+static void
+free_text(void *text)
+{
+	free(text);
+}
+
+/* The owned text lives as long as the call. */
+static void
+adopt(IntegCall *call, IntegBodyText *text)
+{
+	MemoryContextCallback *callback;
+
+	if (text->owned == NULL)
+		return;
+	callback = MemoryContextAlloc(call->context, sizeof(MemoryContextCallback));
+	callback->func = free_text;
+	callback->arg = text->owned;
+	MemoryContextRegisterResetCallback(call->context, callback);
+}
+
+static void
+refuse(IntegCall *call, const char *what, char *detail)
+{
+	call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
+	call->outcome.message = psprintf("the answer to %s %s", integ_call_name(call), what);
+	call->outcome.detail = detail;
+	call->outcome.hint = "The service, or a proxy before it, sent something else than its definition promises.";
+}
+
+/*
+ * jsonb_in raises for what is not JSON. It takes no lock and no other resource,
+ * so its error can be caught without a subtransaction; everything else that
+ * may come out of it (an interrupt, no memory) goes on.
+ */
+static const Jsonb *
+parse(IntegCall *call, const char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	const Jsonb *volatile document = NULL;
+
+	PG_TRY();
+	{
+		document = integ_json_parse(text);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+		int category;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		FlushErrorState();
+		refuse(call, "is not valid JSON", error->detail != NULL ? error->detail : error->message);
+	}
+	PG_END_TRY();
+	return document;
+}
+
+static void
+decode_json(IntegCall *call, const char *content_type)
+{
+	const IntegHttpResponse *response = call->response;
+	IntegBodyText text;
+
+	switch (integ_body_to_json_text(response->body, response->body_len, content_type, &text))
+	{
+		case INTEG_BODY_OK:
+			break;
+		case INTEG_BODY_TOO_DEEP:
+			refuse(call, "is nested too deeply",
+				   psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH));
+			return;
+		case INTEG_BODY_CHARSET:
+			refuse(call, "is JSON in a charset that JSON cannot have", psprintf("Its Content-Type is \"%s\".", content_type));
+			return;
+		case INTEG_BODY_NO_MEMORY:
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	adopt(call, &text);
+	call->body = parse(call, text.text);
+}
+
+static const Jsonb *
+string_document(const char *text, size_t len)
+{
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = (char *) text;
+	value.val.string.len = len;
+	return integ_json_value_jsonb(&value);
+}
+
+/* The server's conversion knows the charsets that are not Unicode's. */
+static char *
+convert_charset(const IntegHttpResponse *response, const char *charset)
+{
+	int encoding = pg_char_to_encoding(charset);
+
+	if (encoding < 0 || response->body_len > MaxAllocSize / MAX_CONVERSION_GROWTH)
+		return NULL;
+	return pg_any_to_server(response->body, response->body_len, encoding);
+}
+
+static void
+decode_text(IntegCall *call, const char *content_type)
+{
+	const IntegHttpResponse *response = call->response;
+	IntegMediaType type;
+	IntegBodyText text;
+	char *converted;
+
+	switch (integ_body_to_text(response->body, response->body_len, content_type, &text))
+	{
+		case INTEG_BODY_OK:
+			adopt(call, &text);
+			call->body = string_document(text.text, text.len);
+			return;
+		case INTEG_BODY_CHARSET:
+			integ_media_type_parse(content_type, &type);
+			converted = convert_charset(response, type.charset);
+			if (converted != NULL)
+				call->body = string_document(converted, strlen(converted));
+			else
+				refuse(call, "is text in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
+			return;
+		default:
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+}
+
+static void
+decode_binary(IntegCall *call, const char *content_type)
+{
+	const IntegHttpResponse *response = call->response;
+	IntegJsonBuilder builder;
+	int room, len;
+	char *encoded;
+
+	if (response->body_len > MaxAllocSize / 4 * 3 - 4)
+	{
+		refuse(call, "is too large to be handed over as base64", psprintf("It has %zu bytes.", response->body_len));
+		return;
+	}
+	room = pg_b64_enc_len(response->body_len);
+	encoded = palloc(room + 1);
+	len = pg_b64_encode(response->body, response->body_len, encoded, room);
+	if (len < 0)
+		elog(ERROR, "could not encode the answer");
+	encoded[len] = '\0';
+	integ_json_begin_object(&builder);
+	integ_json_add_string(&builder, "contentType", content_type);
+	integ_json_add_string(&builder, "base64", encoded);
+	call->body = integ_json_end(&builder);
+}
+
+void
+integ_call_decode(IntegCall *call)
+{
+	const IntegHttpResponse *response = call->response;
+	const char *content_type = integ_http_response_header(response, "content-type");
+
+	switch (integ_body_kind(content_type, response->body, response->body_len))
+	{
+		case INTEG_BODY_EMPTY:
+			return;
+		case INTEG_BODY_JSON:
+			decode_json(call, content_type);
+			return;
+		case INTEG_BODY_TEXT:
+			decode_text(call, content_type);
+			return;
+		case INTEG_BODY_BINARY:
+			decode_binary(call, content_type);
+			return;
+	}
+}
+
+char *
+integ_decode_excerpt(const IntegHttpResponse *response, int max_bytes)
+{
+	const char *content_type = integ_http_response_header(response, "content-type");
+	IntegBodyText text;
+	IntegBodyKind kind = integ_body_kind(content_type, response->body, response->body_len);
+	char *excerpt;
+	int len;
+
+	if (kind == INTEG_BODY_EMPTY)
+		return pstrdup("(no body)");
+	if (kind == INTEG_BODY_BINARY)
+		return psprintf("(%zu bytes of %s)", response->body_len, content_type != NULL ? content_type : "binary data");
+	if (integ_body_to_text(response->body, response->body_len, content_type, &text) != INTEG_BODY_OK)
+		return pstrdup("(unreadable text)");
+	len = pg_mbcliplen(text.text, Min(text.len, max_bytes * 2), max_bytes);
+	excerpt = psprintf("%.*s%s", len, text.text, (size_t) len < text.len ? " …" : "");
+	free(text.owned);
+	return excerpt;
+}

@@ -1,0 +1,54 @@
+/*
+ * Step: from the service's answer to the method's result.
+ */
+#include "core/errors.h"
+#include "core/json.h"
+#include "execute/call.h"
+
+static void
+check_output(IntegCall *call, const Jsonb *result)
+{
+	IntegSchemaProblems problems = {0};
+	char *detail;
+
+	if (call->options.validate_output == INTEG_OUTPUT_OFF || call->method->output == NULL ||
+		integ_schema_validate(call->method->output, result, &problems))
+		return;
+	detail = psprintf("\"%s\" %s", problems.items[0].path, problems.items[0].message);
+	if (call->options.validate_output == INTEG_OUTPUT_WARN)
+	{
+		ereport(WARNING, (errcode(ERRCODE_INTEG_BAD_ANSWER),
+						  errmsg("the result of %s does not match its outputSchema", integ_call_name(call)),
+						  errdetail("%s", detail)));
+		return;
+	}
+	call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
+	call->outcome.message = psprintf("the result of %s does not match its outputSchema", integ_call_name(call));
+	call->outcome.detail = detail;
+	call->outcome.hint = "Call with options.validate_output \"off\" to get it as it is.";
+}
+
+void
+integ_call_map(IntegCall *call)
+{
+	const IntegMethod *method = call->method;
+	const Jsonb *result = call->body;
+
+	if (result != NULL && method->map != NULL)
+		result = integ_map_apply(method->map, result);
+	else if (result != NULL && method->records != NULL)
+	{
+		result = integ_path_get(method->records, result);
+		if (result == NULL)
+		{
+			call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
+			call->outcome.message = psprintf("the answer to %s has no records", integ_call_name(call));
+			call->outcome.detail = psprintf("Nothing is at the path of response.records of method \"%s\".", method->id);
+			call->outcome.hint = "Correct the path in the definition.";
+			return;
+		}
+	}
+	call->outcome.result = result;
+	if (result != NULL)
+		check_output(call, result);
+}

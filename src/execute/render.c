@@ -1,0 +1,185 @@
+/*
+ * Step: from templates and values to one HTTP request, without its secrets.
+ */
+#include "core/errors.h"
+#include "core/guc.h"
+#include "core/json.h"
+#include "execute/call.h"
+#include "http/url.h"
+
+#define USER_AGENT "integ/0.1"
+#define INITIAL_HEADERS 16
+
+/* Larger request bodies than this are refused: what is meant is an upload, not a call. */
+#define MAX_REQUEST_BODY (64 * 1024 * 1024)
+
+static void
+refuse_control_characters(const IntegCall *call, const char *name, const char *value)
+{
+	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
+		if ((*c < 0x20 && *c != '\t') || *c == 0x7f)
+			ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+							errmsg("header \"%s\" of %s contains a control character", name, integ_call_name(call)),
+							errdetail("A line break in a value could add headers of its own."),
+							errhint("Remove it from the input, the config or the credential.")));
+}
+
+void
+integ_call_add_header(IntegCall *call, const char *name, const char *value)
+{
+	refuse_control_characters(call, name, value);
+	for (int i = 0; i < call->nheaders; i++)
+	{
+		if (pg_strcasecmp(call->headers[i].name, name) == 0)
+		{
+			call->headers[i].value = value;
+			return;
+		}
+	}
+	if (call->nheaders == call->max_headers)
+	{
+		call->max_headers = call->max_headers == 0 ? INITIAL_HEADERS : call->max_headers * 2;
+		call->headers = call->headers == NULL
+							? palloc(call->max_headers * sizeof(IntegHttpHeader))
+							: repalloc(call->headers, call->max_headers * sizeof(IntegHttpHeader));
+	}
+	call->headers[call->nheaders].name = name;
+	call->headers[call->nheaders].value = value;
+	call->nheaders++;
+}
+
+void
+integ_call_add_query(IntegCall *call, const char *query)
+{
+	if (query == NULL || query[0] == '\0')
+		return;
+	call->query = call->query == NULL ? pstrdup(query) : psprintf("%s&%s", call->query, query);
+}
+
+static void
+render_headers(IntegCall *call, const IntegTemplate *source)
+{
+	Jsonb *headers;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue key, value;
+
+	if (source == NULL || (headers = integ_template_json(source, &call->scope)) == NULL)
+		return;
+	iterator = JsonbIteratorInit(&headers->root);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		char *text;
+
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		text = integ_json_value_text(&value);
+		if (text != NULL)
+			integ_call_add_header(call, pnstrdup(key.val.string.val, key.val.string.len), text);
+	}
+}
+
+/* What the manifest may say and this version does not send yet is an error, never left out in silence. */
+static void
+refuse_unsupported(const IntegCall *call)
+{
+	const IntegMethod *method = call->method;
+	const char *what = NULL;
+
+	if (method->http_method == NULL)
+		what = "steps, a job or a handler";
+	else if (method->is_graphql)
+		what = "the protocol graphql";
+	else if (method->body_encoding == INTEG_SEND_MULTIPART || method->body_encoding == INTEG_SEND_BINARY)
+		what = "multipart or binary bodies";
+	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
+		what = "requestTransform or responseTransform";
+	if (what != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("%s needs %s, which this version does not have", integ_call_name(call), what),
+						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
+}
+
+static void
+render_body(IntegCall *call)
+{
+	const IntegMethod *method = call->method;
+	const char *type = "application/json";
+
+	if (method->body == NULL)
+		return;
+	if (method->body_encoding == INTEG_SEND_FORM)
+	{
+		type = "application/x-www-form-urlencoded";
+		call->request.body = integ_template_query(method->body, &call->scope);
+	}
+	else if (method->body_encoding == INTEG_SEND_TEXT)
+	{
+		type = "text/plain; charset=utf-8";
+		call->request.body = integ_template_text(method->body, &call->scope, INTEG_TEMPLATE_RAW);
+	}
+	else
+	{
+		const Jsonb *body = integ_template_json(method->body, &call->scope);
+
+		call->request.body = body != NULL ? integ_json_print(body) : NULL;
+	}
+	if (call->request.body == NULL)
+		return;
+	call->request.body_len = strlen(call->request.body);
+	if (call->request.body_len > MAX_REQUEST_BODY)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("the request body of %s is too large", integ_call_name(call)),
+						errdetail("It has %zu bytes; the limit is %d.", call->request.body_len, MAX_REQUEST_BODY)));
+	/* It may hold credentials that the template names. */
+	if (call->secrets != NULL)
+		integ_call_wipe_later(call, (char *) call->request.body, call->request.body_len);
+	integ_call_add_header(call, "Content-Type", type);
+}
+
+static int
+timeout_ms(const IntegCall *call)
+{
+	int64 wanted = call->options.timeout_ms;
+
+	if (wanted == 0)
+		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
+	return (int) Min(wanted, integ_max_sync_wait);
+}
+
+void
+integ_call_render(IntegCall *call)
+{
+	const IntegMethod *method = call->method;
+
+	refuse_unsupported(call);
+	if (call->instance->base_url == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
+						errdetail("It comes with the answer to the first authorization, or the definition has none."),
+						errhint("Authorize the instance first.")));
+	call->scope.input = &call->input->root;
+	call->scope.config = &call->instance->config->root;
+	call->scope.secret = integ_call_secret;
+	call->scope.secret_arg = call;
+
+	call->request.method = method->http_method;
+	call->request.timeout_ms = timeout_ms(call);
+	call->request.connect_timeout_ms = integ_connect_timeout;
+	call->request.max_response = (size_t) integ_max_response_size * 1024;
+	call->request.max_redirects = method->is_write ? 0 : 5;
+	call->request.allowed_addresses = integ_allowed_addresses;
+	call->request.ca_file = integ_ca_file;
+	call->request.proxy = integ_proxy;
+
+	integ_call_add_header(call, "Accept", "application/json");
+	integ_call_add_header(call, "User-Agent", USER_AGENT);
+	render_body(call);
+	render_headers(call, call->definition->headers);
+	render_headers(call, method->headers);
+	if (call->definition->query != NULL)
+		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
+	if (method->query != NULL)
+		integ_call_add_query(call, integ_template_query(method->query, &call->scope));
+}
