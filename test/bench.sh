@@ -46,7 +46,7 @@ mkdir "$scratch/bin"
 for file in test/bench/*.c; do
     [ -f "$file" ] || continue
     # shellcheck disable=SC2046
-    gcc -std=gnu11 -O2 -Wall -Wextra -Isrc -o "$scratch/bin/$(basename "$file" .c)" "$file" \
+    gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Isrc -o "$scratch/bin/$(basename "$file" .c)" "$file" \
         $(comment_words sources "$file") $(comment_words libs "$file")
 done
 

@@ -112,7 +112,7 @@ unit_one() {
     program=$scratch/unit/$name
     [ "$variant" != coverage ] || flags="--coverage -O0"
     # shellcheck disable=SC2046,SC2086
-    if ! (cd "$source" && gcc -std=gnu11 -g $flags -Wall -Wextra -Werror -Wno-unused-parameter \
+    if ! (cd "$source" && gcc -std=gnu11 -D_GNU_SOURCE -g $flags -Wall -Wextra -Werror -Wno-unused-parameter \
         -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -dumpdir "$program." -o "$program" "$file" \
         $(comment_words sources "$file") -lcmocka $(comment_words libs "$file")) >"$program.log" 2>&1; then
         {
