@@ -7,11 +7,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 test/packages.sh build run test
 scratch_make bench
-cleanup() {
-    sweep "$scratch"
-    rm -rf "$scratch"
-}
-trap cleanup EXIT
+trap scratch_remove EXIT
 trap 'exit 130' INT TERM
 source_copy
 build_install

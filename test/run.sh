@@ -18,14 +18,7 @@ layers=${*:-${LAYERS:-unit regress isolation tap}}
 [ "$variant" = asan ] && time_limit=${INTEG_TEST_TIMEOUT:-3600} || time_limit=${INTEG_TEST_TIMEOUT:-600}
 [ -z "${INTEG_LONG:-}" ] || time_limit=${INTEG_TEST_TIMEOUT:-14400}
 
-cleanup() {
-    trap '' INT TERM
-    [ -z "$scratch" ] || {
-        sweep "$scratch"
-        rm -rf "$scratch"
-    } >/dev/null 2>&1
-}
-trap cleanup EXIT
+trap scratch_remove EXIT
 trap 'exit 130' INT TERM
 
 # report LAYER NAME PASSED FAILED SKIPPED SECONDS
