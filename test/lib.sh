@@ -66,7 +66,7 @@ source_copy() {
 # Builds integ and installs it into a private copy of the server's trees:
 # sets $pg_config, $bindir and $pgxs.
 build_install() {
-    local log=$scratch/build.log from=$checkout flags= module
+    local log=$scratch/build.log from=$checkout flags="" module
     case $variant in
         asan) flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g" ;;
         coverage) flags="--coverage -O0 -g -U_FORTIFY_SOURCE -fprofile-update=atomic" ;;
