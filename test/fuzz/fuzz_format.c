@@ -1,5 +1,7 @@
-/* sources: src/schema/format.c src/schema/format_time.c src/schema/format_net.c src/schema/format_uri.c src/schema/ecma.c src/schema/ecma_parts.c src/schema/uri.c */
 /*
+ * sources: src/schema/format.c src/schema/format_time.c src/schema/format_net.c
+ * sources: src/schema/format_uri.c src/schema/ecma.c src/schema/ecma_parts.c src/schema/uri.c
+ *
  * Every format on any bytes, the translation of patterns, the resolution of references.
  */
 #include <stdint.h>

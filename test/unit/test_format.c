@@ -1,5 +1,7 @@
-/* sources: src/schema/format.c src/schema/format_time.c src/schema/format_net.c src/schema/format_uri.c src/schema/ecma.c src/schema/ecma_parts.c */
 /*
+ * sources: src/schema/format.c src/schema/format_time.c src/schema/format_net.c
+ * sources: src/schema/format_uri.c src/schema/ecma.c src/schema/ecma_parts.c
+ *
  * Formats: what the official suite leaves open, and the edges of each.
  */
 #include <setjmp.h>
@@ -31,11 +33,11 @@ check(const Case *cases, size_t count)
 	}
 }
 
-#define CHECK(...)                                                \
-	do                                                            \
-	{                                                             \
-		static const Case cases[] = {__VA_ARGS__};                \
-		check(cases, sizeof(cases) / sizeof(cases[0]));           \
+#define CHECK(...)                                      \
+	do                                                  \
+	{                                                   \
+		static const Case cases[] = {__VA_ARGS__};      \
+		check(cases, sizeof(cases) / sizeof(cases[0])); \
 	} while (0)
 
 static void

@@ -118,7 +118,7 @@ paths_are_cut(void **state)
 static void
 malformed_paths_are_refused(void **state)
 {
-	static const char *const wrong[] = {".",	"a.",	 "a..b",	"a b",	 "a[",		"a[]",	"a[x]", "a[1",	 "a[-]",
+	static const char *const wrong[] = {".", "a.", "a..b", "a b", "a[", "a[]", "a[x]", "a[1", "a[-]",
 										"a[-0]", "a.[0]", "a[0]b", "\"a", "\"a\\n\"", "\"a\"b", "a{b", "a\x01", "a[999999999999]",
 										"a[\"b\"", "a[\"b", "a]"};
 
