@@ -3,7 +3,32 @@
 #   make check   install what is missing, build, test everything
 #   make demo    install what is missing, build, watch an integration run
 #
-# make, make install and make installcheck work as in any PGXS extension.
+# make, make install and make installcheck work as in any PGXS extension;
+# installcheck wants a running server that has integ preloaded. docs/testing.md
+# describes the other targets.
+
+CHECKS = check check-long check-asan check-matrix coverage lint format bench bench-long fuzz demo demo-stop
+
+ifneq ($(filter $(CHECKS),$(MAKECMDGOALS)),)
+
+# These need nothing but make: the scripts install what is missing, and build
+# by calling make again.
+.PHONY: $(MAKECMDGOALS)
+check:; @test/run.sh
+check-long:; @INTEG_LONG=1 test/run.sh
+check-asan:; @test/run.sh --asan
+check-matrix:; @test/matrix.sh
+coverage:; @test/run.sh --coverage
+lint:; @test/lint.sh
+format:; @test/lint.sh --format
+bench:; @test/bench.sh
+bench-long:; @INTEG_LONG=1 test/bench.sh
+fuzz:; @test/fuzz.sh
+demo:; @test/demo.sh
+demo-stop:; @test/demo.sh --stop
+$(filter-out $(CHECKS),$(MAKECMDGOALS)):; @$(MAKE) --no-print-directory $@
+
+else
 
 EXTENSION = integ
 EXTVERSION = 0.1.0
@@ -37,7 +62,16 @@ SHLIB_LINK = -lcurl -lcrypto -lssl
 # Bitcode serves expression inlining, of which integ has none.
 override with_llvm = no
 
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --load-extension=$(EXTENSION) --no-locale --encoding=UTF8
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation --load-extension=$(EXTENSION) \
+	--no-locale --encoding=UTF8
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(PGXS),)
+$(error $(PG_CONFIG) does not work: install postgresql-server-dev, or set PG_CONFIG (make check installs what is missing))
+endif
 include $(PGXS)
 
 $(EXTENSION)--$(EXTVERSION).sql: $(wildcard $(SQL_PARTS)) Makefile
@@ -45,3 +79,5 @@ $(EXTENSION)--$(EXTVERSION).sql: $(wildcard $(SQL_PARTS)) Makefile
 
 # Headers change structs that several objects share.
 $(OBJS): $(wildcard src/*/*.h background_workers/*.h)
+
+endif
