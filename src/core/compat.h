@@ -20,4 +20,40 @@
 #define integ_database_ownercheck(db, role) pg_database_ownercheck((db), (role))
 #endif
 
+/* PostgreSQL 17 ties a wait set to a resource owner; NULL is for the life of the process. */
+#include "storage/latch.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+#if PG_VERSION_NUM >= 170000
+#define integ_create_wait_event_set(nevents) CreateWaitEventSet(NULL, (nevents))
+#else
+#include "utils/memutils.h"
+#define integ_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, (nevents))
+#endif
+
+/* PostgreSQL 17 lets extensions name what they wait for. */
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 170000
+static inline uint32
+integ_wait_event_http(void)
+{
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("IntegHttp");
+	return event;
+}
+#else
+#define integ_wait_event_http() PG_WAIT_EXTENSION
+#endif
+
+/* PostgreSQL 17 has transaction_timeout. */
+#if PG_VERSION_NUM >= 170000
+#include "miscadmin.h"
+#define integ_transaction_timeout_pending() (TransactionTimeoutPending)
+#else
+#define integ_transaction_timeout_pending() (false)
+#endif
+
 #endif /* INTEG_CORE_COMPAT_H */

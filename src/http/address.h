@@ -8,8 +8,12 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+/* Enough for any address that integ_address_text writes, with its NUL. */
+#define INTEG_ADDRESS_TEXT_SIZE 64
+
 /*
- * Whether list (comma-separated CIDR networks, may be empty) is well formed. On
+ * Whether list (comma-separated CIDR networks or single addresses, may be empty) is well
+ * formed. Bits beyond a network's mask are refused, since they are nearly always a slip. On
  * false, problem holds a sentence of at most size bytes.
  */
 extern bool integ_address_list_check(const char *list, char *problem, size_t size);
@@ -17,8 +21,21 @@ extern bool integ_address_list_check(const char *list, char *problem, size_t siz
 /*
  * Whether a socket may be opened to this address: public unicast addresses may,
  * others (private, loopback, link-local, metadata, multicast, mapped and translated forms of
- * these) only where list names them. Source: the IANA special-purpose address registries.
+ * these) only where list names them. An address that carries an IPv4 address (mapped, NAT64, 6to4,
+ * Teredo, ISATAP) is judged by both. Any other family than IPv4 and IPv6 is refused, and
+ * so is everything that is not public where list is malformed. list may be NULL for none.
+ * Source: the IANA IPv4 and IPv6 special-purpose address registries (RFC 6890 and its updates).
  */
 extern bool integ_address_allowed(const struct sockaddr *address, const char *list);
+
+/*
+ * As integ_address_allowed for a host as it stands in a URL: a literal address, an IPv6 one
+ * in brackets, or a name under localhost. True for any other name, whose address is not
+ * known yet. Used where a proxy resolves names, so that no socket of ours shows the address.
+ */
+extern bool integ_address_host_allowed(const char *host, const char *list);
+
+/* Writes the address (without port) to text, "?" for families other than IPv4 and IPv6. */
+extern void integ_address_text(const struct sockaddr *address, char *text, size_t size);
 
 #endif /* INTEG_HTTP_ADDRESS_H */

@@ -9,6 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Most that the headers of all answers of one exchange (interim ones and redirects too) may come to. */
+#define INTEG_HTTP_MAX_HEADER_BYTES (128 * 1024)
+#define INTEG_HTTP_MAX_HEADERS 256
+
+/* Longest a connection may have been idle for a write to use it: the service may be closing an
+ * older one at this moment, and then nobody knows whether the write arrived. Seconds. */
+#define INTEG_HTTP_WRITE_IDLE 3
+
 typedef struct IntegHttpHeader
 {
 	const char *name;
@@ -19,14 +27,14 @@ typedef struct IntegHttpRequest
 {
 	const char *method;				/* GET, POST, … */
 	const char *url;				/* absolute, as composed by integ_url_compose */
-	const IntegHttpHeader *headers; /* secrets included */
+	const IntegHttpHeader *headers; /* secrets included; an empty value is sent as such */
 	int nheaders;
 	const char *body; /* NULL for none */
 	size_t body_len;
 	int timeout_ms;		   /* of the whole exchange */
 	int connect_timeout_ms;
 	size_t max_response;   /* bytes after decompression */
-	int max_redirects;	   /* 0: a redirect is the answer; else followed within the same origin only */
+	int max_redirects;	   /* 0: a redirect is the answer; else those of GET and HEAD are followed, within the same origin only */
 	const char *allowed_addresses; /* CIDR list */
 	const char *ca_file;		   /* NULL or "": the system's only */
 	const char *proxy;			   /* NULL or "": none, also not from the environment */
@@ -54,15 +62,27 @@ typedef struct IntegHttpResponse
 	char error[256];   /* sentence for a person; no secret, no query values */
 	bool maybe_sent;   /* false: certain that no byte of the request reached the service */
 	long status;	   /* 0 where none arrived */
-	IntegHttpHeader *headers; /* of the final answer, names in lower case */
+	IntegHttpHeader *headers; /* of the final answer, names in lower case, values valid UTF-8 */
 	int nheaders;
-	char *body; /* NUL-terminated beyond body_len */
+	char *body; /* decompressed; NUL-terminated beyond body_len; never NULL after an exchange that is OK */
 	size_t body_len;
 	int64_t duration_us;
 	bool reused_connection;
 } IntegHttpResponse;
 
-/* Frees what the response holds (its memory is malloc'ed); the struct itself is the caller's. */
+/*
+ * Whether the request can be sent as it stands: method and header names are tokens (RFC 9110, section
+ * 5.6.2), header values have no control characters (no injection of further headers), and no
+ * header is one that HTTP itself owns (Host, Content-Length, Transfer-Encoding, Connection, …). On false problem holds a
+ * sentence that names the header but not its value: bad input, to be refused before anything is
+ * recorded. A request that fails this is never sent: it ends as INTEG_HTTP_INTERNAL.
+ */
+extern bool integ_http_request_check(const IntegHttpRequest *request, char *problem, size_t size);
+
+/* Whether the method only reads: GET, HEAD, OPTIONS, TRACE (RFC 9110, section 9.2.1). */
+extern bool integ_http_method_is_safe(const char *method);
+
+/* Wipes and frees what the response holds (its memory is malloc'ed); the struct itself is the caller's. */
 extern void integ_http_response_free(IntegHttpResponse *response);
 
 /* A header's value by its lower-case name, NULL where absent; the first of several. */

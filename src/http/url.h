@@ -1,5 +1,8 @@
 /*
  * URLs: composed with libcurl's parser, compared by origin. Free of PostgreSQL.
+ *
+ * Everything here is stricter than RFC 3986, so that no two parsers (ours, libcurl's, a proxy's,
+ * the service's) can read different things out of one URL.
  */
 #ifndef INTEG_HTTP_URL_H
 #define INTEG_HTTP_URL_H
@@ -7,24 +10,37 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Longest URL that is composed or requested, in bytes. */
+#define INTEG_URL_MAX 16384
+
 /*
- * The origin (scheme://host:port, lower case, default port left out) of an
- * absolute http or https URL, malloc'ed. NULL with a sentence in problem where the URL is
- * malformed, has another scheme, carries credentials or control characters.
+ * The origin (scheme://host:port, lower case, default port left out, IPv6 literals in their canonical
+ * form) of an absolute http or https URL, malloc'ed. NULL with a sentence in problem where
+ * the URL is malformed or too long, has another scheme, carries credentials, control characters,
+ * spaces or backslashes, port 0, or a host that is not ASCII (the xn-- form of a name is).
+ * Source: RFC 6454, section 4; RFC 3986.
  */
 extern char *integ_url_origin(const char *url, char *problem, size_t size);
 
 /*
- * base (an absolute URL, maybe with a path) joined with path (already percent-encoded
- * where it came from values; "" for none) and query (encoded, without '?'; NULL for none),
- * malloc'ed. The result has base's origin and a path that starts with base's path: a
- * path such as "@evil.example/", "//evil.example", "/../x" or "\\evil" is refused. NULL with a sentence in
- * problem otherwise.
+ * base (an absolute URL, maybe with a path and a query) joined with path (already percent-encoded
+ * where it came from values; "" for none; may carry a query) and query (encoded, without '?';
+ * NULL for none), malloc'ed. The result has base's origin and a path that starts with base's path: a
+ * path such as "@evil.example/", "//evil.example", "/../x" or "\\evil" is refused, and so is a segment that
+ * becomes "." or ".." once decoded. Queries of base, path and query follow each other in
+ * this order. Characters that RFC 3986 does not allow as they stand (non-ASCII, quotes, braces)
+ * are percent-encoded. NULL with a sentence in problem otherwise.
  */
 extern char *integ_url_compose(const char *base, const char *path, const char *query, char *problem,
 							   size_t size);
 
-/* Percent-encodes everything but RFC 3986 unreserved characters, malloc'ed. */
+/*
+ * A redirect's Location against the URL that was requested, malloc'ed, its fragment dropped.
+ * NULL with a sentence in problem where the result is no URL that integ_url_origin accepts.
+ */
+extern char *integ_url_resolve(const char *url, const char *location, char *problem, size_t size);
+
+/* Percent-encodes everything but RFC 3986 unreserved characters, malloc'ed; NULL when out of memory. */
 extern char *integ_url_encode(const char *value, size_t len);
 
 #endif /* INTEG_HTTP_URL_H */

@@ -1,0 +1,120 @@
+/*
+ * What goes into an exchange is checked here, and what came out of it is read and freed.
+ */
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http/http.h"
+
+static bool
+is_token(const char *text)
+{
+	static const char marks[] = "!#$%&'*+-.^_`|~";
+
+	if (*text == '\0')
+		return false;
+	for (; *text != '\0'; text++)
+	{
+		char c = *text;
+
+		if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && strchr(marks, c) == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_one_of(const char *name, const char *const *names)
+{
+	for (; *names != NULL; names++)
+		if (strcasecmp(name, *names) == 0)
+			return true;
+	return false;
+}
+
+bool
+integ_http_method_is_safe(const char *method)
+{
+	static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "TRACE", NULL};
+
+	for (int i = 0; safe[i] != NULL; i++)
+		if (strcmp(method, safe[i]) == 0)
+			return true;
+	return false;
+}
+
+bool
+integ_http_request_check(const IntegHttpRequest *request, char *problem, size_t size)
+{
+	/* Framing, routing and what belongs to one hop: setting these would let one request look like two. */
+	static const char *const owned[] = {"host", "content-length", "transfer-encoding", "connection", "keep-alive",
+										"upgrade", "te", "trailer", "expect", "proxy-connection",
+										"proxy-authorization", "http2-settings", NULL};
+
+	if (!is_token(request->method))
+	{
+		snprintf(problem, size, "The HTTP method is not a word.");
+		return false;
+	}
+	/* CONNECT would open a tunnel instead of asking for something. */
+	if (strcasecmp(request->method, "CONNECT") == 0)
+	{
+		snprintf(problem, size, "The HTTP method CONNECT is not for requests.");
+		return false;
+	}
+	if (request->body != NULL && strcmp(request->method, "HEAD") == 0)
+	{
+		snprintf(problem, size, "A HEAD request has no body.");
+		return false;
+	}
+	for (int i = 0; i < request->nheaders; i++)
+	{
+		const IntegHttpHeader *header = &request->headers[i];
+
+		if (!is_token(header->name))
+		{
+			snprintf(problem, size, "The name of header %d contains a character that no header name may contain.", i + 1);
+			return false;
+		}
+		if (is_one_of(header->name, owned))
+		{
+			snprintf(problem, size, "The header \"%s\" is set by HTTP itself.", header->name);
+			return false;
+		}
+		for (const char *c = header->value; *c != '\0'; c++)
+			if (((unsigned char) *c < 0x20 && *c != '\t') || *c == 0x7f)
+			{
+				snprintf(problem, size, "The value of the header \"%s\" contains a control character.", header->name);
+				return false;
+			}
+	}
+	return true;
+}
+
+void
+integ_http_response_free(IntegHttpResponse *response)
+{
+	/* An answer may be a token: nothing of it stays in freed memory. Names and values share one block. */
+	if (response->body != NULL)
+		OPENSSL_cleanse(response->body, response->body_len);
+	free(response->body);
+	for (int i = 0; i < response->nheaders; i++)
+		OPENSSL_cleanse((char *) response->headers[i].value, strlen(response->headers[i].value));
+	free(response->headers);
+	response->body = NULL;
+	response->body_len = 0;
+	response->headers = NULL;
+	response->nheaders = 0;
+}
+
+const char *
+integ_http_response_header(const IntegHttpResponse *response, const char *name)
+{
+	for (int i = 0; i < response->nheaders; i++)
+		if (strcmp(response->headers[i].name, name) == 0)
+			return response->headers[i].value;
+	return NULL;
+}
