@@ -13,9 +13,10 @@ BEGIN
         JOIN pg_catalog.pg_extension e ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
         WHERE e.extname = 'integ' AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'v', 'S')
           -- an identity or serial sequence follows its table
-          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend o
+          AND NOT (c.relkind = 'S' AND EXISTS (
+                          SELECT FROM pg_catalog.pg_depend o
                           WHERE o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objid = c.oid
-                            AND o.deptype IN ('a', 'i'))
+                            AND o.deptype IN ('a', 'i')))
     LOOP
         EXECUTE pg_catalog.format('ALTER %s %s OWNER TO integ_owner',
             CASE member.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, member.name);

@@ -54,31 +54,49 @@ typedef struct IntegAuditEntry
 /* A reserved place for the outcome of a write. */
 typedef struct IntegIntent IntegIntent;
 
-/* Raises IG500 with a hint where integ is not preloaded or this database has no keeper. */
-extern void integ_record_require(void);
+/* Longest detail of an outcome; a longer one is replaced by {"truncated": its length}. */
+#define INTEG_OUTCOME_DETAIL_MAX 2048
+
+/*
+ * Raises IG500 with a hint where integ is not preloaded or this database has no
+ * keeper. Waits for one that is starting, interruptibly, at most integ.max_sync_wait.
+ */
+extern PGDLLEXPORT void integ_record_require(void);
 
 /*
  * Queues one exchange. Waits for room at most integ.log_flush times ten; then
- * counts it into a gap row instead. Never raises.
+ * counts it into a gap row instead. Never raises. Does nothing where integ is
+ * not preloaded or the database has no workers yet (see integ_record_require).
+ * Texts are clipped to what fits a log line; origin and path must hold no secret.
  */
-extern void integ_record_request(const IntegRequestEntry *entry);
-
-/* Queues a line of the audit that need not be durable before the caller goes on. Never raises; waits for room as above. */
-extern void integ_record_audit(const IntegAuditEntry *entry);
+extern PGDLLEXPORT void integ_record_request(const IntegRequestEntry *entry);
 
 /*
- * Records that a write is about to leave (outcome "pending") and returns when that row is
- * durable; the slot of its outcome is then reserved. Raises IG500 where the
- * recorder does not answer within integ.max_sync_wait, and passes interrupts on (nothing was sent then,
- * and the recorder closes the intent as "failed"). If the backend ends without settling, the
- * outcome becomes "unknown".
+ * Queues a line of the audit that need not be durable before the caller goes
+ * on. Never raises; waits for room as above. A detail that is no JSON is lost
+ * by itself: the line is kept.
  */
-extern IntegIntent *integ_record_intent(const IntegAuditEntry *entry);
+extern PGDLLEXPORT void integ_record_audit(const IntegAuditEntry *entry);
 
-/* Settles a reserved outcome. Never raises, never waits for disk. */
-extern void integ_record_outcome(IntegIntent *intent, const char *outcome, const char *detail);
+/*
+ * Records that a write is about to leave (outcome "pending", whatever the entry
+ * says) and returns when that row is on disk; room for its outcome is then
+ * reserved. Raises IG500 where the recorder does not answer within
+ * integ.max_sync_wait or cannot write the row, and passes interrupts on; nothing
+ * was sent then, and the intent is closed as "failed". If the (sub)transaction
+ * or the backend ends without settling, the outcome becomes "unknown". The result
+ * is valid until then or until it is settled.
+ */
+extern PGDLLEXPORT IntegIntent *integ_record_intent(const IntegAuditEntry *entry);
+
+/*
+ * Settles a reserved outcome and frees the intent: "succeeded", "failed" or
+ * "unknown" with a detail (JSON object text without secrets, or NULL). Never
+ * raises, never waits for disk.
+ */
+extern PGDLLEXPORT void integ_record_outcome(IntegIntent *intent, const char *outcome, const char *detail);
 
 /* Marks that an instance was used now; last_used_at is written in batches. */
-extern void integ_record_used(const pg_uuid_t *instance);
+extern PGDLLEXPORT void integ_record_used(const pg_uuid_t *instance);
 
 #endif /* INTEG_RECORD_RECORD_H */

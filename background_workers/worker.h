@@ -1,0 +1,59 @@
+/*
+ * What the loops of the background workers have in common.
+ */
+#ifndef INTEG_WORKER_H
+#define INTEG_WORKER_H
+
+#include "postgres.h"
+
+#include "core/shmem.h"
+#include "postmaster/bgworker.h"
+
+/* Entry points, by the names the postmaster looks up. */
+extern PGDLLEXPORT void integ_launcher_main(Datum arg);
+extern PGDLLEXPORT void integ_keeper_main(Datum arg);
+extern PGDLLEXPORT void integ_maintenance_main(Datum arg);
+extern PGDLLEXPORT void integ_probe_main(Datum arg);
+
+/* Registers the launcher; while shared libraries are preloaded. */
+extern void integ_launcher_register(void);
+
+/* What a worker of a database is started with, in bgw_extra. */
+typedef struct IntegWorkerExtra
+{
+	Oid database;
+	Oid owner;		   /* integ_owner */
+	int slot;		   /* in integ_shared->databases, -1 for a probe */
+	uint64 generation; /* of the slot: another one means that it changed hands */
+} IntegWorkerExtra;
+
+/*
+ * Starts a dynamic worker; title completes "integ …". False where
+ * max_worker_processes are all in use.
+ */
+extern bool integ_worker_start(const char *function, const char *title, const IntegWorkerExtra *extra,
+							   BackgroundWorkerHandle **handle);
+
+/* What this worker was started with. */
+extern const IntegWorkerExtra *integ_worker_extra(void);
+
+/*
+ * Connects a worker that works on our tables to its database as integ_owner,
+ * with settings of its own: search_path, no timeouts, synchronous_commit on.
+ */
+extern void integ_worker_connect(void);
+
+/*
+ * Runs one step: an error ends its transaction, is logged and kept in error
+ * (size bytes) and gives false; the worker goes on. Memory of the step is in CurrentMemoryContext, which the caller resets.
+ */
+typedef void (*IntegStep)(void *arg);
+extern bool integ_worker_guard(IntegStep step, void *arg, char *error, Size size);
+
+/* How long to wait before a worker that failed this often in a row is started again, in microseconds. */
+extern int64 integ_worker_backoff(int failures);
+
+/* Milliseconds until a time for WaitLatch, at least 0 and at most limit. */
+extern long integ_worker_timeout(TimestampTz until, long limit);
+
+#endif /* INTEG_WORKER_H */

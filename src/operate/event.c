@@ -1,0 +1,60 @@
+/*
+ * Events and notifications: rows, delivered by what comes later.
+ */
+#include "operate/operate.h"
+
+#include "access/actor.h"
+#include "catalog/pg_type.h"
+#include "core/json.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "utils/builtins.h"
+
+static Datum
+text_or_null(const char *value, char *null)
+{
+	*null = value == NULL ? 'n' : ' ';
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+void
+integ_event_emit(const char *kind, const char *client, const pg_uuid_t *instance, const Jsonb *payload)
+{
+	static IntegQuery insert = {
+		"INSERT INTO integ.events (kind, client_id, instance, payload) VALUES ($1, $2, $3, $4)",
+		4,
+		{TEXTOID, TEXTOID, UUIDOID, JSONBOID}};
+	char nulls[] = "    ";
+	Datum arguments[4];
+	IntegOwnerScope scope;
+
+	arguments[0] = CStringGetTextDatum(kind);
+	arguments[1] = CStringGetTextDatum(client == NULL ? INTEG_GLOBAL_CLIENT : client);
+	arguments[2] = UUIDPGetDatum(instance);
+	nulls[2] = instance == NULL ? 'n' : ' ';
+	arguments[3] = JsonbPGetDatum(payload == NULL ? integ_json_empty_object() : payload);
+	integ_owner_enter(&scope);
+	integ_query(&insert, arguments, nulls);
+	integ_owner_leave(&scope);
+}
+
+void
+integ_notify(const char *recipient, const char *client, const char *kind, const char *text, const char *hint)
+{
+	static IntegQuery insert = {
+		"INSERT INTO integ.notifications (recipient, client_id, kind, text, hint) VALUES ($1, $2, $3, $4, $5)",
+		5,
+		{TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	char nulls[] = "     ";
+	Datum arguments[5];
+	IntegOwnerScope scope;
+
+	arguments[0] = text_or_null(recipient, &nulls[0]);
+	arguments[1] = CStringGetTextDatum(client == NULL ? INTEG_GLOBAL_CLIENT : client);
+	arguments[2] = CStringGetTextDatum(kind);
+	arguments[3] = CStringGetTextDatum(text);
+	arguments[4] = text_or_null(hint, &nulls[4]);
+	integ_owner_enter(&scope);
+	integ_query(&insert, arguments, nulls);
+	integ_owner_leave(&scope);
+}

@@ -1,0 +1,84 @@
+/*
+ * What keeps a database's integrations running and shows how they are: waking
+ * at commit, the held state, events, maintenance jobs.
+ */
+#ifndef INTEG_OPERATE_OPERATE_H
+#define INTEG_OPERATE_OPERATE_H
+
+#include "postgres.h"
+
+#include "core/shmem.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* Wakes the keeper of this database when, and only when, the transaction commits. what: INTEG_WAKE_… bits. */
+extern void integ_wake_at_commit(uint32 what);
+
+/*
+ * Raises IG500 with the reason and what to do where nothing may leave this
+ * database: integ.hold is on, or it is a copy that integ_resume() has not
+ * released. No SPI once the keeper has looked.
+ */
+extern PGDLLEXPORT void integ_require_not_held(void);
+
+/*
+ * Looks at integ.identity: an empty string where this database is what the table says, else why not, in
+ * CurrentMemoryContext. exists is false where the table is empty (a fresh installation). Needs a transaction.
+ */
+extern char *integ_identity_problem(bool *exists);
+
+/*
+ * As above, and writes the identity of a fresh installation or after a regular promotion;
+ * the result goes to shared memory. Keeper only, inside a transaction.
+ */
+extern void integ_identity_check(IntegDatabase *database);
+
+/*
+ * Adds a row to integ.events in the current transaction. kind is a name such as
+ * "instance.connected"; client NULL means global; instance and payload (an object) may be
+ * NULL. Payloads hold no secrets.
+ */
+extern PGDLLEXPORT void integ_event_emit(const char *kind, const char *client, const pg_uuid_t *instance,
+										 const Jsonb *payload);
+
+/*
+ * Adds a row to integ.notifications in the current transaction. recipient is a user id, NULL for the
+ * administrators of the client; client NULL means global; hint may be NULL.
+ */
+extern PGDLLEXPORT void integ_notify(const char *recipient, const char *client, const char *kind, const char *text,
+									 const char *hint);
+
+/* One maintenance job. */
+typedef struct IntegJob
+{
+	const char *name;
+	const char *every;		 /* interval text: how often, unless integ.maintenance_jobs says otherwise */
+	const char *description; /* COMMENT-like sentence shown in the table */
+	/* Called in the maintenance worker outside a transaction; opens its own. An error is recorded. */
+	void (*run)(void);
+} IntegJob;
+
+/* Adds rows for jobs that integ.maintenance_jobs does not know. Inside a transaction. */
+extern void integ_jobs_seed(void);
+
+/* When the next job is due, DT_NOEND for none. Inside a transaction. */
+extern TimestampTz integ_jobs_due(void);
+
+/* Makes a job due now. Inside a transaction. */
+extern void integ_job_request(const char *name);
+
+/*
+ * Claims one due job and runs it, with transactions of its own; an error of the
+ * job goes to its row and to integ.events. False where none is due. Called outside a transaction.
+ */
+extern bool integ_jobs_run_next(void);
+
+/* The jobs "partitions" and "retention" (see partition.c). */
+extern void integ_partitions_run(void);
+extern void integ_retention_run(void);
+
+/* Installs the ProcessUtility hook; called from integ_process_init. */
+extern void integ_commands_init(void);
+
+#endif /* INTEG_OPERATE_OPERATE_H */

@@ -1,0 +1,69 @@
+/*
+ * Log entries as they travel: a header and the fields of a row in COPY's binary
+ * format, so that callers do the formatting and the recorder only forwards.
+ */
+#ifndef INTEG_RECORD_ENTRY_H
+#define INTEG_RECORD_ENTRY_H
+
+#include "postgres.h"
+
+#include "record/record.h"
+
+/* No entry is longer; texts are clipped until it holds. A quarter of the smallest ring. */
+#define INTEG_ENTRY_MAX 16384
+
+typedef enum IntegEntryKind
+{
+	INTEG_ENTRY_REQUEST,
+	INTEG_ENTRY_AUDIT,
+	INTEG_ENTRY_USED /* body: the uuid of the instance */
+} IntegEntryKind;
+
+typedef struct IntegEntry
+{
+	uint32 length; /* of header and body, MAXALIGNed */
+	uint8 kind;
+	bool settles;	/* the outcome of the intent in slot */
+	int16 fields;	/* of the row in the body */
+	uint32 body;	/* bytes of the body */
+	uint32 detail;	/* where in the body its last field, the detail, begins; 0: it has none */
+	int32 slot;		/* outcome slot, -1 for none */
+	uint32 lost;	/* of a gap row made by the recorder: how many entries it tells of */
+	TimestampTz queued_at;
+} IntegEntry;
+
+#define INTEG_ENTRY_BODY(entry) ((char *) (entry) + sizeof(IntegEntry))
+
+/* created_at and client_id come first in both rows, at fixed places: int32 length, then the value. */
+#define INTEG_ENTRY_CREATED_AT 4
+#define INTEG_ENTRY_CLIENT 12
+
+/* The columns the fields belong to, in their order. */
+extern const char *const integ_request_columns[];
+extern const int integ_request_columns_count;
+extern const char *const integ_audit_columns[];
+extern const int integ_audit_columns_count;
+
+/* Each fills buffer (INTEG_ENTRY_MAX bytes, MAXALIGNed) and returns it as an entry. None raises. */
+extern IntegEntry *integ_entry_request(char *buffer, const IntegRequestEntry *request);
+extern IntegEntry *integ_entry_audit(char *buffer, const IntegAuditEntry *audit, TimestampTz created_at);
+extern IntegEntry *integ_entry_used(char *buffer, const pg_uuid_t *instance);
+
+/* Gap rows: lost entries, since when and why. lost 0 means an unknown number. */
+extern IntegEntry *integ_entry_request_gap(char *buffer, uint32 lost, TimestampTz since, const char *reason);
+extern IntegEntry *integ_entry_audit_gap(char *buffer, uint32 lost, TimestampTz since, const char *reason);
+
+/* Sets created_at of a row. */
+extern void integ_entry_set_time(IntegEntry *entry, TimestampTz created_at);
+
+/*
+ * Turns a copy of an intent's entry into that of its outcome: same subject and
+ * action, another time, outcome and detail.
+ */
+extern void integ_entry_make_outcome(IntegEntry *intent, TimestampTz created_at, const char *outcome,
+									 const char *detail);
+
+/* Bytes of the ring that the outcome of this intent may need. */
+extern uint32 integ_entry_outcome_size(const IntegEntry *intent);
+
+#endif /* INTEG_RECORD_ENTRY_H */

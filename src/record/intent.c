@@ -1,0 +1,287 @@
+/*
+ * Writes: the intent is on disk before the request leaves, and its outcome
+ * follows whatever becomes of the caller.
+ *
+ * An intent belongs to the (sub)transaction it was made in. When that aborts,
+ * or the backend ends, with the outcome unsettled, it is settled as "unknown".
+ * After a crash the recorder does the same from the table (recover.c).
+ */
+#include "record/record.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "core/errors.h"
+#include "core/guc.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "record/entry.h"
+#include "record/ring.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+struct IntegIntent
+{
+	dlist_node node;
+	SubTransactionId subxact; /* invalid where a worker made it outside a transaction */
+	bool released;			  /* returned to the caller: the request may have left */
+	IntegDatabase *database;
+	uint64 generation;
+	IntegEntry *entry; /* of the intent, in a buffer that its outcome fits in */
+};
+
+static dlist_head open_intents = DLIST_STATIC_INIT(open_intents);
+
+/* Nobody will settle it any more. */
+static void
+abandon(IntegIntent *intent, const char *reason)
+{
+	char detail[128];
+
+	snprintf(detail, sizeof(detail), "{\"reason\": \"%s\"}", reason);
+	integ_record_outcome(intent, intent->released ? "unknown" : "failed", detail);
+}
+
+static void
+abandon_all(const char *reason, bool also_outside_transactions)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &open_intents)
+	{
+		IntegIntent *intent = dlist_container(IntegIntent, node, iter.cur);
+
+		if (also_outside_transactions || intent->subxact != InvalidSubTransactionId)
+			abandon(intent, reason);
+	}
+}
+
+static void
+at_exit(int code, Datum arg)
+{
+	abandon_all("the session ended before the outcome was known", true);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		abandon_all("the transaction ended before the outcome was known", false);
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	dlist_mutable_iter iter;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	dlist_foreach_modify(iter, &open_intents)
+	{
+		IntegIntent *intent = dlist_container(IntegIntent, node, iter.cur);
+
+		if (intent->subxact != mine)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			intent->subxact = parent;
+		else
+			abandon(intent, "the statement failed before the outcome was known");
+	}
+}
+
+static void
+register_callbacks(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	before_shmem_exit(at_exit, (Datum) 0);
+	registered = true;
+}
+
+static void
+refuse(const char *problem, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+					errmsg("the write cannot be recorded, so it was not sent"), errdetail("%s", problem),
+					errhint("%s", hint)));
+}
+
+/* Waits until a keeper runs here, or the deadline. */
+static bool
+wait_for_keeper(IntegDatabase *database, TimestampTz deadline)
+{
+	bool running;
+
+	integ_shmem_wake_launcher(false);
+	ConditionVariablePrepareToSleep(&database->changed);
+	while (!(running = database->state == INTEG_DATABASE_RUNNING) && GetCurrentTimestamp() < deadline)
+		(void) ConditionVariableTimedSleep(&database->changed, (deadline - GetCurrentTimestamp()) / 1000 + 1,
+										   PG_WAIT_EXTENSION);
+	ConditionVariableCancelSleep();
+	return running;
+}
+
+static TimestampTz
+wait_deadline(void)
+{
+	return GetCurrentTimestamp() + integ_max_sync_wait * INT64CONST(1000);
+}
+
+void
+integ_record_require(void)
+{
+	IntegDatabase *database = integ_shmem_mine();
+
+	if (integ_shared == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("integ is not preloaded"),
+						errdetail("Recording what is sent needs shared memory and workers."),
+						errhint("Add integ to shared_preload_libraries and restart the server.")));
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("integ does nothing on a standby"),
+						errhint("Call it on the primary.")));
+	if (database == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTEG_INSTALLATION), errmsg("integ has no workers in this database"),
+				 errdetail("They start when CREATE EXTENSION commits, or when the launcher finds the database."),
+				 errhint("Commit CREATE EXTENSION integ; SELECT * FROM integ_status() says what is missing.")));
+	if (database->state != INTEG_DATABASE_RUNNING && !wait_for_keeper(database, wait_deadline()))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("the keeper of this database does not run"),
+						errdetail("It did not start within integ.max_sync_wait."),
+						errhint("SELECT * FROM integ_status() says why and what to do.")));
+}
+
+static IntegIntent *
+open_intent(IntegDatabase *database, uint64 generation, const IntegEntry *entry)
+{
+	Size size = Max(entry->length, integ_entry_outcome_size(entry));
+	IntegIntent *intent = MemoryContextAlloc(TopMemoryContext, MAXALIGN(sizeof(IntegIntent)) + size);
+
+	intent->subxact = IsTransactionState() ? GetCurrentSubTransactionId() : InvalidSubTransactionId;
+	intent->released = false;
+	intent->database = database;
+	intent->generation = generation;
+	intent->entry = (IntegEntry *) ((char *) intent + MAXALIGN(sizeof(IntegIntent)));
+	memcpy(intent->entry, entry, entry->length);
+	return intent;
+}
+
+static IntegOutcomeState
+outcome_state(const IntegIntent *intent)
+{
+	IntegOutcomeState state = INTEG_OUTCOME_REFUSED;
+
+	LWLockAcquire(intent->database->lock, LW_SHARED);
+	if (intent->database->generation == intent->generation)
+		state = intent->database->outcomes[intent->entry->slot].state;
+	LWLockRelease(intent->database->lock);
+	return state;
+}
+
+static IntegOutcomeState
+wait_until_durable(IntegIntent *intent, TimestampTz deadline)
+{
+	ConditionVariable *settled = &intent->database->settled;
+	IntegOutcomeState state;
+
+	ConditionVariablePrepareToSleep(settled);
+	while ((state = outcome_state(intent)) == INTEG_OUTCOME_QUEUED && GetCurrentTimestamp() < deadline)
+		(void) ConditionVariableTimedSleep(settled, (deadline - GetCurrentTimestamp()) / 1000 + 1,
+										   PG_WAIT_EXTENSION);
+	ConditionVariableCancelSleep();
+	return state;
+}
+
+static void
+append(IntegIntent *intent, TimestampTz deadline)
+{
+	switch (integ_ring_append_intent(intent->database, intent->entry, integ_entry_outcome_size(intent->entry),
+									 deadline))
+	{
+		case INTEG_APPEND_DONE:
+			return;
+		case INTEG_APPEND_FULL:
+			refuse("The ring between callers and the recorder stayed full for integ.max_sync_wait.",
+				   "SELECT * FROM integ_status() says what the recorder does; raise integ.log_buffer if it only lags.");
+			break;
+		case INTEG_APPEND_NO_SLOT:
+			refuse("All outcome slots stayed in use for integ.max_sync_wait.",
+				   "Fewer writes at once, or a higher max_connections.");
+			break;
+		case INTEG_APPEND_GONE:
+			refuse("The extension was dropped meanwhile.", "Call again once it is back.");
+	}
+}
+
+IntegIntent *
+integ_record_intent(const IntegAuditEntry *audit)
+{
+	static union
+	{
+		char bytes[INTEG_ENTRY_MAX];
+		double aligned;
+	} buffer;
+	TimestampTz deadline = wait_deadline();
+	IntegAuditEntry pending = *audit;
+	IntegDatabase *database;
+	IntegIntent *intent;
+	volatile IntegOutcomeState state = INTEG_OUTCOME_QUEUED;
+
+	integ_record_require();
+	register_callbacks();
+	database = integ_shmem_mine();
+	pending.outcome = "pending";
+	intent = open_intent(database, database->generation, integ_entry_audit(buffer.bytes, &pending, 0));
+	PG_TRY();
+	{
+		append(intent, deadline);
+	}
+	PG_CATCH();
+	{
+		pfree(intent);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	dlist_push_tail(&open_intents, &intent->node);
+
+	PG_TRY();
+	{
+		state = wait_until_durable(intent, deadline);
+		if (state == INTEG_OUTCOME_REFUSED)
+			refuse("The recorder could not write the row of the audit.",
+				   "SELECT * FROM integ_status() shows the recorder's last error.");
+		if (state != INTEG_OUTCOME_DURABLE)
+			refuse("The recorder did not answer within integ.max_sync_wait.",
+				   "SELECT * FROM integ_status() says what the recorder does.");
+	}
+	PG_CATCH();
+	{
+		integ_record_outcome(intent, "failed", "{\"reason\": \"nothing was sent\"}");
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	intent->released = true;
+	return intent;
+}
+
+static const char *
+known_outcome(const char *outcome)
+{
+	if (strcmp(outcome, "succeeded") == 0 || strcmp(outcome, "failed") == 0)
+		return outcome;
+	return "unknown";
+}
+
+void
+integ_record_outcome(IntegIntent *intent, const char *outcome, const char *detail)
+{
+	dlist_delete(&intent->node);
+	integ_entry_make_outcome(intent->entry, GetCurrentTimestamp(), known_outcome(outcome), detail);
+	integ_ring_append_outcome(intent->database, intent->generation, intent->entry);
+	pfree(intent);
+}

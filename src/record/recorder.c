@@ -1,0 +1,311 @@
+/*
+ * The recorder: drains the ring through COPY, one transaction a batch.
+ *
+ * A batch that fails because of a row is halved until the row stands alone; it
+ * costs itself only, and a gap row says so. Any other error leaves the ring as
+ * it is, to be tried again.
+ */
+#include "record/recorder.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "commands/copy.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_relation.h"
+#include "pgstat.h"
+#include "port/pg_bswap.h"
+#include "record/entry.h"
+#include "record/ring.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+typedef struct Batch
+{
+	IntegDatabase *database;
+	IntegEntry **entries;
+	uint64 *ends; /* ring position behind each entry; NULL for entries that are not from the ring */
+	int count;
+} Batch;
+
+/* What the data-source callback of COPY reads from: it is given no argument. */
+static struct
+{
+	const char *data;
+	Size length;
+} source;
+
+static int
+read_source(void *outbuf, int minread, int maxread)
+{
+	Size length = Min(source.length, (Size) maxread);
+
+	memcpy(outbuf, source.data, length);
+	source.data += length;
+	source.length -= length;
+	return (int) length;
+}
+
+static void
+append_row(StringInfo stream, IntegEntry *entry)
+{
+	bool is_audit = entry->kind == INTEG_ENTRY_AUDIT;
+	uint16 fields = pg_hton16((uint16) (entry->fields + (is_audit ? 1 : 0)));
+	const char *body = INTEG_ENTRY_BODY(entry);
+
+	appendBinaryStringInfo(stream, (char *) &fields, sizeof(fields));
+	appendBinaryStringInfo(stream, body, entry->body);
+	if (is_audit)
+	{
+		uint32 client_length;
+		const char *class;
+		uint32 class_length;
+
+		memcpy(&client_length, body + INTEG_ENTRY_CLIENT, 4);
+		class = integ_retention_class(body + INTEG_ENTRY_CLIENT + 4, pg_ntoh32(client_length));
+		class_length = pg_hton32((uint32) strlen(class));
+		appendBinaryStringInfo(stream, (char *) &class_length, sizeof(class_length));
+		appendBinaryStringInfo(stream, class, strlen(class));
+	}
+}
+
+/* The batch's rows of one table as COPY's binary stream; length 0 where there are none. */
+static void
+build_stream(StringInfo stream, const Batch *batch, int from, int to, IntegEntryKind kind)
+{
+	static const char header[19] = "PGCOPY\n\377\r\n\0";
+	static const char trailer[2] = {'\377', '\377'};
+
+	initStringInfo(stream);
+	for (int i = from; i < to; i++)
+	{
+		if (batch->entries[i]->kind != kind)
+			continue;
+		if (stream->len == 0)
+			appendBinaryStringInfo(stream, header, sizeof(header));
+		append_row(stream, batch->entries[i]);
+	}
+	if (stream->len > 0)
+		appendBinaryStringInfo(stream, trailer, sizeof(trailer));
+}
+
+static void
+copy_rows(const Batch *batch, int from, int to, IntegEntryKind kind, const char *table, List *columns)
+{
+	StringInfoData stream;
+	ParseState *pstate;
+	Relation relation;
+	CopyFromState copy;
+
+	build_stream(&stream, batch, from, to, kind);
+	if (stream.len == 0)
+		return;
+	source.data = stream.data;
+	source.length = stream.len;
+
+	relation = table_openrv(makeRangeVar("integ", pstrdup(table), -1), RowExclusiveLock);
+	pstate = make_parsestate(NULL);
+	(void) addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock, NULL, false, false);
+	copy = BeginCopyFrom(pstate, relation, NULL, NULL, false, read_source, columns,
+						 list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
+	(void) CopyFrom(copy);
+	EndCopyFrom(copy);
+	free_parsestate(pstate);
+	table_close(relation, NoLock);
+}
+
+static List *
+column_list(const char *const *names, int count)
+{
+	List *columns = NIL;
+
+	for (int i = 0; i < count; i++)
+		columns = lappend(columns, makeString(pstrdup(names[i])));
+	return columns;
+}
+
+static void
+note_used(const Batch *batch, int from, int to)
+{
+	for (int i = from; i < to; i++)
+		if (batch->entries[i]->kind == INTEG_ENTRY_USED)
+			integ_touch_note((pg_uuid_t *) INTEG_ENTRY_BODY(batch->entries[i]), batch->entries[i]->queued_at);
+}
+
+static void
+settle(const Batch *batch, int from, int to, bool written)
+{
+	integ_ring_settle(batch->database, batch->ends == NULL ? 0 : batch->ends[to - 1], batch->entries + from,
+					  to - from, written);
+}
+
+static void
+write_transaction(const Batch *batch, int from, int to)
+{
+	List *audit;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	integ_retention_load();
+	audit = lappend(column_list(integ_audit_columns, integ_audit_columns_count), makeString("retention"));
+	copy_rows(batch, from, to, INTEG_ENTRY_AUDIT, "audit_log", audit);
+	copy_rows(batch, from, to, INTEG_ENTRY_REQUEST, "requests",
+			  column_list(integ_request_columns, integ_request_columns_count));
+	PopActiveSnapshot();
+
+	/* Nothing may come between the commit and tail: the rows would be written twice. */
+	HOLD_INTERRUPTS();
+	CommitTransactionCommand();
+	note_used(batch, from, to);
+	settle(batch, from, to, true);
+	RESUME_INTERRUPTS();
+}
+
+/* Errors that come from what a row holds, rather than from the state of the database. */
+static bool
+is_fault_of_row(int sqlstate)
+{
+	int class = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		   class == ERRCODE_TO_CATEGORY(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION) ||
+		   class == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
+}
+
+/* True if written; false if a row is at fault, with the message in problem. Raises any other error. */
+static bool
+try_write(const Batch *batch, int from, int to, char *problem, Size size)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool written = false;
+
+	PG_TRY();
+	{
+		write_transaction(batch, from, to);
+		written = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		if (!is_fault_of_row(geterrcode()))
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		strlcpy(problem, error->message, size);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return written;
+}
+
+/* A detail that PostgreSQL cannot store must not cost the line of the audit. */
+static bool
+drop_detail(IntegEntry *entry)
+{
+	uint32 null = pg_hton32((uint32) -1);
+
+	if (entry->detail == 0 || entry->body == entry->detail + sizeof(null))
+		return false;
+	memcpy(INTEG_ENTRY_BODY(entry) + entry->detail, &null, sizeof(null));
+	entry->body = entry->detail + sizeof(null);
+	return true;
+}
+
+static void
+refuse_entry(const Batch *batch, int i, const char *problem)
+{
+	char reason[INTEG_ERROR_MAX];
+
+	snprintf(reason, sizeof(reason), "a row could not be written: %s", problem);
+	ereport(LOG, (errmsg("integ: %s", reason)));
+	integ_shmem_error(batch->database, reason);
+	if (batch->entries[i]->lost == 0)
+		integ_ring_lose(batch->database, batch->entries[i]->kind, 1, reason);
+	settle(batch, i, i + 1, false);
+}
+
+/* Left half first: tail only ever moves over what is settled. */
+static void
+write_range(const Batch *batch, int from, int to)
+{
+	char problem[INTEG_ERROR_MAX];
+
+	check_stack_depth();
+	if (try_write(batch, from, to, problem, sizeof(problem)))
+		return;
+	if (to - from > 1)
+	{
+		int middle = from + (to - from) / 2;
+
+		write_range(batch, from, middle);
+		write_range(batch, middle, to);
+	}
+	else if (drop_detail(batch->entries[from]))
+		write_range(batch, from, to);
+	else
+		refuse_entry(batch, from, problem);
+}
+
+static void
+write_ring(IntegDatabase *database)
+{
+	uint64 start, end;
+	char *bytes = integ_ring_take(database, &start, &end);
+	Batch batch = {.database = database};
+
+	if (bytes == NULL)
+		return;
+	batch.entries = palloc((end - start) / sizeof(IntegEntry) * sizeof(IntegEntry *));
+	batch.ends = palloc((end - start) / sizeof(IntegEntry) * sizeof(uint64));
+	for (uint64 at = 0; at < end - start;)
+	{
+		IntegEntry *entry = (IntegEntry *) (bytes + at);
+
+		at += entry->length;
+		batch.entries[batch.count] = entry;
+		batch.ends[batch.count++] = start + at;
+	}
+	write_range(&batch, 0, batch.count);
+}
+
+/* One gap row for each log that lost entries. */
+static void
+write_gaps(IntegDatabase *database)
+{
+	IntegRing ring;
+	IntegEntry *entries[2];
+	Batch batch = {.database = database, .entries = entries};
+
+	LWLockAcquire(database->lock, LW_SHARED);
+	ring = database->ring;
+	LWLockRelease(database->lock);
+
+	if (ring.lost_requests > 0)
+		entries[batch.count++] =
+			integ_entry_request_gap(palloc(INTEG_ENTRY_MAX), Min(ring.lost_requests, PG_UINT32_MAX),
+									ring.lost_since, ring.lost_reason);
+	if (ring.lost_audit > 0)
+		entries[batch.count++] = integ_entry_audit_gap(palloc(INTEG_ENTRY_MAX), Min(ring.lost_audit, PG_UINT32_MAX),
+													   ring.lost_since, ring.lost_reason);
+	if (batch.count > 0)
+		write_range(&batch, 0, batch.count);
+}
+
+TimestampTz
+integ_recorder_run(IntegDatabase *database, bool all)
+{
+	TimestampTz due = integ_ring_due(database);
+
+	if (!all && due > GetCurrentTimestamp())
+		return due;
+	write_ring(database);
+	write_gaps(database);
+	return integ_ring_due(database);
+}

@@ -1,0 +1,87 @@
+/*
+ * What is recorded without waiting for disk: exchanges, lines of the audit, use
+ * of an instance.
+ */
+#include "record/record.h"
+
+#include "core/guc.h"
+#include "record/entry.h"
+#include "record/ring.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* How long an instance's last_used_at may lag. */
+#define USED_INTERVAL (10 * USECS_PER_SEC)
+
+/* A backend that knows more instances than this forgets them all. */
+#define USED_MAX 4096
+
+static union
+{
+	char bytes[INTEG_ENTRY_MAX];
+	double aligned;
+} buffer;
+
+void
+integ_record_request(const IntegRequestEntry *entry)
+{
+	IntegDatabase *database = integ_shmem_mine();
+
+	if (database != NULL)
+		integ_ring_append(database, integ_entry_request(buffer.bytes, entry), integ_log_flush * 10);
+}
+
+void
+integ_record_audit(const IntegAuditEntry *entry)
+{
+	IntegDatabase *database = integ_shmem_mine();
+
+	if (database != NULL)
+		integ_ring_append(database, integ_entry_audit(buffer.bytes, entry, GetCurrentTimestamp()),
+						  integ_log_flush * 10);
+}
+
+typedef struct UsedInstance
+{
+	pg_uuid_t instance; /* hash key */
+	TimestampTz told;
+} UsedInstance;
+
+/* The backend's memory of what it told the recorder when. */
+static UsedInstance *
+remember(const pg_uuid_t *instance, bool *known)
+{
+	static HTAB *used;
+
+	if (used != NULL && hash_get_num_entries(used) >= USED_MAX)
+	{
+		hash_destroy(used);
+		used = NULL;
+	}
+	if (used == NULL)
+	{
+		HASHCTL control = {
+			.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(UsedInstance), .hcxt = TopMemoryContext};
+
+		used = hash_create("integ used instances", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	return hash_search(used, instance, HASH_ENTER, known);
+}
+
+void
+integ_record_used(const pg_uuid_t *instance)
+{
+	IntegDatabase *database = integ_shmem_mine();
+	TimestampTz now = GetCurrentTimestamp();
+	UsedInstance *used;
+	bool known;
+
+	if (database == NULL)
+		return;
+	used = remember(instance, &known);
+	if (known && now - used->told < USED_INTERVAL)
+		return;
+	used->told = now;
+	integ_ring_append(database, integ_entry_used(buffer.bytes, instance), 0);
+}

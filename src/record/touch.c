@@ -1,0 +1,95 @@
+/*
+ * last_used_at of instances, written in batches.
+ */
+#include "record/recorder.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "utils/array.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define TOUCH_INTERVAL (10 * USECS_PER_SEC)
+
+typedef struct Touched
+{
+	pg_uuid_t instance; /* hash key */
+	TimestampTz at;
+} Touched;
+
+static HTAB *touched;
+static TimestampTz touched_last;
+
+void
+integ_touch_note(const pg_uuid_t *instance, TimestampTz at)
+{
+	Touched *entry;
+
+	if (touched == NULL)
+	{
+		HASHCTL control = {
+			.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(Touched), .hcxt = TopMemoryContext};
+
+		touched = hash_create("integ touched instances", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(touched, instance, HASH_ENTER, NULL);
+	entry->at = at;
+}
+
+/* Rows that somebody else holds are skipped: a lock of a user's must not hold up the recorder. */
+static void
+write_touched(void)
+{
+	static IntegQuery touch = {
+		"UPDATE integ.instances i SET last_used_at = greatest(i.last_used_at, u.at)"
+		" FROM (SELECT l.id, t.at FROM integ.instances l"
+		"       JOIN pg_catalog.unnest($1, $2) AS t (id, at) ON t.id = l.id FOR NO KEY UPDATE OF l SKIP LOCKED) u"
+		" WHERE i.id = u.id",
+		2,
+		{UUIDARRAYOID, TIMESTAMPTZARRAYOID}};
+	long count = hash_get_num_entries(touched);
+	Datum *ids = palloc(sizeof(Datum) * count);
+	Datum *times = palloc(sizeof(Datum) * count);
+	Datum arguments[2];
+	HASH_SEQ_STATUS scan;
+	Touched *entry;
+	IntegOwnerScope scope;
+	int i = 0;
+
+	hash_seq_init(&scan, touched);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		ids[i] = UUIDPGetDatum(&entry->instance);
+		times[i++] = TimestampTzGetDatum(entry->at);
+	}
+	arguments[0] = PointerGetDatum(construct_array(ids, i, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	arguments[1] = PointerGetDatum(
+		construct_array(times, i, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	integ_owner_enter(&scope);
+	integ_query(&touch, arguments, NULL);
+	integ_owner_leave(&scope);
+}
+
+TimestampTz
+integ_recorder_touch(IntegDatabase *database)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (touched == NULL)
+		return DT_NOEND;
+	if (now < touched_last + TOUCH_INTERVAL)
+		return touched_last + TOUCH_INTERVAL;
+	touched_last = now;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	write_touched();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	hash_destroy(touched);
+	touched = NULL;
+	return DT_NOEND;
+}
