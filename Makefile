@@ -40,10 +40,10 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c background_workers/*.c)))
 SQL_PARTS = \
 	src/core/roles.sql \
 	src/access/access.sql \
-	src/vault/vault.sql \
 	src/schema/schema.sql \
 	src/definitions/definitions.sql \
 	src/instances/instances.sql \
+	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
 	src/execute/execute.sql \

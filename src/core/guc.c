@@ -11,6 +11,7 @@
 
 char *integ_master_key_file;
 char *integ_master_key_command;
+char *integ_master_key_previous_file;
 int integ_vault_algorithm = INTEG_VAULT_AES_CBC_HMAC;
 char *integ_allowed_addresses;
 char *integ_ca_file;
@@ -60,6 +61,8 @@ define_strings(void)
 		 &integ_master_key_file, "", GUC_SUPERUSER_ONLY, NULL},
 		{"integ.master_key_command", "Command that prints the vault's master key as 64 hex digits.",
 		 &integ_master_key_command, "", GUC_SUPERUSER_ONLY, NULL},
+		{"integ.master_key_previous_file", "File of the master key before, while it is being changed.",
+		 &integ_master_key_previous_file, "", GUC_SUPERUSER_ONLY, NULL},
 		{"integ.allowed_addresses", "Private networks (CIDR list) that requests may reach.",
 		 &integ_allowed_addresses, "", GUC_LIST_INPUT, check_allowed_addresses},
 		{"integ.ca_file", "PEM file of certificate authorities trusted besides the system's.",

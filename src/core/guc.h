@@ -6,15 +6,12 @@
 
 #include "postgres.h"
 
-typedef enum
-{
-	INTEG_VAULT_AES_CBC_HMAC, /* AES-256-CBC, then HMAC-SHA-256: what pgcrypto opens */
-	INTEG_VAULT_AES_GCM		  /* AES-256-GCM */
-} IntegVaultAlgorithm;
+#include "vault/aead.h" /* IntegVaultAlgorithm */
 
 /* vault */
 extern char *integ_master_key_file;	   /* SIGHUP: file of 64 hex digits */
 extern char *integ_master_key_command; /* SIGHUP: command that prints them */
+extern char *integ_master_key_previous_file; /* SIGHUP: the key before, while it is being changed */
 extern int integ_vault_algorithm;	   /* SIGHUP: IntegVaultAlgorithm for new values */
 
 /* outbound HTTP */

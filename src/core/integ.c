@@ -9,6 +9,7 @@
 #include "core/process.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "vault/redact.h"
 
 PG_MODULE_MAGIC;
 
@@ -19,6 +20,7 @@ _PG_init(void)
 {
 	integ_guc_define();
 	integ_cache_init();
+	integ_redact_init();
 
 	/* Under binary upgrade nothing of ours may run: pg_upgrade moves the catalog. */
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)

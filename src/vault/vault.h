@@ -28,15 +28,30 @@ typedef struct IntegSecret
 
 /*
  * Opens the credential name of owner for a request to origin, in CurrentMemoryContext.
- * NULL where there is none. Raises IG403 where the row does not allow the
- * origin, IG500 where the master key is missing or wrong or the row does not authenticate.
- * Rows are cached per backend as ciphertext; no SPI once cached. previous: the value before a rotation that is
- * not yet promoted (dual read), NULL where there is none.
+ * NULL where there is none. origin NULL: for use that leaves no secret, such as checking a
+ * signature; allowed only where the row names no origin at all. Raises IG403 where the row does not
+ * allow the origin, IG401 where it has expired, IG500 where the master key is missing or wrong or the row
+ * does not authenticate. Rows are cached per backend as ciphertext; no SPI once cached.
+ *
+ * While a rotation is not promoted there are two values: previous false opens the new
+ * one, previous true the one before it, which is NULL at other times. A request is tried with the
+ * new one; where the service refuses it (401), with the one before; where it accepts it,
+ * integ_vault_promote.
  */
-extern const IntegSecret *integ_vault_open(const IntegCredentialOwner *owner, const char *name,
-										   const char *origin, bool previous);
+extern PGDLLEXPORT const IntegSecret *integ_vault_open(const IntegCredentialOwner *owner, const char *name,
+													   const char *origin, bool previous);
 
-/* Names of the owner's credentials, NULL-terminated, in CurrentMemoryContext. */
-extern const char **integ_vault_names(const IntegCredentialOwner *owner);
+/* Names of the owner's credentials, NULL-terminated, in CurrentMemoryContext; without those before a rotation. */
+extern PGDLLEXPORT const char **integ_vault_names(const IntegCredentialOwner *owner);
+
+/* Whether any credential of the owner has a value before a rotation that is not promoted. No SPI once cached. */
+extern PGDLLEXPORT bool integ_vault_rotating(const IntegCredentialOwner *owner);
+
+/*
+ * The owner's current credentials have just proven themselves: drops the ones before. Nothing in a
+ * READ ONLY transaction; leaves to others rows that they have locked. Writes in the current
+ * transaction, so a ROLLBACK keeps the ones before until the next success.
+ */
+extern PGDLLEXPORT void integ_vault_promote(const IntegCredentialOwner *owner);
 
 #endif /* INTEG_VAULT_VAULT_H */

@@ -1,0 +1,98 @@
+/*
+ * integ_credential_rotate: a new value beside the one before, until it has
+ * proven itself (dual read).
+ *
+ *	value		the new one is current, the one before is previous
+ *	promote		the one before is dropped; also what a call that
+ *				succeeds with the new one does (integ_vault_promote)
+ *	revert		the new one is dropped, the one before is current again
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/errors.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "vault/audit.h"
+#include "vault/input.h"
+#include "vault/verbs.h"
+
+PG_FUNCTION_INFO_V1(integ_credential_rotate);
+PG_FUNCTION_INFO_V1(integ_credential_rotate_sealed);
+
+static void
+finish(const IntegVaultCall *call, bool promote)
+{
+	/* Both rows are locked, whichever is kept. */
+	static IntegQuery lock = {
+		"SELECT state FROM integ.credentials WHERE owner_id = $1 AND owner_kind = $2 AND client_id = $3 AND name = $4 "
+		"AND EXISTS (SELECT FROM integ.credentials p WHERE p.owner_id = $1 AND p.owner_kind = $2 AND p.client_id = $3 "
+		"AND p.name = $4 AND p.state = 'previous') ORDER BY state FOR UPDATE",
+		4,
+		{TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	static IntegQuery drop = {
+		"DELETE FROM integ.credentials WHERE owner_id = $1 AND owner_kind = $2 AND client_id = $3 AND name = $4 "
+		"AND state = $5",
+		5,
+		{TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	static IntegQuery restore = {
+		"UPDATE integ.credentials SET state = 'current' "
+		"WHERE owner_id = $1 AND owner_kind = $2 AND client_id = $3 AND name = $4",
+		4,
+		{TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	const IntegCredentialOwner *owner = &call->target.owner;
+	Datum values[5] = {CStringGetTextDatum(owner->id), CStringGetTextDatum(owner->kind),
+					   CStringGetTextDatum(owner->client_id), CStringGetTextDatum(call->name),
+					   CStringGetTextDatum(promote ? "previous" : "current")};
+
+	if (integ_query(&lock, values, NULL) != 2)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
+						errmsg("the credential \"%s\" of %s is not being rotated", call->name, call->target.label),
+						errdetail("It has no value from before: it was promoted already, or never rotated."),
+						errhint("Start with integ_credential_rotate and a new value.")));
+	(void) integ_query(&drop, values, NULL);
+	if (!promote)
+		(void) integ_query(&restore, values, NULL);
+}
+
+static void
+rotate(FunctionCallInfo fcinfo, bool der)
+{
+	static const char function[] = "integ_credential_rotate";
+	struct varlena *value = PG_ARGISNULL(2) ? NULL : PG_GETARG_VARLENA_PP(2);
+	Jsonb *options = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+	IntegCredentialInput input;
+	IntegOwnerScope scope;
+	IntegVaultCall call;
+
+	integ_vault_begin(fcinfo, function, "rotate credential", &call);
+	integ_credential_input(&call.target, function, call.name, value, der, options, true, &input);
+	integ_owner_enter(&scope);
+	if (input.has_value)
+		integ_vault_store(&call.target.owner, call.name, &input.value, true);
+	else
+		finish(&call, input.promote);
+	integ_owner_leave(&scope);
+	integ_vault_audit(&call.target,
+					  input.has_value ? "credential.rotate"
+					  : input.promote ? "credential.promote"
+									  : "credential.revert",
+					  call.name);
+}
+
+Datum
+integ_credential_rotate(PG_FUNCTION_ARGS)
+{
+	rotate(fcinfo, false);
+	PG_RETURN_VOID();
+}
+
+Datum
+integ_credential_rotate_sealed(PG_FUNCTION_ARGS)
+{
+	rotate(fcinfo, true);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,121 @@
+/*
+ * Whose credential is meant, and whether the caller may change it.
+ */
+#include "vault/target.h"
+
+#include "core/errors.h"
+#include "core/uuid.h"
+#include "definitions/definition.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+/* webhook:UUID and endpoint:UUID, in the canonical form of the uuid. */
+static char *
+canonical_uuid(const char *owner, const char *text)
+{
+	char digits[33];
+	int count = 0;
+
+	for (const char *c = text; *c != '\0'; c++)
+	{
+		if (*c == '-')
+			continue;
+		if (!isxdigit((unsigned char) *c) || count == 32)
+		{
+			count = 0;
+			break;
+		}
+		digits[count++] = *c;
+	}
+	if (count != 32)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("\"%s\" names no owner of credentials", owner),
+						errdetail("Behind the colon a uuid is expected."),
+						errhint("Owners are an instance's handle, definition:ID, webhook:UUID and endpoint:UUID.")));
+	digits[32] = '\0';
+	return DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(uuid_in, CStringGetDatum(digits))));
+}
+
+static void
+refuse(const IntegVaultTarget *target, const char *action, const char *who)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTEG_FORBIDDEN),
+			 errmsg("role \"%s\" may not %s of %s", GetUserNameFromId(target->actor->role, false), action, target->label),
+			 errdetail("This is for %s.", who), errhint("Ask them to do it.")));
+}
+
+/* client is the owner's; an admin manages its own client only. */
+static void
+require_admin(const IntegVaultTarget *target, const char *action)
+{
+	const IntegActor *actor = target->actor;
+
+	if (actor->level == INTEG_LEVEL_SUPERADMIN)
+		return;
+	if (strcmp(target->owner.client_id, INTEG_GLOBAL_CLIENT) == 0)
+		refuse(target, action, "a superadmin");
+	if (actor->level < INTEG_LEVEL_ADMIN || strcmp(actor->client, target->owner.client_id) != 0)
+		refuse(target, action, "an administrator of the client");
+}
+
+static void
+resolve_definition(const char *id, const char *action, IntegVaultTarget *target)
+{
+	const IntegDefinition *definition = integ_definition_get(id, NULL);
+
+	if (definition == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("there is no definition \"%s\"", id),
+						errhint("integ.definitions lists them.")));
+	target->owner = (IntegCredentialOwner){"definition", pstrdup(id), pstrdup(definition->client_id)};
+	require_admin(target, action);
+}
+
+static void
+resolve_instance(const char *name, const char *action, IntegVaultTarget *target)
+{
+	const IntegInstance *instance = integ_instance_resolve(target->actor, name);
+	const IntegActor *actor = target->actor;
+
+	target->instance = instance;
+	target->owner = (IntegCredentialOwner){"instance", integ_uuid_text(&instance->id), instance->client_id};
+	if (strcmp(instance->context_type, "user") == 0)
+	{
+		target->user_id = instance->context_id;
+		if (actor->user == NULL || strcmp(actor->user, instance->context_id) != 0 ||
+			strcmp(actor->client, instance->client_id) != 0)
+			require_admin(target, action);
+	}
+	else
+		require_admin(target, action);
+	if (strcmp(target->owner.id, instance->credentials.id) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("%s uses the credentials of another instance", target->label),
+						errdetail("It borrows a global connection and has none of its own."),
+						errhint("Connect an instance that does not borrow, or ask a superadmin.")));
+}
+
+/* What later has a table of its own belongs to the caller's client. */
+static void
+resolve_by_uuid(const char *kind, const char *owner, const char *text, const char *action, IntegVaultTarget *target)
+{
+	target->owner = (IntegCredentialOwner){kind, canonical_uuid(owner, text), pstrdup(target->actor->client)};
+	require_admin(target, action);
+}
+
+void
+integ_vault_target(const char *owner, const char *action, IntegVaultTarget *target)
+{
+	static const char definition[] = "definition:", webhook[] = "webhook:", endpoint[] = "endpoint:";
+
+	memset(target, 0, sizeof(*target));
+	target->actor = integ_actor_require(INTEG_LEVEL_USER, psprintf("%ss", action));
+	target->label = owner;
+	if (strncmp(owner, definition, sizeof(definition) - 1) == 0)
+		resolve_definition(owner + sizeof(definition) - 1, action, target);
+	else if (strncmp(owner, webhook, sizeof(webhook) - 1) == 0)
+		resolve_by_uuid("webhook", owner, owner + sizeof(webhook) - 1, action, target);
+	else if (strncmp(owner, endpoint, sizeof(endpoint) - 1) == 0)
+		resolve_by_uuid("endpoint", owner, owner + sizeof(endpoint) - 1, action, target);
+	else
+		resolve_instance(owner, action, target);
+}
