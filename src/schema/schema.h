@@ -11,7 +11,11 @@
 
 typedef struct IntegSchema IntegSchema;
 
-/* One violation. path is a JSON Pointer into the document ("" is the document itself). */
+/*
+ * One violation. path is a JSON Pointer into the document ("" is the document itself);
+ * the message continues it ("must be at most 100"). It never holds a value of the document, which may be a
+ * secret, but names of its properties.
+ */
 typedef struct IntegSchemaProblem
 {
 	char *path;
@@ -36,14 +40,21 @@ typedef struct IntegSchemaProblems
  */
 extern IntegSchema *integ_schema_compile(const Jsonb *schema, const char *where);
 
-/* Whether the document is valid. problems may be NULL: then the first violation ends the walk. */
+/*
+ * Whether the document is valid. Both strings of a problem are in CurrentMemoryContext. Raises IG400 for a
+ * document of more than 1000 levels. problems may be NULL: then the first violation ends the walk.
+ */
 extern bool integ_schema_validate(const IntegSchema *schema, const Jsonb *document,
 								  IntegSchemaProblems *problems);
 
 /* As integ_schema_validate, but raises IG400: what names the document ("input of erp_main.get_inventory"); the detail lists the violations. */
 extern void integ_schema_require(const IntegSchema *schema, const Jsonb *document, const char *what);
 
-/* The document with absent properties filled from "default", at every depth that exists; the document itself where nothing is missing. */
+/*
+ * The document with absent properties filled from "default", at every depth that
+ * exists, by properties, items, $ref and allOf; the document itself where nothing is missing. A null is present.
+ * An inserted default is filled too; one that contains itself without an end raises IG400.
+ */
 extern const Jsonb *integ_schema_fill(const IntegSchema *schema, const Jsonb *document);
 
 #endif /* INTEG_SCHEMA_SCHEMA_H */
