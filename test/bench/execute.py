@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""integ_execute beside a bare libcurl loop: one session, keep-alive, nginx on
+loopback, everything on (validation, vault, request log, audit).
+
+Rounds are interleaved and the median of each is taken, since the machine is
+shared. A write is compared with a bare request plus one commit of one row.
+"""
+import os
+import re
+import statistics
+import subprocess
+
+ROUNDS = 9 if os.environ.get("INTEG_LONG") else 5
+CALLS = 5000 if os.environ.get("INTEG_LONG") else 2000
+WRITES = 1000 if os.environ.get("INTEG_LONG") else 300
+URL = os.environ["BENCH_URL"]
+
+MANIFEST = """{
+  "integrationId": "bench", "name": "Bench", "version": "1.0.0", "category": "custom",
+  "baseUrl": "{config.base_url}", "authType": "bearer",
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"}}},
+  "methods": [
+    {"id": "get", "name": "Get", "access": "read",
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}},
+     "outputSchema": {"type": "object", "properties": {"quantity": {"type": "integer"}}},
+     "request": {"method": "GET", "path": "/json", "query": {"sku": "{sku}"}},
+     "response": {"map": {"quantity": ".data.quantity_on_hand", "location": ".data.warehouse"}}},
+    {"id": "put", "name": "Put", "access": "write",
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "request": {"method": "POST", "path": "/write", "body": {"sku": "{sku}"}}}
+  ]
+}"""
+
+# Wall time and CPU time of a loop of calls in one backend, in microseconds a call.
+LOOP = """
+DO $$
+DECLARE
+    begun timestamptz;
+BEGIN
+    PERFORM integ_execute('bench_main', '{method}', '{{"sku": "A-1"}}') FROM generate_series(1, 50);
+    PERFORM set_config('bench.cpu', pg_read_file('/proc/' || pg_backend_pid() || '/stat'), false);
+    begun := clock_timestamp();
+    FOR i IN 1..{calls} LOOP
+        PERFORM integ_execute('bench_main', '{method}', '{{"sku": "A-1"}}');
+    END LOOP;
+    PERFORM set_config('bench.wall', (extract(epoch FROM clock_timestamp() - begun) * 1e6 / {calls})::text, false);
+    PERFORM set_config('bench.cpu_after', pg_read_file('/proc/' || pg_backend_pid() || '/stat'), false);
+END $$;
+SELECT current_setting('bench.wall') || '|' || current_setting('bench.cpu') || '|' || current_setting('bench.cpu_after');
+"""
+
+COMMITS = """
+DO $$
+DECLARE
+    begun timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..{calls} LOOP
+        INSERT INTO bench_commit (note) VALUES ('one row of an audit, about as long as ours are: ' || i);
+        COMMIT;
+    END LOOP;
+    PERFORM set_config('bench.wall', (extract(epoch FROM clock_timestamp() - begun) * 1e6 / {calls})::text, false);
+END $$;
+SELECT current_setting('bench.wall');
+"""
+
+
+def psql(sql):
+    run = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"], input=sql, text=True,
+                         capture_output=True, check=False)
+    if run.returncode != 0:
+        raise SystemExit(run.stderr)
+    return run.stdout.strip()
+
+
+def ticks(stat):
+    fields = stat.rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def execute(method, calls):
+    wall, before, after = psql(LOOP.format(method=method, calls=calls)).split("|")
+    cpu = (ticks(after) - ticks(before)) * 1e6 / os.sysconf("SC_CLK_TCK") / calls
+    return float(wall), cpu
+
+
+def bare(method, calls):
+    path = "/json?sku=A-1" if method == "GET" else "/write"
+    out = subprocess.run([os.environ["BENCH_BIN"] + "/bench_bare_curl", URL + path, str(calls), method],
+                         text=True, capture_output=True, check=True).stdout
+    return float(re.search(r"([0-9.]+)\s*$", out.strip()).group(1))
+
+
+def commits(calls):
+    return float(psql(COMMITS.format(calls=calls)))
+
+
+def show(name, value, digits=2):
+    print(f"bench {name} {value:.{digits}f}", flush=True)
+
+
+def main():
+    psql(f"""
+        CREATE TABLE bench_commit (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text);
+        SELECT integ_define($manifest${MANIFEST}$manifest$::jsonb);
+        SELECT integ_connect('bench', 'bench_main', '{{"base_url": "{URL}"}}');
+        SELECT integ_credential_set('bench_main', 'token', 'a-token-of-usual-length-1234567890');
+    """)
+    reads, read_cpu, bare_reads, writes, bare_writes, one_commit = [], [], [], [], [], []
+    for _ in range(ROUNDS):
+        bare_reads.append(bare("GET", CALLS))
+        wall, cpu = execute("get", CALLS)
+        reads.append(wall)
+        read_cpu.append(cpu)
+        bare_writes.append(bare("POST", WRITES))
+        one_commit.append(commits(WRITES))
+        writes.append(execute("put", WRITES)[0])
+    read, bare_read = statistics.median(reads), statistics.median(bare_reads)
+    write = statistics.median(writes)
+    limit = statistics.median(bare_writes) + statistics.median(one_commit)
+    show("bare_read_us", bare_read)
+    show("execute_read_us", read)
+    show("execute_read_ratio", read / bare_read)
+    show("execute_read_cpu_us", statistics.median(read_cpu))
+    show("bare_write_plus_commit_us", limit)
+    show("execute_write_us", write)
+    show("execute_write_ratio", write / limit)
+
+
+main()
