@@ -47,6 +47,7 @@ SQL_PARTS = \
 	src/record/record.sql \
 	src/operate/operate.sql \
 	src/execute/execute.sql \
+	src/calls/calls.sql \
 	src/core/ownership.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

@@ -103,11 +103,12 @@ typedef struct IntegDispatcher
 	dlist_head flying;
 	dlist_head answered; /* to be settled */
 	int nflights;
-	int nready;
 	int nflying;
+	int nwrites; /* of flights whose intent is recorded and whose outcome is not */
 	int nanswered;
 	TimestampTz answered_since;
-	bool stopping;
+	bool out_of_memory; /* a flight could not be started */
+	bool stopping;		/* what is broken off does not count as an attempt */
 } IntegDispatcher;
 
 /* How many calls a dispatcher has on their way at most. */
@@ -156,16 +157,22 @@ extern void integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *fl
 /* prepare.c: claimed flights become ready, or answered with what stopped them. One transaction. */
 extern void integ_prepare(IntegDispatcher *dispatcher);
 
-/* send.c: ready flights leave; what has an answer becomes answered. No transaction. */
+/*
+ * send.c: ready flights leave; what has an answer becomes answered; all that is under way is broken off, and what has
+ * not left goes back. No transaction.
+ */
 extern void integ_send(IntegDispatcher *dispatcher);
 extern void integ_receive(IntegDispatcher *dispatcher);
-extern void integ_break_off(IntegDispatcher *dispatcher);
+extern void integ_give_up(IntegDispatcher *dispatcher);
 
-/* settle.c: outcomes of answered flights into the tables, a batch a transaction. */
-extern void integ_settle(IntegDispatcher *dispatcher);
+/*
+ * settle.c: outcomes of answered flights into the tables, a batch a transaction; where
+ * that fails, one by one. What cannot be stored now stays answered; false then.
+ */
+extern bool integ_settle(IntegDispatcher *dispatcher);
 
-/* A flight ends: its row is settled, or somebody else's. */
-extern void integ_flight_end(IntegDispatcher *dispatcher, IntegFlight *flight);
+/* The flight's attempt is over, by an answer or by what stopped it; its lane has room again. */
+extern void integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flight);
 
 /*
  * recover.c: takes this process's lease. Gives back what dispatchers that are no more have left running; true

@@ -3,13 +3,13 @@
  */
 #include "calls/wake.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "core/shmem.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
-#include "tcop/utility.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_tg_calls_wake);
@@ -18,8 +18,6 @@ static bool muted;	  /* this process is a dispatcher */
 static bool noted;	  /* the statement that fires the trigger next has said what it writes */
 static bool has_news; /* of this transaction */
 static TimestampTz news[INTEG_PRIORITIES];
-
-static ProcessUtility_hook_type previous_utility;
 
 void
 integ_wake_shmem_init(IntegDispatch *dispatch)
@@ -118,23 +116,12 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 		noted = false;
 }
 
-/* COMMIT PREPARED makes rows visible that another transaction, perhaps before a restart, has written. */
-static void
-utility(PlannedStmt *statement, const char *text, bool read_only, ProcessUtilityContext context,
-		ParamListInfo params, QueryEnvironment *environment, DestReceiver *receiver, QueryCompletion *completion)
+void
+integ_wake_everything(void)
 {
-	bool prepared = IsA(statement->utilityStmt, TransactionStmt) &&
-					((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
-
-	(previous_utility != NULL ? previous_utility : standard_ProcessUtility)(statement, text, read_only, context,
-																			params, environment, receiver,
-																			completion);
-	if (prepared)
-	{
-		integ_wake_note_all();
-		publish();
-		has_news = false;
-	}
+	integ_wake_note_all();
+	publish();
+	has_news = false;
 }
 
 void
@@ -142,8 +129,6 @@ integ_wake_init(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
-	previous_utility = ProcessUtility_hook;
-	ProcessUtility_hook = utility;
 }
 
 void
@@ -152,7 +137,6 @@ integ_wake_attach(IntegDispatch *dispatch, int number)
 	IntegDispatcherSlot *slot = &dispatch->slots[number];
 
 	SpinLockAcquire(&dispatch->mutex);
-	slot->pid = MyProcPid;
 	slot->latch = MyLatch;
 	slot->asleep = false;
 	for (int i = 0; i < INTEG_PRIORITIES; i++)
@@ -166,11 +150,8 @@ integ_wake_detach(IntegDispatch *dispatch, int number)
 	IntegDispatcherSlot *slot = &dispatch->slots[number];
 
 	SpinLockAcquire(&dispatch->mutex);
-	if (slot->pid == MyProcPid)
-	{
-		slot->pid = 0;
+	if (slot->latch == MyLatch)
 		slot->latch = NULL;
-	}
 	SpinLockRelease(&dispatch->mutex);
 }
 
@@ -211,4 +192,19 @@ integ_wake_awake(IntegDispatch *dispatch, int number)
 	SpinLockAcquire(&dispatch->mutex);
 	dispatch->slots[number].asleep = false;
 	SpinLockRelease(&dispatch->mutex);
+}
+
+bool
+integ_dispatchers_stop(IntegDispatch *dispatch)
+{
+	bool any = false;
+
+	for (int i = 0; i < INTEG_MAX_DISPATCHERS; i++)
+	{
+		if (dispatch->slots[i].pid == 0)
+			continue;
+		any = true;
+		kill(dispatch->slots[i].pid, SIGTERM);
+	}
+	return !any;
 }

@@ -23,7 +23,14 @@
 
 typedef struct IntegDispatcherSlot
 {
-	pid_t pid;	  /* 0: none runs */
+	/* guarded by integ_shared->lock */
+	pid_t pid;	/* 0: none runs */
+	int total;	/* among how many it shares the instances */
+	int failures; /* in a row */
+	TimestampTz since;
+	TimestampTz retry_at; /* not started again before */
+
+	/* guarded by the mutex */
 	Latch *latch; /* NULL until it works */
 	bool asleep;
 	TimestampTz news[INTEG_PRIORITIES]; /* look again from here on; DT_NOEND: nothing new */
@@ -32,7 +39,7 @@ typedef struct IntegDispatcherSlot
 /* The part of a database's shared memory that is about calls. */
 typedef struct IntegDispatch
 {
-	slock_t mutex; /* guards slots */
+	slock_t mutex;
 	IntegDispatcherSlot slots[INTEG_MAX_DISPATCHERS];
 	ConditionVariable finished; /* calls have ended */
 } IntegDispatch;
@@ -53,10 +60,16 @@ extern void integ_wake_note(int priority, TimestampTz next_attempt_at);
 /* Anything may have become due: the dispatchers look at everything once the transaction commits. */
 extern void integ_wake_note_all(void);
 
+/*
+ * Wakes them now: COMMIT PREPARED makes rows visible that another transaction, perhaps before a
+ * restart, has written. Never raises.
+ */
+extern void integ_wake_everything(void);
+
 /* In a dispatcher, which knows what it writes: the trigger does nothing here. */
 extern void integ_wake_mute(void);
 
-/* Announces this process as the dispatcher of that number, and withdraws it. */
+/* From here on, and until no more, this process is told as the dispatcher of that number. */
 extern void integ_wake_attach(IntegDispatch *dispatch, int number);
 extern void integ_wake_detach(IntegDispatch *dispatch, int number);
 
@@ -66,5 +79,8 @@ extern bool integ_wake_take(IntegDispatch *dispatch, int number, TimestampTz *fr
 /* Before a dispatcher waits: false where there is news, and it must not. */
 extern bool integ_wake_sleep(IntegDispatch *dispatch, int number);
 extern void integ_wake_awake(IntegDispatch *dispatch, int number);
+
+/* Tells all dispatchers of a database to stop; true when there are none. The caller holds integ_shared->lock. */
+extern bool integ_dispatchers_stop(IntegDispatch *dispatch);
 
 #endif /* INTEG_CALLS_WAKE_H */
