@@ -50,8 +50,11 @@ SQL_PARTS = \
 	src/calls/calls.sql \
 	src/core/ownership.sql
 
+# The definitions that integ brings: mirrored once everything else exists.
+CONNECTORS = $(filter-out connectors/manifest.schema.json,$(sort $(wildcard connectors/*.json)))
+
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-EXTRA_CLEAN = $(DATA_built) build
+EXTRA_CLEAN = $(DATA_built) build src/definitions/manifest_schema.inc
 
 PG_CONFIG ?= pg_config
 
@@ -75,8 +78,17 @@ $(error $(PG_CONFIG) does not work: install postgresql-server-dev, or set PG_CON
 endif
 include $(PGXS)
 
-$(EXTENSION)--$(EXTVERSION).sql: $(wildcard $(SQL_PARTS)) Makefile
-	{ printf '%s\n' '\echo Use "CREATE EXTENSION integ" to load this file. \quit'; cat $(wildcard $(SQL_PARTS)); } > $@
+$(EXTENSION)--$(EXTVERSION).sql: $(wildcard $(SQL_PARTS)) $(CONNECTORS) Makefile
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION integ" to load this file. \quit'; \
+	  cat $(wildcard $(SQL_PARTS)); \
+	  for file in $(CONNECTORS); do \
+	      printf '\nSELECT integ.mirror_definition($$integ$$\n'; cat $$file; printf '$$integ$$);\n'; \
+	  done; } > $@
+
+# The manifests' schema as a C string literal, a line each.
+src/definitions/manifest_schema.inc: connectors/manifest.schema.json
+	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^ *//' -e 's/.*/"&\\n"/' $< > $@
+src/definitions/check.o: src/definitions/manifest_schema.inc
 
 # Headers change structs that several objects share.
 $(OBJS): $(wildcard src/*/*.h background_workers/*.h)

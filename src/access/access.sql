@@ -21,6 +21,7 @@ CREATE TABLE integ.clients (
     name text NOT NULL,
     plan text COLLATE "C" REFERENCES integ.plans (id),
     is_active boolean NOT NULL DEFAULT true,
+    allows_user_instances boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT clients_id_check CHECK (id <> '' AND id <> '*' AND pg_catalog.length(id) <= 255 AND id !~ '[[:cntrl:]]')
 );
@@ -29,6 +30,7 @@ COMMENT ON COLUMN integ.clients.id IS 'The client_id of every row that belongs t
 COMMENT ON COLUMN integ.clients.name IS 'Name for display';
 COMMENT ON COLUMN integ.clients.plan IS 'The plan the client is on, or none';
 COMMENT ON COLUMN integ.clients.is_active IS 'False: nobody may act for the client';
+COMMENT ON COLUMN integ.clients.allows_user_instances IS 'Whether its users may connect public definitions for themselves';
 COMMENT ON COLUMN integ.clients.created_at IS 'When the client was made';
 
 CREATE TABLE integ.members (

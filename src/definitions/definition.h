@@ -6,49 +6,130 @@
 
 #include "postgres.h"
 
+#include "access/actor.h"
+#include "core/pinned.h"
 #include "schema/schema.h"
 #include "template/template.h"
 #include "utils/jsonb.h"
 
+/* What makes an answer an error: every condition given holds. */
+typedef struct IntegErrorRule
+{
+	IntegPath *when; /* finds something in the body; NULL: whatever the body */
+	int nstatuses;	 /* 0: whatever the status */
+	int *statuses;
+	const char *class; /* "IG422" … */
+	int sqlstate;	   /* the same, encoded for errcode() */
+	IntegPath *message_path; /* the service's message, or NULL */
+	const char *message;	 /* text, or NULL */
+	IntegPath *retry_after;	 /* seconds to wait, or NULL */
+} IntegErrorRule;
+
+typedef struct IntegErrorRules
+{
+	int count;
+	IntegErrorRule *items;
+} IntegErrorRules;
+
+/* "map" of a response: a path, or named maps. */
+typedef struct IntegMap
+{
+	const char *key;  /* NULL at the root */
+	IntegPath *path;  /* NULL where it has children */
+	int nchildren;
+	struct IntegMap *children;
+} IntegMap;
+
+typedef enum IntegBodyEncoding
+{
+	INTEG_BODY_JSON,
+	INTEG_BODY_FORM,
+	INTEG_BODY_MULTIPART,
+	INTEG_BODY_TEXT,
+	INTEG_BODY_BINARY
+} IntegBodyEncoding;
+
+/* One way to authenticate. Where the manifest is silent, the defaults of its authType are filled in. */
+typedef struct IntegAuth
+{
+	const char *id;		 /* NULL: the definition's only one */
+	const char *auth_type;
+	const char *in;		 /* header, query, body, cookie; NULL where nothing is injected that way */
+	const char *name;
+	IntegTemplate *value;	 /* text template over credentials (and config), or NULL */
+	IntegTemplate *username; /* HTTP basic: user and password, or NULL */
+	IntegTemplate *password;
+	IntegSchema *credentials;		  /* credentialSchema or NULL */
+	const JsonbContainer *oauth2;	  /* oauth2Config or NULL */
+	const JsonbContainer *jwt;		  /* auth.jwt or NULL */
+} IntegAuth;
+
 typedef struct IntegMethod
 {
+	/* Known of every method of a definition: */
 	const char *id;
 	bool is_write;			 /* access: write */
 	bool approval_required;
-	const char *http_method; /* GET … */
+	const JsonbContainer *manifest; /* the whole method */
+	int index;				 /* in the manifest's "methods" */
+	bool compiled;			 /* integ_definition_method compiles what follows at first use */
+
+	const char *http_method; /* GET …; NULL where the method has no request of its own (steps, job, handler) */
 	IntegTemplate *path;	 /* text template; placeholders are percent-encoded */
-	const char *path_source; /* as in the manifest: what the log shows */
+	const char *path_source; /* as in the manifest: what the log shows; "" where it has none */
 	IntegTemplate *query;	 /* object template or NULL */
 	IntegTemplate *headers;	 /* object template or NULL */
 	IntegTemplate *body;	 /* any template or NULL */
+	IntegBodyEncoding body_encoding;
+	bool is_graphql;
+	const char *graphql_document;  /* or NULL */
+	const char *graphql_operation; /* or NULL */
+	IntegTemplate *graphql_variables; /* or NULL: the input */
+	int timeout_ms;			 /* 0: the setting's */
 	IntegSchema *input;		 /* NULL: anything */
 	IntegSchema *output;
 	const Jsonb *response;	 /* the manifest's "response" or NULL: map, records, errors */
-	const JsonbContainer *manifest; /* the whole method */
+	const char *response_type; /* json, text, binary, xml, none; NULL: as its content type says */
+	IntegMap *map;			 /* or NULL */
+	IntegPath *records;		 /* or NULL */
+	IntegErrorRules errors;	 /* its own; the definition's come after them */
+	const JsonbContainer *pagination; /* or NULL */
+	const char *idempotency_in;	  /* header, query, body; NULL where the service honours none */
+	const char *idempotency_name;
 } IntegMethod;
 
 typedef struct IntegDefinition
 {
+	IntegPinned pinned; /* holds all of this */
 	const char *id;
 	const char *version;
 	const char *name;
-	const char *status; /* active, beta, deprecated, disabled */
-	const char *auth_type;
-	IntegTemplate *base_url;	/* text template over config (and, later, the token answer) */
+	const char *client_id;	   /* '*', or the client it belongs to */
+	const char *status;		   /* active, beta, deprecated, disabled */
+	const char *visibility;	   /* public, private, superadmin_only */
+	const char *required_plan; /* or NULL */
+	const char *connection_scope;
+	bool builtin;
+	int nauths;				/* at least one */
+	IntegAuth *auths;		/* the first is the default */
+	const char *auth_type;	/* of the default, as are the following */
 	IntegTemplate *auth_value;	/* text template over credentials, or NULL */
 	const char *auth_in;		/* header, query, … ; NULL where there is no auth */
 	const char *auth_name;
+	IntegSchema *credentials;
+	IntegTemplate *base_url;	/* text template over config (and, later, the token answer); NULL where requests need none */
+	const char *base_url_source; /* as in the manifest, or NULL */
 	IntegTemplate *headers;		/* of every request, or NULL */
 	IntegTemplate *query;		/* of every request, or NULL */
-	IntegSchema *config;
-	IntegSchema *credentials;
+	IntegTemplate *request_transform; /* or NULL */
+	IntegMap *response_transform;	  /* or NULL */
+	IntegErrorRules errors;		/* of every method and of raw requests */
+	IntegSchema *config;		/* configSchema or NULL */
 	const char *health_check;	/* method id or NULL */
+	const Jsonb *health_input;	/* its input, or NULL: {} */
 	int nmethods;
-	IntegMethod *methods;		/* sorted by id */
+	IntegMethod *methods;		/* sorted by id; see integ_definition_method */
 	const Jsonb *manifest;
-	MemoryContext context;		/* holds all of the above */
-	int pins;
-	bool stale;
 } IntegDefinition;
 
 /*
@@ -58,7 +139,32 @@ typedef struct IntegDefinition
  */
 extern const IntegDefinition *integ_definition_get(const char *id, const char *version);
 
-/* A method by id; NULL where the definition has none. */
+/*
+ * A method by id, compiled, valid as long as the definition; NULL where the definition has none.
+ * Methods that only an instance has are integ_instance_method's.
+ */
 extern const IntegMethod *integ_definition_method(const IntegDefinition *definition, const char *id);
+
+/* The way to authenticate that an instance stores (NULL: the default one). NULL where the definition has it no more. */
+extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition, const char *auth_method);
+
+/*
+ * The version that an instance follows: series is a major version ("1") or one version exactly.
+ * NULL where that is the current one; else palloc'ed. Where no version of that major is left: NULL too. Must be
+ * called outside integ_owner_enter.
+ */
+extern char *integ_definition_follow(const char *id, const char *series);
+
+/*
+ * What an answer looks like under a map, in CurrentMemoryContext: an object leaves out what
+ * is not found. NULL where nothing is.
+ */
+extern Jsonb *integ_map_apply(const IntegMap *map, const Jsonb *answer);
+
+/* Whether the actor sees the definition in the catalog: its client, its visibility. */
+extern bool integ_definition_visible(const IntegDefinition *definition, const IntegActor *actor);
+
+/* Raises IG404 for a definition that is not there or not visible. */
+extern void integ_definition_unknown(const char *id) pg_attribute_noreturn();
 
 #endif /* INTEG_DEFINITIONS_DEFINITION_H */

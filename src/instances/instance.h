@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "core/pinned.h"
 #include "definitions/definition.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
@@ -14,8 +15,10 @@
 
 typedef struct IntegInstance
 {
+	IntegPinned pinned; /* holds all of this */
 	pg_uuid_t id;
 	const char *instance_id; /* handle */
+	const char *name;
 	const char *definition_id;
 	const char *version;	  /* pinned version of the definition, NULL: the current one */
 	const char *context_type; /* global, client, user */
@@ -23,22 +26,61 @@ typedef struct IntegInstance
 	const char *client_id;	  /* '*' for global */
 	const char *status;
 	bool is_active;
+	const char *deactivated_by;		/* role that switched it off, NULL: nobody or integ */
+	const char *deactivated_reason; /* or NULL */
 	const char *auth_method;  /* NULL: the definition's only one */
-	const Jsonb *config;	  /* own config over that of the borrowed instance */
+	const Jsonb *config;	  /* own config over that of the borrowed instance, defaults filled in */
+	const pg_uuid_t *borrows; /* the instance whose credentials, limits and breaker are used, NULL: its own */
+	const char *lender;		  /* its handle, status and is_active; NULL, NULL and true where it borrows none */
+	const char *lender_status;
+	bool lender_is_active;
 	IntegCredentialOwner credentials; /* whose credentials are used: its own, or the borrowed one's */
-	const char *origin;		  /* scheme://host[:port] of its base URL; credentials go there only */
-	const char *base_url;	  /* rendered */
+	const char *origin;		  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
+	const char *base_url;	  /* rendered; NULL as origin, or where the definition has none */
+	int nmethods;			  /* methods that only this instance has, sorted by id; see integ_instance_method */
+	IntegMethod *methods;
+	bool plan_allows;		  /* the plan of the client that calls includes the definition's requiredPlan */
 } IntegInstance;
 
 /*
  * The instance that name means for the actor: the handle, the own user's shadowing the client's,
- * then global; or a definition's id, to mean the actor's instance of it (integ_resolve). Valid until
+ * then global; or its id; or a definition's id, to mean the actor's instance of it (integ_resolve). Valid until
  * CurrentMemoryContext is reset. Raises IG404 where nothing visible matches (also when it exists but is not
  * the caller's), IG409 where several match, listing them. Does not look at status or is_active. No SPI once cached.
  */
 extern const IntegInstance *integ_instance_resolve(const IntegActor *actor, const char *name);
 
-/* Raises IG403/IG401/IG500 where the instance may not be called now: switched off, disconnected, reauth_required, definition disabled; warns on beta/deprecated once a session. */
+/*
+ * As integ_instance_resolve, but for managing: administrators find what belongs to users of their client as well.
+ * Raises IG403 where the actor sees the instance but may not change it. Not cached.
+ */
+extern const IntegInstance *integ_instance_require_managed(const IntegActor *actor, const char *name,
+														   const char *action);
+
+/* The actor's instance of a definition, as integ_resolve: IG404 where there is none, IG409 where several match. */
+extern const IntegInstance *integ_instance_of_definition(const IntegActor *actor, const char *definition);
+
+/* The version of its definition that the instance follows, pinned like integ_definition_get. */
+extern const IntegDefinition *integ_instance_definition(const IntegInstance *instance);
+
+/*
+ * A method that the instance has: its own discovered one (integ.instance_methods), else the definition's. NULL where there is
+ * none. Valid until CurrentMemoryContext is reset and as long as the definition.
+ */
+extern const IntegMethod *integ_instance_method(const IntegInstance *instance, const IntegDefinition *definition,
+												const char *id);
+
+/* Raises IG403/IG401 where the instance may not be called now: switched off, disconnected, reauth_required, definition disabled, plan; warns on beta/deprecated once a session. */
 extern void integ_instance_require_usable(const IntegInstance *instance, const IntegDefinition *definition);
+
+/* Raises IG403 for a disabled definition; warns once a session of a beta or deprecated one. */
+extern void integ_definition_require_usable(const IntegDefinition *definition);
+
+/*
+ * Sets the status of an instance in the current transaction, with what went wrong (NULL: nothing).
+ * deactivate also switches it off, as lasting failure does: a reconnect undoes that, a person's switch-off not. "active" stamps connected_at
+ * and last_connected_at. Inside integ_owner_enter.
+ */
+extern void integ_instance_set_status(const pg_uuid_t *id, const char *status, const char *error, bool deactivate);
 
 #endif /* INTEG_INSTANCES_INSTANCE_H */

@@ -1,0 +1,173 @@
+/*
+ * Checking a manifest: where requests go, and how they authenticate.
+ */
+#include "definitions/check.h"
+
+#include "core/json.h"
+#include "http/url.h"
+
+static bool
+starts_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* The URL with a letter for every placeholder, so that the rest of it can be judged. */
+static char *
+without_placeholders(const char *url)
+{
+	StringInfoData result;
+	int depth = 0;
+
+	initStringInfo(&result);
+	for (; *url != '\0'; url++)
+	{
+		if (*url == '{' && depth++ == 0)
+			appendStringInfoChar(&result, 'x');
+		if (depth == 0)
+			appendStringInfoChar(&result, *url);
+		if (*url == '}' && depth > 0)
+			depth--;
+	}
+	return result.data;
+}
+
+/* An absolute URL without credentials; one that starts with a placeholder is judged when an instance renders it. */
+static void
+check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where)
+{
+	char *url = integ_json_get_string(object, key);
+	char *path = psprintf("%s/%s", where, key);
+	char problem[256];
+	char *origin;
+
+	if (url == NULL)
+		return;
+	integ_manifest_check_template(check, object, key, where, INTEG_PLACEHOLDERS_URL, NULL);
+	if (url[0] == '{')
+		return;
+	if (!starts_with(url, "http://") && !starts_with(url, "https://"))
+	{
+		integ_manifest_problem(check, path, "a URL must start with https:// or http://, or be a placeholder of config");
+		return;
+	}
+	origin = integ_url_origin(without_placeholders(url), problem, sizeof(problem));
+	if (origin == NULL)
+		integ_manifest_problem(check, path, "%s", problem);
+	free(origin);
+}
+
+static bool
+needs_base_url(const IntegDefinition *definition)
+{
+	for (int i = 0; i < definition->nmethods; i++)
+		if (integ_json_get_object(definition->methods[i].manifest, "request") != NULL ||
+			integ_json_get_array(definition->methods[i].manifest, "steps") != NULL ||
+			integ_json_get_object(definition->methods[i].manifest, "job") != NULL)
+			return true;
+	return false;
+}
+
+void
+integ_manifest_check_base_url(IntegManifestCheck *check)
+{
+	const char *url = check->definition->base_url_source;
+
+	if (url == NULL)
+	{
+		if (needs_base_url(check->definition))
+			integ_manifest_problem(check, "/baseUrl", "methods with a request need a baseUrl");
+		return;
+	}
+	check_url(check, check->root, "baseUrl", "");
+	if (strpbrk(url, "?#") != NULL)
+		integ_manifest_problem(check, "/baseUrl", "a base URL has neither a query nor a fragment; parameters go into \"query\"");
+}
+
+static void
+check_oauth2(IntegManifestCheck *check, const JsonbContainer *config, const char *where)
+{
+	char *grant = integ_json_get_string(config, "grantType");
+	JsonbValue unused;
+
+	check_url(check, config, "authorizationUrl", where);
+	check_url(check, config, "tokenUrl", where);
+	check_url(check, config, "revokeUrl", where);
+	if ((grant == NULL || strcmp(grant, "authorization_code") == 0) &&
+		!integ_json_get(config, "authorizationUrl", &unused))
+		integ_manifest_problem(check, where, "the grant \"authorization_code\" needs an authorizationUrl");
+}
+
+static void
+check_jwt(IntegManifestCheck *check, const JsonbContainer *jwt, const char *where)
+{
+	static const char *const keys[] = {"key", "keyId", "issuer", "subject", "audience", "scope", "claims"};
+
+	for (size_t i = 0; i < lengthof(keys); i++)
+		integ_manifest_check_template(check, jwt, keys[i], where, INTEG_PLACEHOLDERS_AUTH, NULL);
+	check_url(check, jwt, "tokenUrl", where);
+}
+
+/* holder has authType, auth, oauth2Config: the manifest itself or one of its authMethods. */
+static void
+check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *where)
+{
+	const JsonbContainer *auth = integ_json_get_object(holder, "auth");
+	const JsonbContainer *oauth2 = integ_json_get_object(holder, "oauth2Config");
+	const JsonbContainer *jwt = auth == NULL ? NULL : integ_json_get_object(auth, "jwt");
+	char *type = integ_json_get_string(holder, "authType");
+	char *path = psprintf("%s/auth", where);
+
+	if (type == NULL)
+		type = "none";
+	if (auth != NULL)
+	{
+		integ_manifest_check_template(check, auth, "value", path, INTEG_PLACEHOLDERS_AUTH, NULL);
+		integ_manifest_check_template(check, auth, "username", path, INTEG_PLACEHOLDERS_AUTH, NULL);
+		integ_manifest_check_template(check, auth, "password", path, INTEG_PLACEHOLDERS_AUTH, NULL);
+		if (strcmp(type, "none") == 0)
+			integ_manifest_problem(check, path, "authType \"none\" has no \"auth\"");
+	}
+	if (jwt != NULL)
+		check_jwt(check, jwt, psprintf("%s/jwt", path));
+	else if (strcmp(type, "jwt") == 0)
+		integ_manifest_problem(check, path, "authType \"jwt\" needs \"jwt\"");
+	if (oauth2 != NULL)
+		check_oauth2(check, oauth2, psprintf("%s/oauth2Config", where));
+	else if (strcmp(type, "oauth2") == 0 && integ_json_get_object(check->root, "oauth2Config") == NULL)
+		integ_manifest_problem(check, psprintf("%s/authType", where), "authType \"oauth2\" needs an oauth2Config");
+}
+
+/* What the defaults of an authType inject must be among the credentials as well. */
+static void
+check_default_credential(IntegManifestCheck *check)
+{
+	static const struct
+	{
+		const char *auth_type;
+		const char *credential;
+	} defaults[] = {{"bearer", "token"}, {"apikey", "key"}, {"basic", "username"}, {"basic", "password"}};
+	const JsonbContainer *schema = integ_json_get_object(check->root, "credentialSchema");
+	JsonbValue unused;
+
+	if (integ_json_get(check->root, "auth", &unused) || integ_json_get(check->root, "authMethods", &unused))
+		return;
+	for (size_t i = 0; i < lengthof(defaults); i++)
+		if (strcmp(check->definition->auth_type, defaults[i].auth_type) == 0 &&
+			!integ_schema_may_have(schema, defaults[i].credential))
+			integ_manifest_problem(check, "/credentialSchema",
+								   "authType \"%s\" without \"auth\" uses the credential \"%s\", which is missing here",
+								   defaults[i].auth_type, defaults[i].credential);
+}
+
+void
+integ_manifest_check_auths(IntegManifestCheck *check)
+{
+	JsonbValue unused;
+
+	check_auth(check, check->root, "");
+	integ_manifest_each(check, check->root, "authMethods", "", check_auth);
+	check_default_credential(check);
+	if (integ_json_get(check->root, "authMethods", &unused) && integ_json_get(check->root, "auth", &unused))
+		integ_manifest_problem(check, "/auth", "a manifest has either \"auth\" or \"authMethods\"");
+}

@@ -1,0 +1,172 @@
+/*
+ * Checking a manifest: methods and their requests.
+ */
+#include "definitions/check.h"
+
+#include "core/json.h"
+
+static bool
+has(const JsonbContainer *object, const char *key)
+{
+	JsonbValue unused;
+
+	return integ_json_get(object, key, &unused);
+}
+
+/* Whether a segment of the path is a bare "." or "..", which would climb out of the base URL. */
+static bool
+climbs(const char *path)
+{
+	while (path != NULL && *path != '\0')
+	{
+		size_t len = strcspn(path, "/\\");
+
+		if ((len == 1 && path[0] == '.') || (len == 2 && path[0] == '.' && path[1] == '.'))
+			return true;
+		path = path[len] == '\0' ? NULL : path + len + 1;
+	}
+	return false;
+}
+
+/* A path is appended to the base URL: it must not be able to name another host or carry a query. */
+static void
+check_path(IntegManifestCheck *check, const JsonbContainer *request, const char *key, const char *where)
+{
+	char *path = integ_json_get_string(request, key);
+
+	where = psprintf("%s/%s", where, key);
+	if (path == NULL || path[0] == '\0')
+		return;
+	if (path[0] != '/')
+		integ_manifest_problem(check, where, "a path must start with /");
+	else if (path[1] == '/' || strchr(path, '\\') != NULL || climbs(path))
+		integ_manifest_problem(check, where, "a path must stay below the base URL");
+	if (strpbrk(path, "?#") != NULL)
+		integ_manifest_problem(check, where, "a path has neither a query nor a fragment; parameters go into \"query\"");
+}
+
+static void
+check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method)
+{
+	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
+
+	if (graphql == NULL)
+	{
+		if (method->is_graphql && !has(request, "body"))
+			integ_manifest_problem(check, where, "protocol \"graphql\" needs \"graphql\"");
+		return;
+	}
+	if (!method->is_graphql)
+		integ_manifest_problem(check, psprintf("%s/graphql", where), "only a method with protocol \"graphql\" has it");
+	if (has(request, "body"))
+		integ_manifest_problem(check, psprintf("%s/body", where), "a request has either \"graphql\" or \"body\"");
+	integ_manifest_check_template(check, graphql, "variables", psprintf("%s/graphql", where),
+								  INTEG_PLACEHOLDERS_REQUEST, method);
+}
+
+static void
+check_request(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method)
+{
+	static const char *const templates[] = {"path", "query", "headers", "body"};
+	char *http_method = integ_json_get_string(request, "method");
+
+	check_path(check, request, "path", where);
+	for (size_t i = 0; i < lengthof(templates); i++)
+		integ_manifest_check_template(check, request, templates[i], where, INTEG_PLACEHOLDERS_REQUEST, method);
+	check_graphql(check, request, where, method);
+	if ((strcmp(http_method, "GET") == 0 || strcmp(http_method, "HEAD") == 0) && has(request, "body"))
+		integ_manifest_problem(check, psprintf("%s/body", where), "a %s request has no body", http_method);
+}
+
+/* Compiles what a step's or job's response needs; a mistake raises. */
+static void
+check_response(const JsonbContainer *holder, const char *where)
+{
+	const JsonbContainer *response = integ_json_get_object(holder, "response");
+	IntegErrorRules errors = {0};
+
+	if (response == NULL)
+		return;
+	where = psprintf("%s/response", where);
+	(void) integ_compile_map(response, "map", where);
+	(void) integ_compile_path(response, "records", where);
+	integ_compile_errors(response, where, &errors);
+}
+
+static void
+check_exchange(IntegManifestCheck *check, const JsonbContainer *holder, const char *where, const IntegMethod *method)
+{
+	check_request(check, integ_json_get_object(holder, "request"), psprintf("%s/request", where), method);
+	check_response(holder, where);
+}
+
+static void
+check_steps(IntegManifestCheck *check, const IntegMethod *method, const char *where)
+{
+	const JsonbContainer *steps = integ_json_get_array(method->manifest, "steps");
+
+	for (uint32 i = 0; steps != NULL && i < JsonContainerSize(steps); i++)
+	{
+		const JsonbContainer *step = getIthJsonbValueFromContainer((JsonbContainer *) steps, i)->val.binary.data;
+		char *path = psprintf("%s/steps/%u", where, i);
+
+		check_exchange(check, step, path, method);
+		integ_manifest_check_template(check, step, "when", path, INTEG_PLACEHOLDERS_REQUEST, method);
+	}
+}
+
+static void
+check_job(IntegManifestCheck *check, const IntegMethod *method, const char *where)
+{
+	static const char *const phases[] = {"submit", "poll", "download"};
+	const JsonbContainer *job = integ_json_get_object(method->manifest, "job");
+
+	if (job == NULL)
+		return;
+	where = psprintf("%s/job", where);
+	(void) integ_compile_path(job, "id", where);
+	for (size_t i = 0; i < lengthof(phases); i++)
+	{
+		const JsonbContainer *phase = integ_json_get_object(job, phases[i]);
+		char *path = psprintf("%s/%s", where, phases[i]);
+
+		if (phase == NULL)
+			continue;
+		check_exchange(check, phase, path, method);
+		(void) integ_compile_path(phase, "done", path);
+		(void) integ_compile_path(phase, "failed", path);
+	}
+}
+
+static void
+check_kind(IntegManifestCheck *check, const IntegMethod *method, const char *where)
+{
+	static const char *const kinds[] = {"request", "steps", "job"};
+	int count = 0;
+
+	for (size_t i = 0; i < lengthof(kinds); i++)
+		count += has(method->manifest, kinds[i]);
+	if (count > 1)
+		integ_manifest_problem(check, where, "a method has one of \"request\", \"steps\" and \"job\"");
+	if (count == 0 && !has(method->manifest, "handler"))
+		integ_manifest_problem(check, where, "a method needs a \"request\", \"steps\", a \"job\" or a \"handler\"");
+}
+
+void
+integ_manifest_check_method(IntegManifestCheck *check, const IntegMethod *method, const char *where)
+{
+	const JsonbContainer *request = integ_json_get_object(method->manifest, "request");
+
+	check_kind(check, method, where);
+	if (method->approval_required && !method->is_write)
+		integ_manifest_problem(check, psprintf("%s/approvalRequired", where),
+							   "a method that reads needs no approval; if it writes, say \"access\": \"write\"");
+	if (method->is_write && has(method->manifest, "pagination"))
+		integ_manifest_problem(check, psprintf("%s/pagination", where), "a method that writes has no pages");
+	if (method->idempotency_in != NULL && !method->is_write)
+		integ_manifest_problem(check, psprintf("%s/idempotency", where), "a method that reads needs no idempotency key");
+	if (request != NULL)
+		check_request(check, request, psprintf("%s/request", where), method);
+	check_steps(check, method, where);
+	check_job(check, method, where);
+}

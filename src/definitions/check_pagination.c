@@ -1,0 +1,113 @@
+/*
+ * Checking a manifest: a pagination has what its style needs.
+ */
+#include "definitions/check.h"
+
+#include "core/json.h"
+
+#define NEEDS_PARAM 1
+#define NEEDS_NEXT 2
+#define NEEDS_RECORDS 4
+
+static const struct
+{
+	const char *style;
+	int needs;
+} styles[] = {
+	{"none", 0},
+	{"cursor", NEEDS_NEXT},
+	{"page", NEEDS_PARAM | NEEDS_RECORDS},
+	{"offset", NEEDS_PARAM | NEEDS_RECORDS},
+	{"link", 0},
+	{"next_url", NEEDS_NEXT},
+	{"graphql", NEEDS_PARAM | NEEDS_NEXT},
+	{"last_id", NEEDS_PARAM | NEEDS_NEXT | NEEDS_RECORDS},
+};
+
+static bool
+equals(const char *text, const char *other)
+{
+	return text != NULL && strcmp(text, other) == 0;
+}
+
+static int
+needs_of(const char *style)
+{
+	for (size_t i = 0; i < lengthof(styles); i++)
+		if (strcmp(styles[i].style, style) == 0)
+			return styles[i].needs;
+	return 0; /* the schema lists the styles */
+}
+
+/* "next" is a path into the body, unless a header or the last record has it. */
+static void
+check_next(IntegManifestCheck *check, const JsonbContainer *pagination, const char *style, const char *where)
+{
+	char *next = integ_json_get_string(pagination, "next");
+	char *from = integ_json_get_string(pagination, "from");
+
+	if (next == NULL)
+		return;
+	if (equals(from, "header"))
+		return;
+	if (equals(from, "lastRecord") || equals(style, "last_id"))
+		return;
+	if (next[0] != '.' && next[0] != '$')
+		integ_manifest_problem(check, psprintf("%s/next", where),
+							   "\"%s\" is no path into the body: a path starts with a dot or $", next);
+	else
+		(void) integ_compile_path(pagination, "next", where);
+}
+
+static void
+check_delta(const JsonbContainer *pagination, const char *where)
+{
+	const JsonbContainer *delta = integ_json_get_object(pagination, "delta");
+
+	if (delta != NULL)
+		(void) integ_compile_path(delta, "next", psprintf("%s/delta", where));
+	else
+		(void) integ_compile_path(pagination, "delta", where);
+}
+
+static void
+check_place(IntegManifestCheck *check, const IntegMethod *method, const char *style, const char *where)
+{
+	char *in = integ_json_get_string(method->pagination, "in");
+
+	if (equals(in, "url") && !equals(style, "cursor") && !equals(style, "next_url") && !equals(style, "link"))
+		integ_manifest_problem(check, psprintf("%s/in", where), "style \"%s\" needs a parameter, which a URL is not", style);
+	if (equals(in, "body") && (equals(method->http_method, "GET") || equals(method->http_method, "HEAD")))
+		integ_manifest_problem(check, psprintf("%s/in", where), "a %s request has no body", method->http_method);
+}
+
+void
+integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *method, const char *where)
+{
+	const JsonbContainer *pagination = method->pagination;
+	char *style = pagination == NULL ? NULL : integ_json_get_string(pagination, "style");
+	int needs;
+
+	if (style == NULL)
+		return;
+	where = psprintf("%s/pagination", where);
+	needs = needs_of(style);
+	if (equals(style, "cursor") && !equals(integ_json_get_string(pagination, "in"), "url"))
+		needs |= NEEDS_PARAM;
+	if ((needs & NEEDS_PARAM) && integ_json_get_string(pagination, "param") == NULL)
+		integ_manifest_problem(check, where, "style \"%s\" needs \"param\"", style);
+	if ((needs & NEEDS_NEXT) && integ_json_get_string(pagination, "next") == NULL)
+		integ_manifest_problem(check, where, "style \"%s\" needs \"next\"", style);
+	if ((needs & NEEDS_RECORDS) && method->records == NULL)
+		integ_manifest_problem(check, where, "style \"%s\" needs the method's response.records", style);
+	if (equals(style, "graphql") && !method->is_graphql)
+		integ_manifest_problem(check, where, "style \"graphql\" needs the protocol \"graphql\"");
+	if (!equals(style, "none") && method->http_method == NULL)
+		integ_manifest_problem(check, where, "only a method with a \"request\" of its own has pages");
+	check_place(check, method, style, where);
+	check_next(check, pagination, style, where);
+	check_delta(pagination, where);
+	(void) integ_compile_path(pagination, "end", where);
+	(void) integ_compile_path(pagination, "total", where);
+	integ_manifest_check_template(check, pagination, "path", where, INTEG_PLACEHOLDERS_REQUEST, method);
+}

@@ -1,0 +1,213 @@
+/*
+ * Checking a manifest: every placeholder has something to stand for.
+ */
+#include "definitions/check.h"
+
+#include "core/json.h"
+
+/* Keywords under which a property may be allowed that "properties" does not name. */
+static const char *const opening_keywords[] = {
+	"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "then", "else",
+	"dependentSchemas", "dependencies", "patternProperties", "unevaluatedProperties", "items", "prefixItems"};
+
+/* The names that credentials have by convention, whatever their schema says. */
+static const char *const standard_credentials[] = {"key", "secret", "username", "password", "token",
+												   "client_id", "client_secret"};
+static const char *const token_credentials[] = {"access_token", "refresh_token", "client_id", "client_secret"};
+
+typedef struct Visit
+{
+	IntegManifestCheck *check;
+	const char *where;
+	IntegPlaceholders allowed;
+	const IntegMethod *method;
+} Visit;
+
+static bool
+may_have(const JsonbContainer *schema, const char *name, size_t len)
+{
+	const JsonbContainer *properties;
+	const char *dot = memchr(name, '.', len);
+	size_t first = dot == NULL ? len : (size_t) (dot - name);
+	JsonbValue value;
+
+	if (schema == NULL || !JsonContainerIsObject(schema))
+		return true;
+	for (size_t i = 0; i < lengthof(opening_keywords); i++)
+		if (integ_json_get(schema, opening_keywords[i], &value))
+			return true;
+	properties = integ_json_get_object(schema, "properties");
+	if (properties == NULL)
+		return !(integ_json_get(schema, "additionalProperties", &value) && value.type == jbvBool &&
+				 !value.val.boolean);
+	if (getKeyJsonValueFromContainer((JsonbContainer *) properties, name, (int) first, &value) != NULL)
+		return dot == NULL || value.type != jbvBinary ||
+			   may_have(value.val.binary.data, dot + 1, len - first - 1);
+	/* Without additionalProperties an unnamed property is allowed by JSON Schema, but here it is a misspelling. */
+	return integ_json_get(schema, "additionalProperties", &value) &&
+		   !(value.type == jbvBool && !value.val.boolean);
+}
+
+bool
+integ_schema_may_have(const JsonbContainer *schema, const char *name)
+{
+	return may_have(schema, name, strcspn(name, "["));
+}
+
+static bool
+is_one_of(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The part of a name behind "prefix.", NULL where it has another prefix. */
+static const char *
+behind(const char *name, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return strncmp(name, prefix, len) == 0 && name[len] == '.' ? name + len + 1 : NULL;
+}
+
+static bool
+has_tokens(const IntegAuth *auth)
+{
+	return strcmp(auth->auth_type, "oauth2") == 0 || strcmp(auth->auth_type, "jwt") == 0;
+}
+
+static bool
+any_has_tokens(const IntegDefinition *definition)
+{
+	for (int i = 0; i < definition->nauths; i++)
+		if (has_tokens(&definition->auths[i]))
+			return true;
+	return false;
+}
+
+/* Whether any way to authenticate brings a credential of that name. */
+static bool
+credential_known(const IntegManifestCheck *check, const char *name)
+{
+	const JsonbContainer *list = integ_json_get_array(check->root, "authMethods");
+	const JsonbContainer *common = integ_json_get_object(check->root, "credentialSchema");
+
+	for (int i = 0; i < check->definition->nauths; i++)
+	{
+		const IntegAuth *auth = &check->definition->auths[i];
+		const JsonbContainer *schema = list == NULL ? NULL :
+			integ_json_get_object(getIthJsonbValueFromContainer((JsonbContainer *) list, i)->val.binary.data,
+								  "credentialSchema");
+
+		if (has_tokens(auth) && is_one_of(name, token_credentials, lengthof(token_credentials)))
+			return true;
+		if (schema == NULL)
+			schema = common;
+		if (schema == NULL ? is_one_of(name, standard_credentials, lengthof(standard_credentials))
+						   : integ_schema_may_have(schema, name))
+			return true;
+	}
+	return false;
+}
+
+static bool
+step_known(const IntegMethod *method, const char *name)
+{
+	const JsonbContainer *steps = method == NULL ? NULL : integ_json_get_array(method->manifest, "steps");
+	size_t len = strcspn(name, ".[");
+
+	for (uint32 i = 0; steps != NULL && i < JsonContainerSize(steps); i++)
+	{
+		char *id = integ_json_get_string(
+			getIthJsonbValueFromContainer((JsonbContainer *) steps, i)->val.binary.data, "id");
+
+		if (strlen(id) == len && strncmp(id, name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A task's configuration is that of a source or of an output. */
+static bool
+task_known(const IntegManifestCheck *check, const char *name)
+{
+	const JsonbContainer *source = integ_json_get_object(check->root, "sourceSchema");
+	const JsonbContainer *output = integ_json_get_object(check->root, "outputSchema");
+
+	if (source == NULL && output == NULL)
+		return true;
+	return (source != NULL && integ_schema_may_have(source, name)) ||
+		   (output != NULL && integ_schema_may_have(output, name));
+}
+
+static void
+visit_request_name(const Visit *visit, const char *name)
+{
+	const JsonbContainer *manifest = visit->method == NULL ? NULL : visit->method->manifest;
+	const char *rest;
+
+	if ((rest = behind(name, "task")) != NULL)
+	{
+		if (!task_known(visit->check, rest))
+			integ_manifest_problem(visit->check, visit->where,
+								   "the placeholder {%s} is in neither sourceSchema nor outputSchema", name);
+		return;
+	}
+	if ((rest = behind(name, "steps")) != NULL && manifest != NULL && integ_json_get_array(manifest, "steps") != NULL)
+	{
+		if (!step_known(visit->method, rest))
+			integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} names no step", name);
+		return;
+	}
+	if (behind(name, "job") != NULL && manifest != NULL && integ_json_get_object(manifest, "job") != NULL)
+		return;
+	if (manifest != NULL && !integ_schema_may_have(integ_json_get_object(manifest, "inputSchema"), name))
+		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} is not in inputSchema", name);
+}
+
+static void
+visit_name(const char *name, void *arg)
+{
+	const Visit *visit = arg;
+	IntegManifestCheck *check = visit->check;
+	const char *rest;
+
+	if ((rest = behind(name, "config")) != NULL)
+	{
+		if (!integ_schema_may_have(integ_json_get_object(check->root, "configSchema"), rest))
+			integ_manifest_problem(check, visit->where, "the placeholder {%s} is not in configSchema", name);
+		return;
+	}
+	if (behind(name, "token") != NULL && any_has_tokens(check->definition))
+		return;
+	if (visit->allowed == INTEG_PLACEHOLDERS_URL)
+	{
+		integ_manifest_problem(check, visit->where,
+							   "the placeholder {%s} may only come from config or the token answer here", name);
+		return;
+	}
+	if ((rest = behind(name, "credentials")) != NULL)
+	{
+		if (!credential_known(check, rest))
+			integ_manifest_problem(check, visit->where, "the placeholder {%s} is not in credentialSchema", name);
+		return;
+	}
+	if (visit->allowed == INTEG_PLACEHOLDERS_AUTH)
+		integ_manifest_problem(check, visit->where,
+							   "the placeholder {%s} may only come from config or credentials here", name);
+	else
+		visit_request_name(visit, name);
+}
+
+void
+integ_manifest_check_template(IntegManifestCheck *check, const JsonbContainer *object, const char *key,
+							  const char *where, IntegPlaceholders allowed, const IntegMethod *method)
+{
+	IntegTemplate *compiled = integ_compile_template(object, key, where);
+	Visit visit = {.check = check, .where = psprintf("%s/%s", where, key), .allowed = allowed, .method = method};
+
+	if (compiled != NULL)
+		integ_template_visit(compiled, visit_name, &visit);
+}

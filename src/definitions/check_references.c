@@ -1,0 +1,191 @@
+/*
+ * Checking a manifest: ids are unique, and what is named exists.
+ */
+#include "definitions/check.h"
+
+#include "core/json.h"
+
+static void
+check_unique(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where)
+{
+	const JsonbContainer *list = integ_json_get_array(object, key);
+	uint32 count = list == NULL ? 0 : JsonContainerSize(list);
+	char **ids = palloc(sizeof(char *) * (count + 1));
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		ids[i] = integ_json_get_string(
+			getIthJsonbValueFromContainer((JsonbContainer *) list, i)->val.binary.data, "id");
+		for (uint32 j = 0; j < i; j++)
+		{
+			if (strcmp(ids[i], ids[j]) != 0)
+				continue;
+			integ_manifest_problem(check, psprintf("%s/%s/%u/id", where, key, i), "\"%s\" is already %s/%s/%u",
+								   ids[i], where, key, j);
+			break;
+		}
+	}
+}
+
+static const IntegMethod *
+find_method(const IntegManifestCheck *check, const char *id)
+{
+	for (int i = 0; i < check->definition->nmethods; i++)
+		if (strcmp(check->definition->methods[i].id, id) == 0)
+			return &check->definition->methods[i];
+	return NULL;
+}
+
+typedef enum Access
+{
+	ANY,
+	READS,
+	WRITES
+} Access;
+
+/* The method that a key names: if it is given, it exists, and reads or writes as the key needs it. */
+static const IntegMethod *
+check_named(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where,
+			Access needed)
+{
+	char *id = integ_json_get_string(object, key);
+	const IntegMethod *method = id == NULL ? NULL : find_method(check, id);
+
+	if (id != NULL && method == NULL)
+		integ_manifest_problem(check, psprintf("%s/%s", where, key), "there is no method \"%s\"", id);
+	if (method != NULL && needed != ANY && method->is_write != (needed == WRITES))
+		integ_manifest_problem(check, psprintf("%s/%s", where, key), "the method \"%s\" %s", id,
+							   needed == READS ? "writes; one that reads is needed" : "reads; one that writes is needed");
+	return method;
+}
+
+/* That a key names an input of the method. */
+static void
+check_input_named(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where,
+				  const IntegMethod *method)
+{
+	char *name = integ_json_get_string(object, key);
+
+	if (name == NULL || method == NULL)
+		return;
+	if (!integ_schema_may_have(integ_json_get_object(method->manifest, "inputSchema"), name))
+		integ_manifest_problem(check, psprintf("%s/%s", where, key), "the method \"%s\" has no input \"%s\"",
+							   method->id, name);
+}
+
+static void
+check_entity(IntegManifestCheck *check, const JsonbContainer *entity, const char *where)
+{
+	const IntegMethod *list = check_named(check, entity, "list", where, READS);
+	JsonbValue unused;
+
+	(void) check_named(check, entity, "get", where, READS);
+	(void) check_named(check, entity, "deleted", where, READS);
+	(void) check_named(check, entity, "create", where, WRITES);
+	(void) check_named(check, entity, "update", where, WRITES);
+	(void) check_named(check, entity, "delete", where, WRITES);
+	check_input_named(check, entity, "modifiedParam", where, list);
+	check_input_named(check, entity, "deltaParam", where, list);
+	check_input_named(check, entity, "pageSizeParam", where, list);
+	if (list != NULL && !integ_json_get(entity, "idField", &unused))
+		integ_manifest_problem(check, where, "an entity that is listed needs \"idField\"");
+}
+
+static bool
+has_entity(const IntegManifestCheck *check, const char *id)
+{
+	const JsonbContainer *entities = integ_json_get_array(check->root, "entities");
+
+	for (uint32 i = 0; entities != NULL && i < JsonContainerSize(entities); i++)
+	{
+		JsonbValue *entity = getIthJsonbValueFromContainer((JsonbContainer *) entities, i);
+
+		if (strcmp(integ_json_get_string(entity->val.binary.data, "id"), id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_trigger(IntegManifestCheck *check, const JsonbContainer *trigger, const char *where)
+{
+	const JsonbContainer *poll = integ_json_get_object(trigger, "poll");
+	char *entity = integ_json_get_string(trigger, "entity");
+
+	if (entity != NULL && !has_entity(check, entity))
+		integ_manifest_problem(check, psprintf("%s/entity", where), "there is no entity \"%s\"", entity);
+	if (poll != NULL)
+	{
+		char *path = psprintf("%s/poll", where);
+		const IntegMethod *method = check_named(check, poll, "method", path, READS);
+
+		check_input_named(check, poll, "modifiedParam", path, method);
+	}
+	else if (integ_json_get_object(check->root, "webhook") == NULL)
+		integ_manifest_problem(check, where, "a trigger needs \"poll\", or the manifest a \"webhook\"");
+}
+
+/* A health check is made without anybody's input. */
+static void
+check_health(IntegManifestCheck *check)
+{
+	const JsonbContainer *object = integ_json_get_object(check->root, "healthCheck");
+	const JsonbContainer *given = object == NULL ? NULL : integ_json_get_object(object, "input");
+	const IntegMethod *method = object == NULL ? check_named(check, check->root, "healthCheck", "", READS)
+											   : check_named(check, object, "method", "/healthCheck", READS);
+	const JsonbContainer *schema = method == NULL ? NULL : integ_json_get_object(method->manifest, "inputSchema");
+	const JsonbContainer *required = schema == NULL ? NULL : integ_json_get_array(schema, "required");
+	const JsonbContainer *properties = schema == NULL ? NULL : integ_json_get_object(schema, "properties");
+
+	for (uint32 i = 0; required != NULL && i < JsonContainerSize(required); i++)
+	{
+		char *name = integ_json_value_text(getIthJsonbValueFromContainer((JsonbContainer *) required, i));
+		const JsonbContainer *property = properties == NULL ? NULL : integ_json_get_object(properties, name);
+		JsonbValue unused;
+
+		if ((given != NULL && integ_json_get(given, name, &unused)) ||
+			(property != NULL && integ_json_get(property, "default", &unused)))
+			continue;
+		integ_manifest_problem(check, "/healthCheck", "the method \"%s\" needs the input \"%s\", which has no default",
+							   method->id, name);
+	}
+}
+
+static void
+check_webhook(IntegManifestCheck *check)
+{
+	static const char *const keyed[] = {"hmac-sha1", "hmac-sha256", "hmac-sha512", "sha256", "ed25519", "equal"};
+	const JsonbContainer *webhook = integ_json_get_object(check->root, "webhook");
+	const JsonbContainer *signature;
+	JsonbValue unused;
+	char *scheme;
+
+	if (webhook == NULL)
+		return;
+	(void) check_named(check, webhook, "register", "/webhook", ANY);
+	(void) check_named(check, webhook, "unregister", "/webhook", ANY);
+	(void) check_named(check, webhook, "renew", "/webhook", ANY);
+	signature = integ_json_get_object(webhook, "signature");
+	scheme = signature == NULL ? NULL : integ_json_get_string(signature, "scheme");
+	for (size_t i = 0; scheme != NULL && i < lengthof(keyed); i++)
+		if (strcmp(scheme, keyed[i]) == 0 && !integ_json_get(signature, "header", &unused) &&
+			!integ_json_get(signature, "query", &unused) && !integ_json_get(signature, "path", &unused))
+			integ_manifest_problem(check, "/webhook/signature",
+								   "scheme \"%s\" needs the header (or query, path) that has the signature", scheme);
+}
+
+void
+integ_manifest_check_references(IntegManifestCheck *check)
+{
+	check_unique(check, check->root, "methods", "");
+	check_unique(check, check->root, "entities", "");
+	check_unique(check, check->root, "triggers", "");
+	check_unique(check, check->root, "authMethods", "");
+	for (int i = 0; i < check->definition->nmethods; i++)
+		check_unique(check, check->definition->methods[i].manifest, "steps",
+					 psprintf("/methods/%d", check->definition->methods[i].index));
+	check_health(check);
+	integ_manifest_each(check, check->root, "entities", "", check_entity);
+	integ_manifest_each(check, check->root, "triggers", "", check_trigger);
+	check_webhook(check);
+}

@@ -1,0 +1,321 @@
+/*
+ * From a manifest to what calls need.
+ */
+#include "definitions/compile.h"
+
+#include "core/errors.h"
+#include "core/json.h"
+
+IntegTemplate *
+integ_compile_template(const JsonbContainer *object, const char *key, const char *where)
+{
+	JsonbValue value;
+
+	if (!integ_json_get(object, key, &value))
+		return NULL;
+	return integ_template_compile(&value, psprintf("%s/%s", where, key));
+}
+
+IntegSchema *
+integ_compile_schema(const JsonbContainer *object, const char *key, const char *where)
+{
+	JsonbValue value;
+
+	if (!integ_json_get(object, key, &value))
+		return NULL;
+	return integ_schema_compile(integ_json_value_jsonb(&value), psprintf("%s/%s", where, key));
+}
+
+IntegPath *
+integ_compile_path(const JsonbContainer *object, const char *key, const char *where)
+{
+	char *source = integ_json_get_string(object, key);
+
+	return source == NULL ? NULL : integ_path_compile(source, psprintf("%s/%s", where, key));
+}
+
+static void
+compile_map_value(const JsonbValue *value, const char *where, IntegMap *map)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue key, child;
+
+	if (value->type == jbvString)
+	{
+		map->path = integ_path_compile(pnstrdup(value->val.string.val, value->val.string.len), where);
+		return;
+	}
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("%s is neither a path nor an object of paths", where),
+						errhint("A path starts with a dot or with $.")));
+
+	map->children = palloc0(sizeof(IntegMap) * JsonContainerSize(value->val.binary.data));
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		IntegMap *entry;
+
+		if (token != WJB_KEY)
+			continue;
+		entry = &map->children[map->nchildren++];
+		entry->key = pnstrdup(key.val.string.val, key.val.string.len);
+		(void) JsonbIteratorNext(&iterator, &child, true);
+		compile_map_value(&child, psprintf("%s/%s", where, entry->key), entry);
+	}
+}
+
+IntegMap *
+integ_compile_map(const JsonbContainer *object, const char *key, const char *where)
+{
+	JsonbValue value;
+	IntegMap *map;
+
+	if (!integ_json_get(object, key, &value))
+		return NULL;
+	map = palloc0(sizeof(IntegMap));
+	compile_map_value(&value, psprintf("%s/%s", where, key), map);
+	return map;
+}
+
+static int
+sqlstate_of(const char *class)
+{
+	return MAKE_SQLSTATE(class[0], class[1], class[2], class[3], class[4]);
+}
+
+static void
+compile_statuses(const JsonbContainer *rule, IntegErrorRule *compiled)
+{
+	const JsonbContainer *list = integ_json_get_array(rule, "status");
+	int64 single = integ_json_get_int(rule, "status", 0);
+
+	if (list == NULL && single == 0)
+		return;
+	compiled->nstatuses = list == NULL ? 1 : JsonContainerSize(list);
+	compiled->statuses = palloc(sizeof(int) * compiled->nstatuses);
+	compiled->statuses[0] = (int) single;
+	for (int i = 0; list != NULL && i < compiled->nstatuses; i++)
+	{
+		JsonbValue *status = getIthJsonbValueFromContainer((JsonbContainer *) list, i);
+
+		compiled->statuses[i] = atoi(integ_json_value_text(status));
+	}
+}
+
+static void
+compile_error(const JsonbContainer *rule, const char *where, IntegErrorRule *compiled)
+{
+	char *message = integ_json_get_string(rule, "message");
+
+	compiled->when = integ_compile_path(rule, "when", where);
+	compiled->class = integ_json_get_string(rule, "class");
+	compiled->sqlstate = sqlstate_of(compiled->class);
+	compiled->retry_after = integ_compile_path(rule, "retryAfter", where);
+	compile_statuses(rule, compiled);
+	if (message != NULL && (message[0] == '.' || message[0] == '$'))
+		compiled->message_path = integ_path_compile(message, psprintf("%s/message", where));
+	else
+		compiled->message = message;
+}
+
+void
+integ_compile_errors(const JsonbContainer *object, const char *where, IntegErrorRules *rules)
+{
+	const JsonbContainer *list = integ_json_get_array(object, "errors");
+
+	if (list == NULL)
+		return;
+	rules->items = palloc0(sizeof(IntegErrorRule) * JsonContainerSize(list));
+	for (uint32 i = 0; i < JsonContainerSize(list); i++)
+	{
+		JsonbValue *rule = getIthJsonbValueFromContainer((JsonbContainer *) list, i);
+
+		compile_error(rule->val.binary.data, psprintf("%s/errors/%u", where, i), &rules->items[rules->count++]);
+	}
+}
+
+static IntegTemplate *
+literal_template(const char *text, const char *where)
+{
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	return integ_template_compile(&value, where);
+}
+
+/* Puts what everybody means by an authType where the manifest is silent. */
+static void
+fill_auth_defaults(IntegAuth *auth, const char *where)
+{
+	static const struct
+	{
+		const char *auth_type;
+		const char *in;
+		const char *name;
+		const char *value;
+	} defaults[] = {
+		{"bearer", "header", "Authorization", "Bearer {credentials.token}"},
+		{"oauth2", "header", "Authorization", "Bearer {credentials.access_token}"},
+		{"jwt", "header", "Authorization", "Bearer {credentials.access_token}"},
+		{"apikey", NULL, NULL, "{credentials.key}"},
+	};
+
+	if (strcmp(auth->auth_type, "basic") == 0 && auth->value == NULL)
+	{
+		if (auth->username == NULL)
+			auth->username = literal_template("{credentials.username}", where);
+		if (auth->password == NULL)
+			auth->password = literal_template("{credentials.password}", where);
+		return;
+	}
+	for (size_t i = 0; i < lengthof(defaults); i++)
+	{
+		if (strcmp(auth->auth_type, defaults[i].auth_type) != 0)
+			continue;
+		if (auth->in == NULL)
+			auth->in = defaults[i].in;
+		if (auth->name == NULL && auth->in != NULL && strcmp(auth->in, "header") == 0)
+			auth->name = defaults[i].name;
+		if (auth->value == NULL)
+			auth->value = literal_template(defaults[i].value, where);
+	}
+	if (auth->value != NULL && auth->in == NULL)
+		auth->in = "header";
+	if (auth->value != NULL && auth->name == NULL && strcmp(auth->in, "header") == 0)
+		auth->name = "Authorization";
+}
+
+static void
+compile_auth(const JsonbContainer *holder, const char *where, IntegAuth *auth)
+{
+	const JsonbContainer *source = integ_json_get_object(holder, "auth");
+	char *path = psprintf("%s/auth", where);
+
+	auth->id = integ_json_get_string(holder, "id");
+	auth->auth_type = integ_json_get_string(holder, "authType");
+	if (auth->auth_type == NULL)
+		auth->auth_type = "none";
+	if (source != NULL)
+	{
+		auth->in = integ_json_get_string(source, "in");
+		auth->name = integ_json_get_string(source, "name");
+		auth->value = integ_compile_template(source, "value", path);
+		auth->username = integ_compile_template(source, "username", path);
+		auth->password = integ_compile_template(source, "password", path);
+		auth->jwt = integ_json_get_object(source, "jwt");
+	}
+	auth->oauth2 = integ_json_get_object(holder, "oauth2Config");
+	auth->credentials = integ_compile_schema(holder, "credentialSchema", where);
+	fill_auth_defaults(auth, path);
+	if (auth->value != NULL && auth->name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("%s does not say where the credential goes", path),
+						errdetail("authType \"%s\" needs \"in\" and \"name\".", auth->auth_type)));
+}
+
+/* authMethods replace the definition's own; what one of them leaves out, it takes from the definition. */
+static void
+compile_auths(const JsonbContainer *manifest, IntegDefinition *definition)
+{
+	const JsonbContainer *list = integ_json_get_array(manifest, "authMethods");
+
+	definition->nauths = list == NULL ? 1 : JsonContainerSize(list);
+	definition->auths = palloc0(sizeof(IntegAuth) * definition->nauths);
+	if (list == NULL)
+	{
+		compile_auth(manifest, "", &definition->auths[0]);
+		definition->auths[0].id = NULL;
+		return;
+	}
+	for (int i = 0; i < definition->nauths; i++)
+	{
+		JsonbValue *method = getIthJsonbValueFromContainer((JsonbContainer *) list, i);
+		IntegAuth *auth = &definition->auths[i];
+
+		compile_auth(method->val.binary.data, psprintf("/authMethods/%d", i), auth);
+		if (auth->oauth2 == NULL && strcmp(auth->auth_type, "oauth2") == 0)
+			auth->oauth2 = integ_json_get_object(manifest, "oauth2Config");
+		if (auth->credentials == NULL)
+			auth->credentials = integ_compile_schema(manifest, "credentialSchema", "");
+	}
+}
+
+static int
+compare_methods(const void *a, const void *b)
+{
+	return strcmp(((const IntegMethod *) a)->id, ((const IntegMethod *) b)->id);
+}
+
+static void
+describe_methods(const JsonbContainer *manifest, IntegDefinition *definition)
+{
+	const JsonbContainer *list = integ_json_get_array(manifest, "methods");
+
+	if (list == NULL)
+		return;
+	definition->methods = palloc0(sizeof(IntegMethod) * JsonContainerSize(list));
+	for (uint32 i = 0; i < JsonContainerSize(list); i++)
+	{
+		JsonbValue *method = getIthJsonbValueFromContainer((JsonbContainer *) list, i);
+
+		integ_method_describe(&definition->methods[definition->nmethods++], method->val.binary.data, (int) i);
+	}
+	qsort(definition->methods, definition->nmethods, sizeof(IntegMethod), compare_methods);
+}
+
+static void
+compile_health_check(const JsonbContainer *manifest, IntegDefinition *definition)
+{
+	const JsonbContainer *object = integ_json_get_object(manifest, "healthCheck");
+	JsonbValue input;
+
+	definition->health_check = integ_json_get_string(object == NULL ? manifest : object,
+													 object == NULL ? "healthCheck" : "method");
+	if (object != NULL && integ_json_get(object, "input", &input))
+		definition->health_input = integ_json_value_jsonb(&input);
+}
+
+static const char *
+text_or(const JsonbContainer *manifest, const char *key, const char *fallback)
+{
+	char *value = integ_json_get_string(manifest, key);
+
+	return value == NULL ? fallback : value;
+}
+
+IntegDefinition *
+integ_definition_compile(const Jsonb *manifest)
+{
+	IntegDefinition *definition = palloc0(sizeof(IntegDefinition));
+	const JsonbContainer *root = &manifest->root;
+
+	definition->manifest = manifest;
+	definition->id = integ_json_get_string(root, "integrationId");
+	definition->version = integ_json_get_string(root, "version");
+	definition->name = integ_json_get_string(root, "name");
+	definition->client_id = INTEG_GLOBAL_CLIENT;
+	definition->status = text_or(root, "status", "active");
+	definition->visibility = text_or(root, "visibility", "public");
+	definition->required_plan = integ_json_get_string(root, "requiredPlan");
+	definition->connection_scope = text_or(root, "connectionScope", "both");
+	definition->base_url_source = integ_json_get_string(root, "baseUrl");
+	definition->base_url = integ_compile_template(root, "baseUrl", "");
+	definition->headers = integ_compile_template(root, "headers", "");
+	definition->query = integ_compile_template(root, "query", "");
+	definition->request_transform = integ_compile_template(root, "requestTransform", "");
+	definition->response_transform = integ_compile_map(root, "responseTransform", "");
+	definition->config = integ_compile_schema(root, "configSchema", "");
+	integ_compile_errors(root, "", &definition->errors);
+	compile_auths(root, definition);
+	definition->auth_type = definition->auths[0].auth_type;
+	definition->auth_in = definition->auths[0].in;
+	definition->auth_name = definition->auths[0].name;
+	definition->auth_value = definition->auths[0].value;
+	definition->credentials = definition->auths[0].credentials;
+	compile_health_check(root, definition);
+	describe_methods(root, definition);
+	return definition;
+}

@@ -1,0 +1,163 @@
+/*
+ * From a method of a manifest to what a call of it needs.
+ */
+#include "definitions/compile.h"
+
+#include "core/json.h"
+#include "utils/memutils.h"
+
+static const char *const body_encodings[] = {
+	[INTEG_BODY_JSON] = "json",
+	[INTEG_BODY_FORM] = "form",
+	[INTEG_BODY_MULTIPART] = "multipart",
+	[INTEG_BODY_TEXT] = "text",
+	[INTEG_BODY_BINARY] = "binary",
+};
+
+/* Without "access", a method reads where its only request is a GET or a HEAD. */
+static bool
+is_write(const JsonbContainer *manifest)
+{
+	char *access = integ_json_get_string(manifest, "access");
+	const JsonbContainer *request = integ_json_get_object(manifest, "request");
+	char *http_method;
+
+	if (access != NULL)
+		return strcmp(access, "write") == 0;
+	http_method = request == NULL ? NULL : integ_json_get_string(request, "method");
+	return http_method == NULL || (strcmp(http_method, "GET") != 0 && strcmp(http_method, "HEAD") != 0);
+}
+
+void
+integ_method_describe(IntegMethod *method, const JsonbContainer *manifest, int index)
+{
+	method->id = integ_json_get_string(manifest, "id");
+	method->manifest = manifest;
+	method->index = index;
+	method->is_write = is_write(manifest);
+	method->approval_required = integ_json_get_bool(manifest, "approvalRequired", false);
+}
+
+static void
+compile_graphql(const JsonbContainer *request, const char *where, IntegMethod *method)
+{
+	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
+
+	if (graphql == NULL)
+		return;
+	method->graphql_document = integ_json_get_string(graphql, "document");
+	method->graphql_operation = integ_json_get_string(graphql, "operationName");
+	method->graphql_variables = integ_compile_template(graphql, "variables", psprintf("%s/graphql", where));
+}
+
+static void
+compile_request(const JsonbContainer *request, const char *where, IntegMethod *method)
+{
+	char *encoding = integ_json_get_string(request, "encoding");
+	char *path = integ_json_get_string(request, "path");
+
+	method->http_method = integ_json_get_string(request, "method");
+	method->path_source = path == NULL ? "" : path;
+	method->path = integ_compile_template(request, "path", where);
+	method->query = integ_compile_template(request, "query", where);
+	method->headers = integ_compile_template(request, "headers", where);
+	method->body = integ_compile_template(request, "body", where);
+	method->timeout_ms = (int) integ_json_get_int(request, "timeoutMs", 0);
+	for (size_t i = 0; encoding != NULL && i < lengthof(body_encodings); i++)
+		if (strcmp(encoding, body_encodings[i]) == 0)
+			method->body_encoding = (IntegBodyEncoding) i;
+	compile_graphql(request, where, method);
+}
+
+static void
+compile_response(const JsonbContainer *response, const char *where, IntegMethod *method)
+{
+	method->response_type = integ_json_get_string(response, "type");
+	method->map = integ_compile_map(response, "map", where);
+	method->records = integ_compile_path(response, "records", where);
+	integ_compile_errors(response, where, &method->errors);
+}
+
+static void
+compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
+{
+	static const char *const places[] = {"header", "query", "body"};
+	const JsonbContainer *idempotency = integ_json_get_object(manifest, "idempotency");
+
+	for (size_t i = 0; idempotency != NULL && i < lengthof(places); i++)
+	{
+		char *name = integ_json_get_string(idempotency, places[i]);
+
+		if (name == NULL)
+			continue;
+		method->idempotency_in = places[i];
+		method->idempotency_name = name;
+	}
+}
+
+void
+integ_method_compile(IntegMethod *method, const char *where)
+{
+	const JsonbContainer *request = integ_json_get_object(method->manifest, "request");
+	const JsonbContainer *response = integ_json_get_object(method->manifest, "response");
+	char *protocol = integ_json_get_string(method->manifest, "protocol");
+	JsonbValue value;
+
+	method->path_source = "";
+	method->is_graphql = protocol != NULL && strcmp(protocol, "graphql") == 0;
+	method->input = integ_compile_schema(method->manifest, "inputSchema", where);
+	method->output = integ_compile_schema(method->manifest, "outputSchema", where);
+	if (request != NULL)
+		compile_request(request, psprintf("%s/request", where), method);
+	if (response != NULL)
+	{
+		(void) integ_json_get(method->manifest, "response", &value);
+		method->response = integ_json_value_jsonb(&value);
+		compile_response(response, psprintf("%s/response", where), method);
+	}
+	method->pagination = integ_json_get_object(method->manifest, "pagination");
+	compile_idempotency(method->manifest, method);
+	method->compiled = true;
+}
+
+static int
+compare_id(const void *id, const void *method)
+{
+	return strcmp(id, ((const IntegMethod *) method)->id);
+}
+
+/* Compiles into a context of its own below parent, so that a failure leaves nothing behind. */
+static void
+compile_in_place(IntegMethod *method, MemoryContext parent, const char *where)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "integ method", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	IntegMethod copy = *method;
+
+	PG_TRY();
+	{
+		integ_method_compile(&copy, psprintf("%s/%d", where, method->index));
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	*method = copy;
+}
+
+const IntegMethod *
+integ_method_find(IntegMethod *methods, int nmethods, const char *id, MemoryContext parent, const char *where)
+{
+	IntegMethod *method;
+
+	if (nmethods == 0)
+		return NULL;
+	method = bsearch(id, methods, nmethods, sizeof(IntegMethod), compare_id);
+	if (method != NULL && !method->compiled)
+		compile_in_place(method, parent, where);
+	return method;
+}

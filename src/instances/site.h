@@ -1,0 +1,32 @@
+/*
+ * What a configuration comes to: internal to instances.
+ */
+#ifndef INTEG_INSTANCES_SITE_H
+#define INTEG_INSTANCES_SITE_H
+
+#include "postgres.h"
+
+#include "definitions/definition.h"
+#include "utils/jsonb.h"
+
+typedef struct IntegSite
+{
+	const Jsonb *config; /* with the schema's defaults */
+	char *base_url;		 /* NULL where the definition has none, or it comes with the token answer */
+	char *origin;		 /* NULL likewise */
+} IntegSite;
+
+/*
+ * Raises IG400 where the config does not match configSchema, holds a credential, or
+ * names method defaults that make no sense; instance_id is for messages.
+ */
+extern void integ_site_check(const IntegDefinition *definition, const Jsonb *config, const char *instance_id);
+
+/* Fills defaults and renders the base URL, in CurrentMemoryContext. Raises IG400 where that gives no http(s) URL, or one of a host that the manifest does not mean. */
+extern void integ_site_render(const IntegDefinition *definition, const Jsonb *config, const char *instance_id,
+							  IntegSite *site);
+
+/* The one config over the other, key by key. Either may be NULL. */
+extern const Jsonb *integ_config_over(const Jsonb *own, const Jsonb *borrowed);
+
+#endif /* INTEG_INSTANCES_SITE_H */
