@@ -14,8 +14,8 @@ stop() {
     # shellcheck source=/dev/null
     . "./$state"
     if [ -d "$scratch" ]; then
+        cluster_stop "$scratch/cluster" >/dev/null 2>&1 || true
         sweep "$scratch"
-        cluster_stop "$scratch/cluster" immediate >/dev/null 2>&1 || true
         rm -rf "$scratch"
         say "The demo in $scratch is stopped and removed."
     fi

@@ -42,12 +42,13 @@ scratch_make() {
     chown -R "$server_user" "$scratch"
 }
 
-# Runs a command as the server's user, with nothing of the caller's home.
+# Runs a command as the server's user, in $scratch: the current folder may be closed to it.
 as_server() {
+    local clean=(env -C "$scratch" HOME="$scratch/home" USER="$server_user" LOGNAME="$server_user")
     if [ "$(id -un)" = "$server_user" ]; then
-        env HOME="$scratch/home" "$@"
+        "${clean[@]}" "$@"
     else
-        runuser -u "$server_user" -- env HOME="$scratch/home" USER="$server_user" LOGNAME="$server_user" "$@"
+        runuser -u "$server_user" -- "${clean[@]}" "$@"
     fi
 }
 
@@ -65,7 +66,7 @@ source_copy() {
 # Builds integ and installs it into a private copy of the server's trees:
 # sets $pg_config, $bindir and $pgxs.
 build_install() {
-    local log=$scratch/build.log from=$checkout flags=
+    local log=$scratch/build.log from=$checkout flags= module
     case $variant in
         asan) flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g" ;;
         coverage) flags="--coverage -O0 -g -U_FORTIFY_SOURCE -fprofile-update=atomic" ;;
@@ -73,11 +74,19 @@ build_install() {
     # Instrumented objects must not mix with those of the checkout.
     [ "$variant" = plain ] || from=$source
     pg_config=$(test/tree.sh "$scratch/pg" "${PG_CONFIG:-pg_config}")
-    make -C "$from" --no-print-directory -j"$jobs" install PG_CONFIG="$pg_config" COPT="$flags" >"$log" 2>&1 || {
+    make -s -C "$from" --no-print-directory -j"$jobs" install PG_CONFIG="$pg_config" COPT="$flags" >"$log" 2>&1 || {
         cat "$log"
         say "The build failed."
         return 1
     }
+    # Modules that only tests need.
+    for module in "$from"/test/modules/*/; do
+        make -C "$module" --no-print-directory install PG_CONFIG="$pg_config" COPT="$flags" >"$log" 2>&1 || {
+            cat "$log"
+            say "The build of $module failed."
+            return 1
+        }
+    done
     [ "$variant" = plain ] || chown -R "$server_user" "$source"
     bindir=$("$pg_config" --bindir)
     pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
@@ -141,9 +150,12 @@ cluster_start() {
     }
 }
 
-# cluster_stop DIR [mode]
+# cluster_stop DIR: orderly, so that every process writes its counts. Fails where that takes force.
 cluster_stop() {
-    [ ! -f "$1/data/postmaster.pid" ] || as_server "$bindir/pg_ctl" -D "$1/data" -m "${2:-fast}" -w -s stop
+    [ -f "$1/data/postmaster.pid" ] || return 0
+    as_server "$bindir/pg_ctl" -D "$1/data" -m fast -w -s stop && return 0
+    as_server "$bindir/pg_ctl" -D "$1/data" -m immediate -w -s stop
+    return 1
 }
 
 # provider_start DIR [option]…: the local service; sets $provider_port and $provider_pid.

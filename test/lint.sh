@@ -77,6 +77,16 @@ headers() {
 # Warnings are errors in the build; it also makes the headers that are generated.
 build() { make --no-print-directory -s -j"$jobs" all 2>&1; }
 
+# Links between the documents lead somewhere.
+links() {
+    local file target
+    for file in *.md docs/*.md; do
+        while read -r target; do
+            [ -e "$(dirname "$file")/$target" ] || echo "$file: there is no $target"
+        done < <(grep -oE '\]\([^)#: ]+' "$file" | cut -c3-)
+    done
+}
+
 check build build
 check clang-format format
 check cppcheck analyze
@@ -86,6 +96,7 @@ check functions long_functions
 check unfinished unfinished
 check scripts scripts
 check headers headers
+check links links
 if [ -s "$problems" ]; then
     cat "$problems"
     exit 1

@@ -20,6 +20,13 @@
 #define integ_database_ownercheck(db, role) pg_database_ownercheck((db), (role))
 #endif
 
+/* PostgreSQL 17 gives getIdentitySequence the relation, before that its Oid. */
+#if PG_VERSION_NUM >= 170000
+#define integ_relation_identity(relation) (relation)
+#else
+#define integ_relation_identity(relation) RelationGetRelid(relation)
+#endif
+
 /* PostgreSQL 17 ties a wait set to a resource owner; NULL is for the life of the process. */
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000

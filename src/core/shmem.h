@@ -155,7 +155,7 @@ extern int integ_shmem_outcomes(void);
 extern IntegDatabase *integ_shmem_find(Oid database);
 
 /* The slot of this process's database, as above, without a lock once found. */
-extern IntegDatabase *integ_shmem_mine(void);
+extern PGDLLEXPORT IntegDatabase *integ_shmem_mine(void);
 
 /*
  * Finds or takes a slot for the database and counts an announcement. NULL where

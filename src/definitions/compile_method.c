@@ -7,11 +7,11 @@
 #include "utils/memutils.h"
 
 static const char *const body_encodings[] = {
-	[INTEG_BODY_JSON] = "json",
-	[INTEG_BODY_FORM] = "form",
-	[INTEG_BODY_MULTIPART] = "multipart",
-	[INTEG_BODY_TEXT] = "text",
-	[INTEG_BODY_BINARY] = "binary",
+	[INTEG_SEND_JSON] = "json",
+	[INTEG_SEND_FORM] = "form",
+	[INTEG_SEND_MULTIPART] = "multipart",
+	[INTEG_SEND_TEXT] = "text",
+	[INTEG_SEND_BINARY] = "binary",
 };
 
 /* Without "access", a method reads where its only request is a GET or a HEAD. */

@@ -42,11 +42,11 @@ typedef struct IntegMap
 
 typedef enum IntegBodyEncoding
 {
-	INTEG_BODY_JSON,
-	INTEG_BODY_FORM,
-	INTEG_BODY_MULTIPART,
-	INTEG_BODY_TEXT,
-	INTEG_BODY_BINARY
+	INTEG_SEND_JSON,
+	INTEG_SEND_FORM,
+	INTEG_SEND_MULTIPART,
+	INTEG_SEND_TEXT,
+	INTEG_SEND_BINARY
 } IntegBodyEncoding;
 
 /* One way to authenticate. Where the manifest is silent, the defaults of its authType are filled in. */

@@ -102,8 +102,8 @@ typedef struct IntegCall
 
 /*
  * A call of instance's method, in a context of its own below
- * CurrentMemoryContext. input may be NULL (an empty object). A caller that has the instance
- * already sets call->instance; else the name is resolved.
+ * CurrentMemoryContext. input may be NULL (an empty object). instance
+ * is a handle, an instance's id or a definition's id.
  */
 extern IntegCall *integ_call_begin(const IntegActor *actor, const char *instance, const char *method,
 								   const Jsonb *input, const IntegCallOptions *options);

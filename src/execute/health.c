@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "core/owner.h"
 #include "core/query.h"
+#include "core/uuid.h"
 #include "execute/call.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -182,12 +183,12 @@ integ_test(PG_FUNCTION_ARGS)
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "test connections");
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const IntegInstance *instance = integ_instance_resolve(actor, name);
-	const IntegDefinition *definition = integ_definition_get(instance->definition_id, instance->version);
+	const IntegDefinition *definition = integ_instance_definition(instance);
 	Health health = {.state = "unknown", .latency_ms = -1};
 	Jsonb *stored;
 
 	PreventCommandIfReadOnly("integ_test");
-	if (definition != NULL && definition->health_check != NULL)
+	if (definition->health_check != NULL)
 	{
 		IntegCall *call = begin_check(actor, name, definition);
 
@@ -228,46 +229,52 @@ list_instances(pg_uuid_t **ids, MemoryContext context)
 	return (int) count;
 }
 
-/* The check of an instance, or NULL where its definition has none or it is gone. */
+/* The check of an instance, or NULL where its definition has none. */
 static IntegCall *
 open_check(const IntegActor *actor, const pg_uuid_t *id)
 {
-	const IntegInstance *instance = integ_instance_by_id(id);
-	const IntegDefinition *definition;
-	IntegCall *call;
+	char *name = integ_uuid_text(id);
+	const IntegInstance *instance = integ_instance_resolve(actor, name);
+	const IntegDefinition *definition = integ_instance_definition(instance);
 
-	if (instance == NULL)
+	if (definition->health_check == NULL)
 		return NULL;
-	definition = integ_definition_get(instance->definition_id, instance->version);
-	if (definition == NULL || definition->health_check == NULL)
-		return NULL;
-	call = begin_check(actor, instance->instance_id, definition);
-	call->instance = instance;
-	return call;
+	return begin_check(actor, name, definition);
 }
 
-/* First transaction: everything up to the request. False where the check ended with a finding here. */
-static bool
-prepare_check(IntegCall *call, MemoryContext context)
+/*
+ * First transaction: everything up to the request. NULL where there is nothing to check (the
+ * instance may be gone by now); a call that may not be sent has its outcome already.
+ */
+static IntegCall *
+prepare_check(const IntegActor *actor, const pg_uuid_t *id, MemoryContext context)
 {
-	volatile bool prepared = false;
+	IntegCall *volatile call = NULL;
 
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		integ_call_prepare(call);
+		call = open_check(actor, id);
+		if (call != NULL)
+			integ_call_prepare(call);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
-		prepared = true;
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
-		take_error(call, context);
+		if (call == NULL && geterrcode() != ERRCODE_INTEG_NOT_FOUND)
+			PG_RE_THROW();
+		if (call != NULL)
+			take_error(call, context);
+		else
+			FlushErrorState();
 		AbortCurrentTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
-	return prepared;
+	return call;
 }
 
 /* Second transaction: what came of it. */
@@ -290,20 +297,11 @@ finish_check(IntegCall *call, const pg_uuid_t *id, MemoryContext context)
 static void
 check_in_worker(const IntegActor *actor, const pg_uuid_t *id, MemoryContext context)
 {
-	IntegCall *call;
+	IntegCall *call = prepare_check(actor, id, context);
 
-	MemoryContextSwitchTo(context);
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	MemoryContextSwitchTo(context);
-	call = open_check(actor, id);
 	if (call == NULL)
-	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
 		return;
-	}
-	if (prepare_check(call, context))
+	if (call->outcome.sqlerrcode == 0)
 		integ_call_send(call);
 	finish_check(call, id, context);
 }

@@ -93,7 +93,7 @@ refuse_unsupported(const IntegCall *call)
 		what = "steps, a job or a handler";
 	else if (method->is_graphql)
 		what = "the protocol graphql";
-	else if (method->body_encoding == INTEG_BODY_MULTIPART || method->body_encoding == INTEG_BODY_BINARY)
+	else if (method->body_encoding == INTEG_SEND_MULTIPART || method->body_encoding == INTEG_SEND_BINARY)
 		what = "multipart or binary bodies";
 	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
 		what = "requestTransform or responseTransform";
@@ -139,12 +139,12 @@ render_body(IntegCall *call)
 
 	if (method->body == NULL)
 		return;
-	if (method->body_encoding == INTEG_BODY_FORM)
+	if (method->body_encoding == INTEG_SEND_FORM)
 	{
 		type = "application/x-www-form-urlencoded";
 		call->request.body = integ_template_query(method->body, &call->scope);
 	}
-	else if (method->body_encoding == INTEG_BODY_TEXT)
+	else if (method->body_encoding == INTEG_SEND_TEXT)
 	{
 		type = "text/plain; charset=utf-8";
 		call->request.body = integ_template_text(method->body, &call->scope, INTEG_TEMPLATE_RAW);
@@ -184,6 +184,11 @@ integ_call_render(IntegCall *call)
 	const IntegMethod *method = call->method;
 
 	refuse_unsupported(call);
+	if (call->instance->base_url == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
+						errdetail("It comes with the answer to the first authorization, or the definition has none."),
+						errhint("Authorize the instance first.")));
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
 	call->scope.secret = integ_call_secret;

@@ -23,20 +23,12 @@ method_names(const IntegDefinition *definition)
 void
 integ_call_resolve(IntegCall *call)
 {
-	const IntegInstance *instance =
-		call->instance != NULL ? call->instance : integ_instance_resolve(call->actor, call->instance_name);
-	const IntegDefinition *definition = integ_definition_get(instance->definition_id, instance->version);
+	const IntegInstance *instance = integ_instance_resolve(call->actor, call->instance_name);
+	const IntegDefinition *definition = integ_instance_definition(instance);
 
-	if (definition == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND),
-						errmsg("the definition of instance \"%s\" does not exist", instance->instance_id),
-						errdetail("It refers to \"%s\"%s%s.", instance->definition_id,
-								  instance->version != NULL ? ", version " : "",
-								  instance->version != NULL ? instance->version : ""),
-						errhint("Define it again with integ_define.")));
 	call->instance = instance;
 	call->definition = definition;
-	call->method = integ_definition_method(definition, call->method_id);
+	call->method = integ_instance_method(instance, definition, call->method_id);
 	if (call->method == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND),
 						errmsg("instance \"%s\" has no method \"%s\"", instance->instance_id, call->method_id),

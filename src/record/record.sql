@@ -128,7 +128,7 @@ CREATE TABLE integ.recorder (
     updated_at timestamptz NOT NULL,
     CONSTRAINT recorder_is_only_check CHECK (is_only)
 );
-COMMENT ON TABLE integ.recorder IS 'Where the recorder stands: one row, by which it knows after a crash what to look at';
+COMMENT ON TABLE integ.recorder IS 'Where the recorder stands: one row, by which it knows after a crash what to look at. Not dumped: it speaks of this database alone';
 COMMENT ON COLUMN integ.recorder.is_only IS 'Always true: there is one row';
 COMMENT ON COLUMN integ.recorder.boot IS 'Shared memory the recorder last worked on; a crash makes another';
 COMMENT ON COLUMN integ.recorder.database IS 'Database it worked in; a copy is another';

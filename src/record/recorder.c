@@ -10,7 +10,10 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/dependency.h"
 #include "commands/copy.h"
+#include "commands/sequence.h"
+#include "core/compat.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
@@ -49,32 +52,50 @@ read_source(void *outbuf, int minread, int maxread)
 	return (int) length;
 }
 
+/* A table of the recorder, opened for COPY. */
+typedef struct Target
+{
+	IntegEntryKind kind;
+	const char *table;
+	List *columns; /* besides id */
+	Oid sequence;  /* of its identity: looking it up for every COPY costs more than the row */
+} Target;
+
 static void
-append_row(StringInfo stream, IntegEntry *entry)
+append_field(StringInfo stream, const void *value, uint32 length)
+{
+	uint32 prefix = pg_hton32(length);
+
+	appendBinaryStringInfo(stream, (char *) &prefix, sizeof(prefix));
+	appendBinaryStringInfo(stream, value, length);
+}
+
+/* The entry's fields between the id, and for the audit the retention class. */
+static void
+append_row(StringInfo stream, IntegEntry *entry, Oid sequence)
 {
 	bool is_audit = entry->kind == INTEG_ENTRY_AUDIT;
-	uint16 fields = pg_hton16((uint16) (entry->fields + (is_audit ? 1 : 0)));
+	uint16 fields = pg_hton16((uint16) (entry->fields + (is_audit ? 2 : 1)));
+	uint64 id = pg_hton64((uint64) nextval_internal(sequence, false));
 	const char *body = INTEG_ENTRY_BODY(entry);
 
 	appendBinaryStringInfo(stream, (char *) &fields, sizeof(fields));
+	append_field(stream, &id, sizeof(id));
 	appendBinaryStringInfo(stream, body, entry->body);
 	if (is_audit)
 	{
-		uint32 client_length;
+		uint32 length;
 		const char *class;
-		uint32 class_length;
 
-		memcpy(&client_length, body + INTEG_ENTRY_CLIENT, 4);
-		class = integ_retention_class(body + INTEG_ENTRY_CLIENT + 4, pg_ntoh32(client_length));
-		class_length = pg_hton32((uint32) strlen(class));
-		appendBinaryStringInfo(stream, (char *) &class_length, sizeof(class_length));
-		appendBinaryStringInfo(stream, class, strlen(class));
+		memcpy(&length, body + INTEG_ENTRY_CLIENT, sizeof(length));
+		class = integ_retention_class(body + INTEG_ENTRY_CLIENT + sizeof(length), pg_ntoh32(length));
+		append_field(stream, class, strlen(class));
 	}
 }
 
 /* The batch's rows of one table as COPY's binary stream; length 0 where there are none. */
 static void
-build_stream(StringInfo stream, const Batch *batch, int from, int to, IntegEntryKind kind)
+build_stream(StringInfo stream, const Batch *batch, int from, int to, const Target *target)
 {
 	static const char header[19] = "PGCOPY\n\377\r\n\0";
 	static const char trailer[2] = {'\377', '\377'};
@@ -82,34 +103,64 @@ build_stream(StringInfo stream, const Batch *batch, int from, int to, IntegEntry
 	initStringInfo(stream);
 	for (int i = from; i < to; i++)
 	{
-		if (batch->entries[i]->kind != kind)
+		if (batch->entries[i]->kind != target->kind)
 			continue;
 		if (stream->len == 0)
 			appendBinaryStringInfo(stream, header, sizeof(header));
-		append_row(stream, batch->entries[i]);
+		append_row(stream, batch->entries[i], target->sequence);
 	}
 	if (stream->len > 0)
 		appendBinaryStringInfo(stream, trailer, sizeof(trailer));
 }
 
+static bool
+has_rows(const Batch *batch, int from, int to, IntegEntryKind kind)
+{
+	for (int i = from; i < to; i++)
+		if (batch->entries[i]->kind == kind)
+			return true;
+	return false;
+}
+
+/* The sequence of a table's column id; the table may be another one after DROP and CREATE EXTENSION. */
+static Oid
+identity_sequence(Relation relation)
+{
+	static struct
+	{
+		Oid table;
+		Oid sequence;
+	} known[2];
+	static int next;
+
+	for (size_t i = 0; i < lengthof(known); i++)
+		if (known[i].table == RelationGetRelid(relation))
+			return known[i].sequence;
+	next = (next + 1) % lengthof(known);
+	known[next].sequence = getIdentitySequence(integ_relation_identity(relation), 1, false);
+	known[next].table = RelationGetRelid(relation);
+	return known[next].sequence;
+}
+
 static void
-copy_rows(const Batch *batch, int from, int to, IntegEntryKind kind, const char *table, List *columns)
+copy_rows(const Batch *batch, int from, int to, Target target)
 {
 	StringInfoData stream;
 	ParseState *pstate;
 	Relation relation;
 	CopyFromState copy;
 
-	build_stream(&stream, batch, from, to, kind);
-	if (stream.len == 0)
+	if (!has_rows(batch, from, to, target.kind))
 		return;
+	relation = table_openrv(makeRangeVar("integ", pstrdup(target.table), -1), RowExclusiveLock);
+	target.sequence = identity_sequence(relation);
+	build_stream(&stream, batch, from, to, &target);
 	source.data = stream.data;
 	source.length = stream.len;
 
-	relation = table_openrv(makeRangeVar("integ", pstrdup(table), -1), RowExclusiveLock);
 	pstate = make_parsestate(NULL);
 	(void) addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock, NULL, false, false);
-	copy = BeginCopyFrom(pstate, relation, NULL, NULL, false, read_source, columns,
+	copy = BeginCopyFrom(pstate, relation, NULL, NULL, false, read_source, lcons(makeString("id"), target.columns),
 						 list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
 	(void) CopyFrom(copy);
 	EndCopyFrom(copy);
@@ -145,15 +196,16 @@ settle(const Batch *batch, int from, int to, bool written)
 static void
 write_transaction(const Batch *batch, int from, int to)
 {
-	List *audit;
+	Target audit = {INTEG_ENTRY_AUDIT, "audit_log"};
+	Target requests = {INTEG_ENTRY_REQUEST, "requests"};
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	integ_retention_load();
-	audit = lappend(column_list(integ_audit_columns, integ_audit_columns_count), makeString("retention"));
-	copy_rows(batch, from, to, INTEG_ENTRY_AUDIT, "audit_log", audit);
-	copy_rows(batch, from, to, INTEG_ENTRY_REQUEST, "requests",
-			  column_list(integ_request_columns, integ_request_columns_count));
+	audit.columns = lappend(column_list(integ_audit_columns, integ_audit_columns_count), makeString("retention"));
+	requests.columns = column_list(integ_request_columns, integ_request_columns_count);
+	copy_rows(batch, from, to, audit);
+	copy_rows(batch, from, to, requests);
 	PopActiveSnapshot();
 
 	/* Nothing may come between the commit and tail: the rows would be written twice. */
