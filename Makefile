@@ -41,6 +41,7 @@ SQL_PARTS = \
 	src/core/roles.sql \
 	src/access/access.sql \
 	src/schema/schema.sql \
+	src/template/template.sql \
 	src/definitions/definitions.sql \
 	src/instances/instances.sql \
 	src/vault/vault.sql \

@@ -39,7 +39,8 @@ integ_query_latest(IntegQuery *query, const Datum *values, const char *nulls)
 	int rc;
 
 	prepare(query);
-	PushActiveSnapshot(GetLatestSnapshot());
+	/* Of the snapshots that see the latest state, this is the one that a parallel query may take. */
+	PushActiveSnapshot(GetCatalogSnapshot(InvalidOid));
 	rc = SPI_execute_plan(query->plan, (Datum *) values, nulls, true, 0);
 	PopActiveSnapshot();
 	if (rc < 0)

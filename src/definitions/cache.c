@@ -62,12 +62,12 @@ static IntegDefinition *
 read_definition(const char *id, const char *version, MemoryContext context)
 {
 	static IntegQuery current = {
-		"SELECT d.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin "
+		"SELECT d.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin, d.customized "
 		"FROM integ.definitions d WHERE d.id = $1",
 		1,
 		{TEXTOID}};
 	static IntegQuery past = {
-		"SELECT v.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin "
+		"SELECT v.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin, d.customized "
 		"FROM integ.definition_versions v JOIN integ.definitions d ON d.id = v.id "
 		"WHERE v.id = $1 AND v.version = $2",
 		2,
@@ -82,12 +82,13 @@ read_definition(const char *id, const char *version, MemoryContext context)
 		Jsonb *manifest = (Jsonb *) integ_result_varlena(0, 1, context);
 		char *columns[5];
 		bool builtin = integ_result_bool(0, 7);
+		bool customized = integ_result_bool(0, 8);
 		MemoryContext old;
 
 		for (int i = 0; i < 5; i++)
 			columns[i] = integ_result_text(0, i + 2, context);
 		old = MemoryContextSwitchTo(context);
-		definition = integ_definition_compile(manifest);
+		definition = integ_definition_compile(manifest, psprintf("%s ", id));
 		MemoryContextSwitchTo(old);
 		definition->client_id = columns[0];
 		definition->status = columns[1];
@@ -95,6 +96,7 @@ read_definition(const char *id, const char *version, MemoryContext context)
 		definition->required_plan = columns[3];
 		definition->connection_scope = columns[4];
 		definition->builtin = builtin;
+		definition->customized = customized;
 	}
 	integ_owner_leave(&scope);
 	return definition;
@@ -157,7 +159,7 @@ integ_definition_get(const char *id, const char *version)
 const IntegMethod *
 integ_definition_method(const IntegDefinition *definition, const char *id)
 {
-	return integ_method_find(definition->methods, definition->nmethods, id, definition->pinned.context, "/methods");
+	return integ_method_find(definition->methods, definition->nmethods, id, definition->pinned.context, definition->id);
 }
 
 const IntegAuth *

@@ -159,7 +159,7 @@ integ_manifest_check(const Jsonb *manifest)
 	require_schema(&check, manifest);
 	raise_problems(&check);
 
-	check.definition = integ_definition_compile(manifest);
+	check.definition = integ_definition_compile(manifest, "");
 	(void) integ_compile_schema(check.root, "sourceSchema", "");
 	(void) integ_compile_schema(check.root, "outputSchema", "");
 	integ_manifest_each(&check, check.root, "entities", "", check_schemas_compile);

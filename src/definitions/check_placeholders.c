@@ -201,13 +201,64 @@ visit_name(const char *name, void *arg)
 		visit_request_name(visit, name);
 }
 
+/* Whether the object is a directive of the template language, which only makes sense as a whole. */
+static bool
+is_directive(const JsonbContainer *object)
+{
+	JsonbIterator *iterator = JsonbIteratorInit((JsonbContainer *) object);
+	JsonbIteratorToken token;
+	JsonbValue key;
+
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+		if (token == WJB_KEY && key.val.string.len > 0 && key.val.string.val[0] == '$')
+			return true;
+	return false;
+}
+
+static void check_value(const JsonbValue *value, Visit *visit);
+
+/* Every member by itself, so that a problem is found where it is. */
+static void
+check_members(const JsonbContainer *container, const Visit *parent)
+{
+	JsonbIterator *iterator = JsonbIteratorInit((JsonbContainer *) container);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	Visit visit = *parent;
+	int index = 0;
+
+	(void) JsonbIteratorNext(&iterator, &value, true);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			visit.where = psprintf("%s/%.*s", parent->where, value.val.string.len, value.val.string.val);
+			(void) JsonbIteratorNext(&iterator, &value, true);
+		}
+		else if (token == WJB_ELEM)
+			visit.where = psprintf("%s/%d", parent->where, index++);
+		else
+			continue;
+		check_value(&value, &visit);
+	}
+}
+
+static void
+check_value(const JsonbValue *value, Visit *visit)
+{
+	if (value->type == jbvBinary && !(JsonContainerIsObject(value->val.binary.data) && is_directive(value->val.binary.data)))
+		check_members(value->val.binary.data, visit);
+	else
+		integ_template_visit(integ_template_compile(value, visit->where), visit_name, visit);
+}
+
 void
 integ_manifest_check_template(IntegManifestCheck *check, const JsonbContainer *object, const char *key,
 							  const char *where, IntegPlaceholders allowed, const IntegMethod *method)
 {
-	IntegTemplate *compiled = integ_compile_template(object, key, where);
 	Visit visit = {.check = check, .where = psprintf("%s/%s", where, key), .allowed = allowed, .method = method};
+	JsonbValue value;
 
-	if (compiled != NULL)
-		integ_template_visit(compiled, visit_name, &visit);
+	if (integ_json_get(object, key, &value))
+		check_value(&value, &visit);
 }

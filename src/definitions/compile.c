@@ -34,49 +34,14 @@ integ_compile_path(const JsonbContainer *object, const char *key, const char *wh
 	return source == NULL ? NULL : integ_path_compile(source, psprintf("%s/%s", where, key));
 }
 
-static void
-compile_map_value(const JsonbValue *value, const char *where, IntegMap *map)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue key, child;
-
-	if (value->type == jbvString)
-	{
-		map->path = integ_path_compile(pnstrdup(value->val.string.val, value->val.string.len), where);
-		return;
-	}
-	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("%s is neither a path nor an object of paths", where),
-						errhint("A path starts with a dot or with $.")));
-
-	map->children = palloc0(sizeof(IntegMap) * JsonContainerSize(value->val.binary.data));
-	iterator = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
-	{
-		IntegMap *entry;
-
-		if (token != WJB_KEY)
-			continue;
-		entry = &map->children[map->nchildren++];
-		entry->key = pnstrdup(key.val.string.val, key.val.string.len);
-		(void) JsonbIteratorNext(&iterator, &child, true);
-		compile_map_value(&child, psprintf("%s/%s", where, entry->key), entry);
-	}
-}
-
 IntegMap *
 integ_compile_map(const JsonbContainer *object, const char *key, const char *where)
 {
 	JsonbValue value;
-	IntegMap *map;
 
 	if (!integ_json_get(object, key, &value))
 		return NULL;
-	map = palloc0(sizeof(IntegMap));
-	compile_map_value(&value, psprintf("%s/%s", where, key), map);
-	return map;
+	return integ_map_compile(integ_json_value_jsonb(&value), psprintf("%s/%s", where, key));
 }
 
 static int
@@ -218,7 +183,7 @@ compile_auth(const JsonbContainer *holder, const char *where, IntegAuth *auth)
 
 /* authMethods replace the definition's own; what one of them leaves out, it takes from the definition. */
 static void
-compile_auths(const JsonbContainer *manifest, IntegDefinition *definition)
+compile_auths(const JsonbContainer *manifest, const char *root, IntegDefinition *definition)
 {
 	const JsonbContainer *list = integ_json_get_array(manifest, "authMethods");
 
@@ -226,7 +191,7 @@ compile_auths(const JsonbContainer *manifest, IntegDefinition *definition)
 	definition->auths = palloc0(sizeof(IntegAuth) * definition->nauths);
 	if (list == NULL)
 	{
-		compile_auth(manifest, "", &definition->auths[0]);
+		compile_auth(manifest, root, &definition->auths[0]);
 		definition->auths[0].id = NULL;
 		return;
 	}
@@ -235,11 +200,11 @@ compile_auths(const JsonbContainer *manifest, IntegDefinition *definition)
 		JsonbValue *method = getIthJsonbValueFromContainer((JsonbContainer *) list, i);
 		IntegAuth *auth = &definition->auths[i];
 
-		compile_auth(method->val.binary.data, psprintf("/authMethods/%d", i), auth);
+		compile_auth(method->val.binary.data, psprintf("%s/authMethods/%d", root, i), auth);
 		if (auth->oauth2 == NULL && strcmp(auth->auth_type, "oauth2") == 0)
 			auth->oauth2 = integ_json_get_object(manifest, "oauth2Config");
 		if (auth->credentials == NULL)
-			auth->credentials = integ_compile_schema(manifest, "credentialSchema", "");
+			auth->credentials = integ_compile_schema(manifest, "credentialSchema", root);
 	}
 }
 
@@ -287,35 +252,35 @@ text_or(const JsonbContainer *manifest, const char *key, const char *fallback)
 }
 
 IntegDefinition *
-integ_definition_compile(const Jsonb *manifest)
+integ_definition_compile(const Jsonb *manifest, const char *root)
 {
 	IntegDefinition *definition = palloc0(sizeof(IntegDefinition));
-	const JsonbContainer *root = &manifest->root;
+	const JsonbContainer *keys = &manifest->root;
 
 	definition->manifest = manifest;
-	definition->id = integ_json_get_string(root, "integrationId");
-	definition->version = integ_json_get_string(root, "version");
-	definition->name = integ_json_get_string(root, "name");
+	definition->id = integ_json_get_string(keys, "integrationId");
+	definition->version = integ_json_get_string(keys, "version");
+	definition->name = integ_json_get_string(keys, "name");
 	definition->client_id = INTEG_GLOBAL_CLIENT;
-	definition->status = text_or(root, "status", "active");
-	definition->visibility = text_or(root, "visibility", "public");
-	definition->required_plan = integ_json_get_string(root, "requiredPlan");
-	definition->connection_scope = text_or(root, "connectionScope", "both");
-	definition->base_url_source = integ_json_get_string(root, "baseUrl");
-	definition->base_url = integ_compile_template(root, "baseUrl", "");
-	definition->headers = integ_compile_template(root, "headers", "");
-	definition->query = integ_compile_template(root, "query", "");
-	definition->request_transform = integ_compile_template(root, "requestTransform", "");
-	definition->response_transform = integ_compile_map(root, "responseTransform", "");
-	definition->config = integ_compile_schema(root, "configSchema", "");
-	integ_compile_errors(root, "", &definition->errors);
-	compile_auths(root, definition);
+	definition->status = text_or(keys, "status", "active");
+	definition->visibility = text_or(keys, "visibility", "public");
+	definition->required_plan = integ_json_get_string(keys, "requiredPlan");
+	definition->connection_scope = text_or(keys, "connectionScope", "both");
+	definition->base_url_source = integ_json_get_string(keys, "baseUrl");
+	definition->base_url = integ_compile_template(keys, "baseUrl", root);
+	definition->headers = integ_compile_template(keys, "headers", root);
+	definition->query = integ_compile_template(keys, "query", root);
+	definition->request_transform = integ_compile_template(keys, "requestTransform", root);
+	definition->response_transform = integ_compile_map(keys, "responseTransform", root);
+	definition->config = integ_compile_schema(keys, "configSchema", root);
+	integ_compile_errors(keys, root, &definition->errors);
+	compile_auths(keys, root, definition);
 	definition->auth_type = definition->auths[0].auth_type;
 	definition->auth_in = definition->auths[0].in;
 	definition->auth_name = definition->auths[0].name;
 	definition->auth_value = definition->auths[0].value;
 	definition->credentials = definition->auths[0].credentials;
-	compile_health_check(root, definition);
-	describe_methods(root, definition);
+	compile_health_check(keys, definition);
+	describe_methods(keys, definition);
 	return definition;
 }

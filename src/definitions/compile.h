@@ -10,17 +10,18 @@
 
 /*
  * Compiles a manifest into CurrentMemoryContext, which then holds the definition and must
- * hold the manifest. Methods stay uncompiled. Raises IG400 with the path in the manifest.
+ * hold the manifest. Methods stay uncompiled. Raises IG400 with the path in the manifest, behind root, which names
+ * the document where that is not obvious.
  * status, client_id and the like are the manifest's; the cache puts the table's over them.
  */
-extern IntegDefinition *integ_definition_compile(const Jsonb *manifest);
+extern IntegDefinition *integ_definition_compile(const Jsonb *manifest, const char *root);
 
 /* Compiles a method in place, in CurrentMemoryContext; where is its path in the manifest ("/methods/0"). */
 extern void integ_method_compile(IntegMethod *method, const char *where);
 
-/* The method with that id among methods sorted by id, compiled below parent; NULL where there is none. where is the path of the list. */
+/* The method with that id among methods sorted by id, compiled below parent; NULL where there is none. owner is for messages. */
 extern const IntegMethod *integ_method_find(IntegMethod *methods, int nmethods, const char *id, MemoryContext parent,
-											const char *where);
+											const char *owner);
 
 /* Fills what is known of a method without compiling it. */
 extern void integ_method_describe(IntegMethod *method, const JsonbContainer *manifest, int index);

@@ -128,7 +128,7 @@ compare_id(const void *id, const void *method)
 
 /* Compiles into a context of its own below parent, so that a failure leaves nothing behind. */
 static void
-compile_in_place(IntegMethod *method, MemoryContext parent, const char *where)
+compile_in_place(IntegMethod *method, MemoryContext parent, const char *owner)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "integ method", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -136,7 +136,7 @@ compile_in_place(IntegMethod *method, MemoryContext parent, const char *where)
 
 	PG_TRY();
 	{
-		integ_method_compile(&copy, psprintf("%s/%d", where, method->index));
+		integ_method_compile(&copy, psprintf("%s /methods/%d", owner, method->index));
 	}
 	PG_CATCH();
 	{
@@ -150,7 +150,7 @@ compile_in_place(IntegMethod *method, MemoryContext parent, const char *where)
 }
 
 const IntegMethod *
-integ_method_find(IntegMethod *methods, int nmethods, const char *id, MemoryContext parent, const char *where)
+integ_method_find(IntegMethod *methods, int nmethods, const char *id, MemoryContext parent, const char *owner)
 {
 	IntegMethod *method;
 
@@ -158,6 +158,6 @@ integ_method_find(IntegMethod *methods, int nmethods, const char *id, MemoryCont
 		return NULL;
 	method = bsearch(id, methods, nmethods, sizeof(IntegMethod), compare_id);
 	if (method != NULL && !method->compiled)
-		compile_in_place(method, parent, where);
+		compile_in_place(method, parent, owner);
 	return method;
 }

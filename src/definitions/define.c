@@ -12,6 +12,7 @@
 #include "definitions/store.h"
 #include "definitions/version.h"
 #include "fmgr.h"
+#include "instances/history.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
@@ -122,6 +123,8 @@ integ_define(PG_FUNCTION_ARGS)
 	if (!stored.version_same)
 		integ_definition_store(manifest, id, version, owner, false, role, is_current(&stored, version));
 	integ_owner_leave(&scope);
+	if (!stored.version_same)
+		integ_definition_history(actor, "definition.define", "definition.defined", id, version, owner);
 	PG_RETURN_TEXT_P(cstring_to_text(id));
 }
 

@@ -8,12 +8,14 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "fmgr.h"
+#include "instances/history.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(integ_undefine);
 
-static void
+/* The definition, if the actor may remove it. */
+static const IntegDefinition *
 require_removable(const IntegActor *actor, const char *id)
 {
 	const IntegDefinition *definition = integ_definition_get(id, NULL);
@@ -29,6 +31,14 @@ require_removable(const IntegActor *actor, const char *id)
 						errmsg("role \"%s\" may not remove the definition \"%s\"",
 							   GetUserNameFromId(actor->role, false), id),
 						errdetail("It is for all clients."), errhint("Ask a superadmin.")));
+	/* Defined again, it would be without what a superadmin decided about it. */
+	if (actor->level != INTEG_LEVEL_SUPERADMIN && definition->customized)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("role \"%s\" may not remove the definition \"%s\"",
+							   GetUserNameFromId(actor->role, false), id),
+						errdetail("A superadmin has changed its status, visibility or plan."),
+						errhint("Ask a superadmin.")));
+	return definition;
 }
 
 /* Refuses while it is used; the detail counts without naming what the caller may not see. */
@@ -53,17 +63,21 @@ Datum
 integ_undefine(PG_FUNCTION_ARGS)
 {
 	static IntegQuery lock = {"LOCK TABLE integ.definitions IN SHARE ROW EXCLUSIVE MODE", 0};
+	static IntegQuery forget = {
+		"DELETE FROM integ.credentials WHERE owner_kind = 'definition' AND owner_id = $1", 1, {TEXTOID}};
 	static IntegQuery remove = {"DELETE FROM integ.definitions WHERE id = $1", 1, {TEXTOID}};
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_ADMIN, "remove definitions");
 	char *id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const IntegDefinition *definition = require_removable(actor, id);
 	Datum key = PG_GETARG_DATUM(0);
 	IntegOwnerScope scope;
 
-	require_removable(actor, id);
 	integ_owner_enter(&scope);
 	(void) integ_query(&lock, NULL, NULL);
 	check_unused(id);
+	(void) integ_query(&forget, &key, NULL);
 	(void) integ_query(&remove, &key, NULL);
 	integ_owner_leave(&scope);
+	integ_definition_history(actor, "definition.undefine", "definition.removed", id, NULL, definition->client_id);
 	PG_RETURN_VOID();
 }

@@ -58,28 +58,35 @@ integ_call_add_query(IntegCall *call, const char *query)
 	call->query = call->query == NULL ? pstrdup(query) : psprintf("%s&%s", call->query, query);
 }
 
+typedef struct RenderedHeader
+{
+	IntegCall *call;
+	const char *name;
+	const char *value;
+} RenderedHeader;
+
+/* The values of an array come one after the other, and leave as one list (RFC 9110, section 5.3). */
+static void
+add_rendered_header(const char *name, const char *value, void *arg)
+{
+	RenderedHeader *last = arg;
+	bool continues = last->name != NULL && strcmp(last->name, name) == 0;
+	char *copy = continues ? psprintf("%s, %s", last->value, value) : pstrdup(value);
+
+	if (last->call->secrets != NULL)
+		integ_call_wipe_later(last->call, copy, strlen(copy));
+	last->name = pstrdup(name);
+	last->value = copy;
+	integ_call_add_header(last->call, last->name, copy);
+}
+
 static void
 render_headers(IntegCall *call, const IntegTemplate *source)
 {
-	Jsonb *headers;
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue key, value;
+	RenderedHeader last = {.call = call};
 
-	if (source == NULL || (headers = integ_template_json(source, &call->scope)) == NULL)
-		return;
-	iterator = JsonbIteratorInit(&headers->root);
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
-	{
-		char *text;
-
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&iterator, &value, true);
-		text = integ_json_value_text(&value);
-		if (text != NULL)
-			integ_call_add_header(call, pnstrdup(key.val.string.val, key.val.string.len), text);
-	}
+	if (source != NULL)
+		integ_template_headers(source, &call->scope, add_rendered_header, &last);
 }
 
 /* What the manifest may say and this version does not send yet is an error, never left out in silence. */
@@ -142,7 +149,7 @@ render_body(IntegCall *call)
 	if (method->body_encoding == INTEG_SEND_FORM)
 	{
 		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_query(method->body, &call->scope);
+		call->request.body = integ_template_form(method->body, &call->scope);
 	}
 	else if (method->body_encoding == INTEG_SEND_TEXT)
 	{

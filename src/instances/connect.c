@@ -12,6 +12,7 @@
 #include "core/uuid.h"
 #include "definitions/version.h"
 #include "fmgr.h"
+#include "instances/history.h"
 #include "instances/site.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -383,6 +384,8 @@ integ_connect(PG_FUNCTION_ARGS)
 	write_grants(&connect);
 	integ_owner_leave(&scope);
 
+	integ_instance_history(connect.actor, "instance.connect", "instance.connected", &connect.id, connect.instance_id,
+						   connect.definition_id, connect.client_id);
 	notice(&connect);
 	*result = connect.id;
 	PG_RETURN_UUID_P(result);

@@ -8,6 +8,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "fmgr.h"
+#include "instances/history.h"
 #include "instances/lookup.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -35,8 +36,7 @@ integ_instance_require_managed(const IntegActor *actor, const char *name, const 
 Datum
 integ_disconnect(PG_FUNCTION_ARGS)
 {
-	static IntegQuery forget = {
-		"DELETE FROM integ.credentials WHERE owner_kind = 'instance' AND owner_id = $1::text", 1, {UUIDOID}};
+	static IntegQuery forget = {"DELETE FROM integ.credentials WHERE instance = $1", 1, {UUIDOID}};
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "disconnect instances");
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const IntegInstance *instance = integ_instance_require_managed(actor, name, "disconnect");
@@ -47,5 +47,7 @@ integ_disconnect(PG_FUNCTION_ARGS)
 	integ_instance_set_status(&instance->id, "disconnected", NULL, false);
 	(void) integ_query(&forget, &id, NULL);
 	integ_owner_leave(&scope);
+	integ_instance_history(actor, "instance.disconnect", "instance.disconnected", &instance->id,
+						   instance->instance_id, instance->definition_id, instance->client_id);
 	PG_RETURN_VOID();
 }

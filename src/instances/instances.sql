@@ -251,6 +251,13 @@ CREATE TRIGGER instances_config BEFORE UPDATE OF config ON integ.instances
     FOR EACH ROW WHEN (current_user <> 'integ_owner' AND OLD.config IS DISTINCT FROM NEW.config)
     EXECUTE FUNCTION integ.tg_instance_config();
 
+CREATE FUNCTION integ.tg_instance_history() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_instance_history';
+COMMENT ON FUNCTION integ.tg_instance_history() IS 'Records in audit and events what people update and delete';
+CREATE TRIGGER instances_history
+    AFTER UPDATE OF name, description, config, metadata, is_active, is_default OR DELETE ON integ.instances
+    FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_instance_history();
+
 CREATE FUNCTION integ_connect(definition text, instance_id text, config jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
 RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_connect';

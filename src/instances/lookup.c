@@ -142,7 +142,7 @@ count_best(uint64 nrows)
 }
 
 static const char *
-text(int column, MemoryContext context)
+column_text(int column, MemoryContext context)
 {
 	return integ_result_text(0, column, context);
 }
@@ -169,12 +169,12 @@ read_lender(IntegInstance *instance, Row *row, MemoryContext context)
 	lender = MemoryContextAlloc(context, sizeof(pg_uuid_t));
 	*lender = *DatumGetUUIDP(id);
 	instance->borrows = lender;
-	instance->lender = text(COLUMN_LENDER_HANDLE, context);
-	instance->lender_status = text(COLUMN_LENDER_STATUS, context);
+	instance->lender = column_text(COLUMN_LENDER_HANDLE, context);
+	instance->lender_status = column_text(COLUMN_LENDER_STATUS, context);
 	instance->lender_is_active = integ_result_bool(0, COLUMN_LENDER_IS_ACTIVE);
-	instance->auth_method = text(COLUMN_LENDER_AUTH_METHOD, context);
-	instance->credentials.id = text(COLUMN_LENDER, context);
-	instance->credentials.client_id = text(COLUMN_LENDER_CLIENT, context);
+	instance->auth_method = column_text(COLUMN_LENDER_AUTH_METHOD, context);
+	instance->credentials.id = column_text(COLUMN_LENDER, context);
+	instance->credentials.client_id = column_text(COLUMN_LENDER_CLIENT, context);
 	row->lender_config = (const Jsonb *) integ_result_varlena(0, COLUMN_LENDER_CONFIG, context);
 }
 
@@ -187,22 +187,22 @@ read_row(Row *row, MemoryContext context)
 	row->instance = instance;
 	instance->pinned.context = context;
 	instance->id = *DatumGetUUIDP(integ_result_datum(0, COLUMN_ID, &isnull));
-	instance->instance_id = text(COLUMN_INSTANCE_ID, context);
-	instance->name = text(COLUMN_NAME, context);
-	instance->definition_id = text(COLUMN_DEFINITION, context);
-	instance->context_type = text(COLUMN_CONTEXT_TYPE, context);
-	instance->context_id = text(COLUMN_CONTEXT_ID, context);
-	instance->client_id = text(COLUMN_CLIENT_ID, context);
-	instance->status = text(COLUMN_STATUS, context);
+	instance->instance_id = column_text(COLUMN_INSTANCE_ID, context);
+	instance->name = column_text(COLUMN_NAME, context);
+	instance->definition_id = column_text(COLUMN_DEFINITION, context);
+	instance->context_type = column_text(COLUMN_CONTEXT_TYPE, context);
+	instance->context_id = column_text(COLUMN_CONTEXT_ID, context);
+	instance->client_id = column_text(COLUMN_CLIENT_ID, context);
+	instance->status = column_text(COLUMN_STATUS, context);
 	instance->is_active = integ_result_bool(0, COLUMN_IS_ACTIVE);
-	instance->deactivated_by = text(COLUMN_DEACTIVATED_BY, context);
-	instance->deactivated_reason = text(COLUMN_DEACTIVATED_REASON, context);
-	instance->auth_method = text(COLUMN_AUTH_METHOD, context);
+	instance->deactivated_by = column_text(COLUMN_DEACTIVATED_BY, context);
+	instance->deactivated_reason = column_text(COLUMN_DEACTIVATED_REASON, context);
+	instance->auth_method = column_text(COLUMN_AUTH_METHOD, context);
 	instance->plan_allows = integ_result_bool(0, COLUMN_PLAN_ALLOWS);
 	instance->credentials.kind = "instance";
-	instance->credentials.id = text(COLUMN_ID, context);
+	instance->credentials.id = column_text(COLUMN_ID, context);
 	instance->credentials.client_id = instance->client_id;
-	row->series = text(COLUMN_VERSION, context);
+	row->series = column_text(COLUMN_VERSION, context);
 	row->own_config = (const Jsonb *) integ_result_varlena(0, COLUMN_CONFIG, context);
 	row->lender_config = NULL;
 	read_lender(instance, row, context);
@@ -310,7 +310,7 @@ const IntegMethod *
 integ_instance_method(const IntegInstance *instance, const IntegDefinition *definition, const char *id)
 {
 	const IntegMethod *own = integ_method_find(instance->methods, instance->nmethods, id, instance->pinned.context,
-											   "/discovered methods");
+											   instance->instance_id);
 
 	return own != NULL ? own : integ_definition_method(definition, id);
 }

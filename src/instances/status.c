@@ -28,3 +28,19 @@ integ_instance_set_status(const pg_uuid_t *id, const char *status, const char *e
 
 	(void) integ_query(&query, values, nulls);
 }
+
+void
+integ_instance_credentials_entered(const pg_uuid_t *id)
+{
+	static IntegQuery query = {
+		"UPDATE integ.instances SET status = 'initializing', "
+		"is_active = is_active OR deactivated_by IS NULL, "
+		"deactivated_at = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_at END, "
+		"deactivated_reason = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_reason END "
+		"WHERE id = $1 AND status IN ('reauth_required', 'token_expired')",
+		1,
+		{UUIDOID}};
+	Datum value = UUIDPGetDatum(id);
+
+	(void) integ_query(&query, &value, NULL);
+}

@@ -10,11 +10,14 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "fmgr.h"
+#include "instances/history.h"
 #include "instances/site.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(integ_tg_instance_config);
+PG_FUNCTION_INFO_V1(integ_tg_instance_history);
 
 static Datum
 column(const TriggerData *trigger, HeapTuple tuple, const char *name, bool *isnull)
@@ -120,4 +123,48 @@ integ_tg_instance_config(PG_FUNCTION_ARGS)
 								   site.origin == NULL ? "an origin not yet known" : site.origin),
 						 errhint("Use integ_credential_set.")));
 	return PointerGetDatum(put_origin(trigger, site.origin, lost));
+}
+
+/* What an UPDATE changed, as an action of the audit and as an event. */
+static void
+name_update(const TriggerData *trigger, const char **action, const char **event)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	int config = SPI_fnumber(descriptor, "config");
+	bool isnull, was, is;
+
+	was = DatumGetBool(column(trigger, trigger->tg_trigtuple, "is_active", &isnull));
+	is = DatumGetBool(column(trigger, trigger->tg_newtuple, "is_active", &isnull));
+	*action = "instance.update";
+	*event = "instance.updated";
+	if (was != is)
+	{
+		*action = is ? "instance.switch_on" : "instance.switch_off";
+		*event = is ? "instance.switched_on" : "instance.switched_off";
+	}
+	else if (!datumIsEqual(column(trigger, trigger->tg_trigtuple, "config", &isnull),
+						   column(trigger, trigger->tg_newtuple, "config", &isnull), false,
+						   TupleDescAttr(descriptor, config - 1)->attlen))
+		*action = "instance.configure";
+}
+
+/* AFTER UPDATE OR DELETE by others than integ itself: functions write their own history. */
+Datum
+integ_tg_instance_history(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char *action = "instance.delete", *event = "instance.deleted";
+	HeapTuple row;
+	pg_uuid_t id;
+	bool isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "integ.tg_instance_history must be called as a trigger");
+	row = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		name_update(trigger, &action, &event);
+	id = *DatumGetUUIDP(column(trigger, row, "id", &isnull));
+	integ_instance_history(integ_actor_current(), action, event, &id, text_column(trigger, row, "instance_id"),
+						   text_column(trigger, row, "definition"), text_column(trigger, row, "client_id"));
+	return PointerGetDatum(NULL);
 }

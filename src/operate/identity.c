@@ -108,6 +108,16 @@ write_identity(void)
 	integ_query(&write, arguments, NULL);
 }
 
+/* In an owner scope: the row is this database's, under a name it had before. */
+static bool
+was_renamed(void)
+{
+	static IntegQuery other = {"SELECT FROM integ.identity WHERE database_name <> $1", 1, {TEXTOID}};
+	Datum name = CStringGetTextDatum(get_database_name(MyDatabaseId));
+
+	return integ_query(&other, &name, NULL) > 0;
+}
+
 static void
 emit_promoted(void)
 {
@@ -135,7 +145,7 @@ integ_identity_check(IntegDatabase *database)
 		exists = false;
 		found = "";
 	}
-	if (!exists)
+	if (!exists || (found[0] == '\0' && was_renamed()))
 		write_identity();
 	integ_owner_leave(&scope);
 

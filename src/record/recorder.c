@@ -26,6 +26,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+/* Two partitions in a row may be attached in between; more is another problem. */
+#define ROUTING_ATTEMPTS 3
+
 typedef struct Batch
 {
 	IntegDatabase *database;
@@ -227,17 +230,33 @@ is_fault_of_row(int sqlstate)
 		   class == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
 }
 
-/* True if written; false if a row is at fault, with the message in problem. Raises any other error. */
+/*
+ * A partition was attached between routing and locking: the row is told that it
+ * does not belong where it was sent. Routed again it finds its place.
+ */
 static bool
+is_routing_race(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_CHECK_VIOLATION && error->constraint_name == NULL;
+}
+
+typedef enum Written
+{
+	WRITTEN,
+	ROUTING_RACE,
+	FAULT_OF_ROW
+} Written;
+
+/* problem gets the message of what is not WRITTEN. Raises any other error. */
+static Written
 try_write(const Batch *batch, int from, int to, char *problem, Size size)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile bool written = false;
+	volatile Written result = WRITTEN;
 
 	PG_TRY();
 	{
 		write_transaction(batch, from, to);
-		written = true;
 	}
 	PG_CATCH();
 	{
@@ -250,11 +269,12 @@ try_write(const Batch *batch, int from, int to, char *problem, Size size)
 		FlushErrorState();
 		AbortCurrentTransaction();
 		strlcpy(problem, error->message, size);
+		result = is_routing_race(error) ? ROUTING_RACE : FAULT_OF_ROW;
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
-	return written;
+	return result;
 }
 
 /* A detail that PostgreSQL cannot store must not cost the line of the audit. */
@@ -288,9 +308,13 @@ static void
 write_range(const Batch *batch, int from, int to)
 {
 	char problem[INTEG_ERROR_MAX];
+	Written written;
 
 	check_stack_depth();
-	if (try_write(batch, from, to, problem, sizeof(problem)))
+	for (int attempt = 0; attempt < ROUTING_ATTEMPTS; attempt++)
+		if ((written = try_write(batch, from, to, problem, sizeof(problem))) != ROUTING_RACE)
+			break;
+	if (written == WRITTEN)
 		return;
 	if (to - from > 1)
 	{

@@ -173,6 +173,8 @@ valid_variable(const char *text, size_t len)
 	{
 		if (text[at] == '%' && !is_escape(text + at, len - at))
 			return false;
+		if (text[at] == '.' && (at == 0 || text[at - 1] == '.'))
+			return false;
 		at += text[at] == '%' ? 3 : 1;
 	}
 	if (at == 0)

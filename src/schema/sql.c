@@ -3,53 +3,32 @@
  */
 #include "postgres.h"
 
+#include "core/memo.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "schema/schema.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(integ_json_schema_problems);
 PG_FUNCTION_INFO_V1(integ_json_schema_fill);
 
-/* The schema of the previous row, which is mostly the schema of this one. */
-typedef struct CachedSchema
+static void *
+compile(const struct varlena *source)
 {
-	Jsonb *source;
-	IntegSchema *compiled;
-	MemoryContext context;
-} CachedSchema;
+	return integ_schema_compile((const Jsonb *) source, "the schema");
+}
 
 static IntegSchema *
-cached_schema(FunctionCallInfo fcinfo, const Jsonb *source)
+schema_argument(FunctionCallInfo fcinfo)
 {
-	CachedSchema *cached = fcinfo->flinfo->fn_extra;
-	MemoryContext outer;
-
-	if (cached != NULL && VARSIZE(cached->source) == VARSIZE(source) &&
-		memcmp(cached->source, source, VARSIZE(source)) == 0)
-		return cached->compiled;
-	fcinfo->flinfo->fn_extra = NULL;
-	if (cached != NULL)
-		MemoryContextDelete(cached->context);
-
-	outer = MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "integ schema", ALLOCSET_SMALL_SIZES));
-	cached = palloc(sizeof(CachedSchema));
-	cached->context = CurrentMemoryContext;
-	cached->source = palloc(VARSIZE(source));
-	memcpy(cached->source, source, VARSIZE(source));
-	cached->compiled = integ_schema_compile(source, "the schema");
-	MemoryContextSetParent(cached->context, fcinfo->flinfo->fn_mcxt);
-	fcinfo->flinfo->fn_extra = cached;
-	MemoryContextSwitchTo(outer);
-	return cached->compiled;
+	return integ_memo(fcinfo, (const struct varlena *) PG_GETARG_JSONB_P(0), compile);
 }
 
 /* integ.json_schema_problems(schema jsonb, document jsonb) → table (path text, message text) */
 Datum
 integ_json_schema_problems(PG_FUNCTION_ARGS)
 {
-	IntegSchema *schema = cached_schema(fcinfo, PG_GETARG_JSONB_P(0));
+	IntegSchema *schema = schema_argument(fcinfo);
 	const Jsonb *document = PG_GETARG_JSONB_P(1);
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	IntegSchemaProblems problems;
@@ -70,7 +49,7 @@ integ_json_schema_problems(PG_FUNCTION_ARGS)
 Datum
 integ_json_schema_fill(PG_FUNCTION_ARGS)
 {
-	IntegSchema *schema = cached_schema(fcinfo, PG_GETARG_JSONB_P(0));
+	IntegSchema *schema = schema_argument(fcinfo);
 
 	PG_RETURN_JSONB_P((Jsonb *) integ_schema_fill(schema, PG_GETARG_JSONB_P(1)));
 }

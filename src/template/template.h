@@ -2,7 +2,7 @@
  * Templates of a manifest: placeholders, $each, $if, optional fragments; and
  * the paths that read an answer.
  *
- * docs/manifest.md, "Placeholders", is the reference.
+ * docs/templates.md is the reference.
  */
 #ifndef INTEG_TEMPLATE_TEMPLATE_H
 #define INTEG_TEMPLATE_TEMPLATE_H
@@ -16,8 +16,9 @@ typedef struct IntegTemplate IntegTemplate;
 /* How the values inside a text template are written. */
 typedef enum IntegTemplateEncoding
 {
-	INTEG_TEMPLATE_RAW,	   /* as they are: header values, auth values */
-	INTEG_TEMPLATE_PERCENT /* percent-encoded: paths */
+	INTEG_TEMPLATE_RAW,		/* as they are: auth values, bodies */
+	INTEG_TEMPLATE_PERCENT, /* percent-encoded: paths */
+	INTEG_TEMPLATE_HEADER	/* as they are; control characters other than a tab raise IG400 */
 } IntegTemplateEncoding;
 
 /* Gives a credential's plaintext: palloc'ed by the callee and wiped by it. NULL where there is none. */
@@ -36,14 +37,17 @@ typedef struct IntegTemplateScope
 /*
  * Compiles a template (string, object, array, scalar) into CurrentMemoryContext. where is the path in the
  * manifest for messages. Raises IG400 for a malformed placeholder, an unclosed
- * fragment, a malformed $each or $if.
+ * fragment, a malformed $each, $if or $literal, more than 64 levels.
  */
 extern IntegTemplate *integ_template_compile(const JsonbValue *source, const char *where);
 
 /*
  * Renders a template that is a string to text in CurrentMemoryContext. An absent placeholder inside a [fragment]
- * drops the fragment; outside one it raises IG400 naming it. NULL where the whole template is one
- * absent placeholder.
+ * drops the fragment; outside one it raises IG400 naming it (IG401 for a credential). In text a null is absent. NULL
+ * where the whole template is one absent placeholder, or fragments that were all dropped.
+ *
+ * With INTEG_TEMPLATE_PERCENT a value that makes a path segment empty, "." or ".." raises IG400.
+ * The text may hold credentials: the caller wipes it.
  */
 extern char *integ_template_text(const IntegTemplate *compiled, const IntegTemplateScope *scope,
 								 IntegTemplateEncoding encoding);
@@ -51,11 +55,29 @@ extern char *integ_template_text(const IntegTemplate *compiled, const IntegTempl
 /*
  * Renders any template to a document: a value that is exactly one placeholder keeps its JSON
  * type, an absent one drops its key or element. NULL where everything was dropped. Raises IG400 as above, and where
- * the result passes INTEG_TEMPLATE_MAX_BYTES.
+ * the result passes INTEG_TEMPLATE_MAX_BYTES. A template without placeholders returns the compiled document
+ * itself, not to be changed or freed. A document with credentials is for the caller to wipe.
  */
 extern Jsonb *integ_template_json(const IntegTemplate *compiled, const IntegTemplateScope *scope);
 
-/* Calls visit for every placeholder name ("sku", "config.base_url", "credentials.token") of the template; for checks at definition time. */
+/*
+ * Renders an object template as a query (a=b&c=d) or a form (the same with "+" for a space): names and values
+ * percent-encoded, arrays as repeated names, absent and null ones dropped. NULL where nothing is left.
+ * Raises IG400 for a value that is an object or a nested array, and for a template that is no object.
+ */
+extern char *integ_template_query(const IntegTemplate *compiled, const IntegTemplateScope *scope);
+extern char *integ_template_form(const IntegTemplate *compiled, const IntegTemplateScope *scope);
+
+/*
+ * Renders an object template as headers: calls visit for each name and value, arrays as repeated names, absent and
+ * null ones left out. The strings are valid during the call and wiped after it where they hold credentials. Raises IG400 as
+ * integ_template_query does, for a name that is no token (RFC 9110) and for control characters.
+ */
+extern void integ_template_headers(const IntegTemplate *compiled, const IntegTemplateScope *scope,
+								   void (*visit)(const char *name, const char *value, void *arg), void *arg);
+
+/* Calls visit for every placeholder name ("sku", "config.base_url", "credentials.token") of the template, those of
+ * $each and $if included, those of a list's own element not; for checks at definition time. */
 extern void integ_template_visit(const IntegTemplate *compiled, void (*visit)(const char *name, void *arg), void *arg);
 
 #define INTEG_TEMPLATE_MAX_BYTES (16 * 1024 * 1024)
@@ -68,7 +90,27 @@ extern IntegPath *integ_path_compile(const char *source, const char *where);
 /* What the path finds, in CurrentMemoryContext: its one value, NULL where there is none; several (jsonpath) become an array. */
 extern Jsonb *integ_path_get(const IntegPath *path, const Jsonb *document);
 
-/* Whether the path finds anything (for "when" of errors). */
+/* As integ_path_get without making a document: the value points into the one given, or is in CurrentMemoryContext. False where there is none. */
+extern bool integ_path_find(const IntegPath *path, const JsonbValue *document, JsonbValue *found);
+
+/*
+ * Whether the path finds anything (for "when" of errors). A jsonpath that is a predicate ("$.ok == false") counts
+ * where it is true.
+ */
 extern bool integ_path_exists(const IntegPath *path, const Jsonb *document);
+
+typedef struct IntegMap IntegMap;
+
+/*
+ * Compiles a map (response.map): a document whose strings are paths; {"$each": path, "do": map} maps a list,
+ * {"$literal": …} stands for itself, and so do numbers, booleans and null. Raises IG400 naming where.
+ */
+extern IntegMap *integ_map_compile(const Jsonb *source, const char *where);
+
+/* The mapped document, in CurrentMemoryContext. What a path does not find is left out; NULL where nothing is left. */
+extern Jsonb *integ_map_eval(const IntegMap *map, const Jsonb *document);
+
+/* integ_map_compile and integ_map_eval in one, for a map that is used once. */
+extern Jsonb *integ_path_map(const Jsonb *source, const Jsonb *document, const char *where);
 
 #endif /* INTEG_TEMPLATE_TEMPLATE_H */

@@ -84,7 +84,7 @@ as_json(const JsonbContainer *property, const char *value, size_t len)
 void
 integ_credential_check(const IntegInstance *instance, const char *name, const char *value, size_t len)
 {
-	const IntegDefinition *definition = integ_definition_get(instance->definition_id, instance->version);
+	const IntegDefinition *definition = integ_instance_definition(instance);
 	const JsonbContainer *schema = definition == NULL ? NULL : credential_schema(definition, instance);
 	const JsonbContainer *properties = schema == NULL ? NULL : integ_json_get_object(schema, "properties");
 	JsonbValue property;

@@ -26,7 +26,7 @@ integ_credential_delete(PG_FUNCTION_ARGS)
 	Datum values[4];
 	uint64 deleted;
 
-	integ_vault_begin(fcinfo, "integ_credential_delete", "delete credential", &call);
+	integ_vault_begin(fcinfo, "integ_credential_delete", "delete credentials", &call);
 	values[0] = CStringGetTextDatum(call.target.owner.id);
 	values[1] = CStringGetTextDatum(call.target.owner.kind);
 	values[2] = CStringGetTextDatum(call.target.owner.client_id);

@@ -68,13 +68,15 @@ rotate(FunctionCallInfo fcinfo, bool der)
 	IntegOwnerScope scope;
 	IntegVaultCall call;
 
-	integ_vault_begin(fcinfo, function, "rotate credential", &call);
+	integ_vault_begin(fcinfo, function, "rotate credentials", &call);
 	integ_credential_input(&call.target, function, call.name, value, der, options, true, &input);
 	integ_owner_enter(&scope);
 	if (input.has_value)
 		integ_vault_store(&call.target.owner, call.name, &input.value, true);
 	else
 		finish(&call, input.promote);
+	if (input.has_value && call.target.instance != NULL)
+		integ_instance_credentials_entered(&call.target.instance->id);
 	integ_owner_leave(&scope);
 	integ_vault_audit(&call.target,
 					  input.has_value ? "credential.rotate"

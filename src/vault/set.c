@@ -23,10 +23,12 @@ set(FunctionCallInfo fcinfo, bool der)
 	IntegOwnerScope scope;
 	IntegVaultCall call;
 
-	integ_vault_begin(fcinfo, function, "set credential", &call);
+	integ_vault_begin(fcinfo, function, "set credentials", &call);
 	integ_credential_input(&call.target, function, call.name, value, der, options, false, &input);
 	integ_owner_enter(&scope);
 	integ_vault_store(&call.target.owner, call.name, &input.value, false);
+	if (call.target.instance != NULL)
+		integ_instance_credentials_entered(&call.target.instance->id);
 	integ_owner_leave(&scope);
 	integ_vault_audit(&call.target, "credential.set", call.name);
 }

@@ -40,7 +40,7 @@ refuse(const IntegVaultTarget *target, const char *action, const char *who)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INTEG_FORBIDDEN),
-			 errmsg("role \"%s\" may not %s of %s", GetUserNameFromId(target->actor->role, false), action, target->label),
+			 errmsg("role \"%s\" may not %s of \"%s\"", GetUserNameFromId(target->actor->role, false), action, target->label),
 			 errdetail("This is for %s.", who), errhint("Ask them to do it.")));
 }
 
@@ -73,25 +73,17 @@ resolve_definition(const char *id, const char *action, IntegVaultTarget *target)
 static void
 resolve_instance(const char *name, const char *action, IntegVaultTarget *target)
 {
-	const IntegInstance *instance = integ_instance_resolve(target->actor, name);
-	const IntegActor *actor = target->actor;
+	const IntegInstance *instance = integ_instance_require_managed(target->actor, name, psprintf("%s of", action));
 
+	if (instance->borrows != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("\"%s\" uses the credentials of another instance", instance->instance_id),
+						errdetail("It borrows a global connection and has none of its own."),
+						errhint("Connect an instance that does not borrow, or ask a superadmin.")));
 	target->instance = instance;
 	target->owner = (IntegCredentialOwner){"instance", integ_uuid_text(&instance->id), instance->client_id};
 	if (strcmp(instance->context_type, "user") == 0)
-	{
 		target->user_id = instance->context_id;
-		if (actor->user == NULL || strcmp(actor->user, instance->context_id) != 0 ||
-			strcmp(actor->client, instance->client_id) != 0)
-			require_admin(target, action);
-	}
-	else
-		require_admin(target, action);
-	if (strcmp(target->owner.id, instance->credentials.id) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
-						errmsg("%s uses the credentials of another instance", target->label),
-						errdetail("It borrows a global connection and has none of its own."),
-						errhint("Connect an instance that does not borrow, or ask a superadmin.")));
 }
 
 /* What later has a table of its own belongs to the caller's client. */
@@ -108,7 +100,7 @@ integ_vault_target(const char *owner, const char *action, IntegVaultTarget *targ
 	static const char definition[] = "definition:", webhook[] = "webhook:", endpoint[] = "endpoint:";
 
 	memset(target, 0, sizeof(*target));
-	target->actor = integ_actor_require(INTEG_LEVEL_USER, psprintf("%ss", action));
+	target->actor = integ_actor_require(INTEG_LEVEL_USER, action);
 	target->label = owner;
 	if (strncmp(owner, definition, sizeof(definition) - 1) == 0)
 		resolve_definition(owner + sizeof(definition) - 1, action, target);

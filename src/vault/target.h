@@ -21,7 +21,7 @@ typedef struct IntegVaultTarget
 
 /*
  * Resolves owner as people write it: an instance's handle, "definition:ID",
- * "webhook:UUID" or "endpoint:UUID". action completes "may not …". Must be
+ * "webhook:UUID" or "endpoint:UUID". action completes "may not …" ("set credentials"). Must be
  * called outside integ_owner_enter. Everything is in CurrentMemoryContext. Raises IG404 where it is
  * unknown or not visible, IG400 for a malformed owner, IG403 where the caller may not change its credentials:
  * a definition's and a global instance's a superadmin, a client's its admins, a user's that user and the admins;

@@ -18,7 +18,7 @@ typedef struct IntegVaultCall
 
 /*
  * Reads and authorizes the first two arguments, and hides the statement. action
- * completes "may not …" ("set credential"). Raises what integ_vault_target does, IG400 for a missing owner or a
+ * completes "may not …" ("set credentials"). Raises what integ_vault_target does, IG400 for a missing owner or a
  * bad key.
  */
 extern void integ_vault_begin(FunctionCallInfo fcinfo, const char *function, const char *action,

@@ -17,7 +17,7 @@ use warnings;
 
 use parent 'PostgreSQL::Test::Cluster';
 use Integ::Test qw(wait_until);
-use PostgreSQL::Test::Utils;
+use PostgreSQL::Test::Utils (); # its functions must not hide methods of the cluster
 use Test::More;
 
 # Settings of every test cluster; fsync stays off, since the machine does not fail.

@@ -1,0 +1,148 @@
+-- Templates, queries, paths and maps, as an author of a connector tries them.
+\set VERBOSITY default
+\pset null '(null)'
+
+-- A value that is one placeholder keeps its type; an absent one drops its key or element.
+SELECT integ.template_render('{"id": "{vendor_id}", "when": "{due}", "tags": ["{tag}", "fixed", "{n}"], "note": "{note}"}',
+                             '{"vendor_id": 7, "n": 1.50, "note": null}');
+SELECT integ.template_render('"{whole}"', '{"whole": {"a": [1, {"b": true}]}}');
+SELECT integ.template_render('"{absent}"', '{}');
+
+-- Dotted names, indexes, quoted names; config, task, credentials.
+SELECT integ.template_render('["{items[0].sku}", "{items[-1].sku}", "{items[9].sku}", "{\"odd name\".x}", "{a.\"b.c\"}"]',
+                             '{"items": [{"sku": "A"}, {"sku": "B"}], "odd name": {"x": 1}, "a": {"b.c": 2}}');
+SELECT integ.template_render('{"c": "{config.region}", "t": "{task.since}", "k": "Bearer {credentials.token}", "x": "{credentials.token}"}',
+                             '{"config": "shadowed"}', '{"region": "eu"}', '{"since": "2024-01-01"}');
+
+-- Text: values as text, optional fragments, escapes.
+SELECT integ.template_render('["{n} of {total}", "{yes}[, by {who}]", "a{{b}}[[c]]", "[literal]", "x[ and {gone}] y[ and {n}]", "[{gone}]"]',
+                             '{"n": 1, "total": 2.5, "yes": true}');
+SELECT integ.template_render('["[a={a}][&b={b}][&c={c}]", "filter[name]={a}", "[q[[{a}]]=1]"]', '{"a": 1, "c": "x"}');
+SELECT integ.template_render('"null is absent in text[: {x}]"', '{"x": null}');
+-- What a value holds is never a template again.
+SELECT integ.template_render('{"a": "{a}", "b": "<{a}>"}', '{"a": "{b} [{c}] {{d}}", "b": "no"}');
+SELECT integ.template_render('{"q": {"$literal": "query { issue(id: 1) { title } }"}, "raw": {"$literal": {"$each": "kept"}}}', '{}');
+
+-- Lists.
+SELECT integ.template_render('{"lines": {"$each": "items", "as": "i", "index": "n", "do": {"Sku": "{i.sku}", "Qty": "{i.quantity}", "No": "{n}", "For": "{customer}"}}}',
+                             '{"customer": "ACME", "items": [{"sku": "A", "quantity": 2}, {"sku": "B"}]}');
+SELECT integ.template_render('{"none": {"$each": "gone", "as": "i", "do": "{i}"}, "empty": {"$each": "empty", "as": "i", "do": "{i}"}}',
+                             '{"empty": []}');
+SELECT integ.template_render('{"$each": "rows", "as": "row", "do": {"$each": "row.cells", "as": "cell", "do": "{row.name}:{cell}"}}',
+                             '{"rows": [{"name": "a", "cells": [1, 2]}, {"name": "b", "cells": []}]}');
+SELECT integ.template_render('{"$each": "items", "as": "i", "do": {"$if": "$i.qty > 1", "then": "{i.sku}"}}',
+                             '{"items": [{"sku": "A", "qty": 1}, {"sku": "B", "qty": 2}]}');
+
+-- Conditions: a name, or a jsonpath over input, config and task.
+SELECT v, integ.template_render('{"$if": "x", "then": "yes", "else": "no"}', jsonb_build_object('x', v))
+FROM (VALUES ('null'::jsonb), ('false'), ('""'), ('[]'), ('{}'), ('0'), ('"a"'), ('[0]'), ('true')) AS t (v);
+SELECT integ.template_render('{"a": {"$if": "$.input.n > 3 && $.config.mode == \"x\"", "then": 1, "else": 2},
+                               "b": {"$if": "$.input.items[*] ? (@ == 9)", "then": 1},
+                               "c": {"$if": "$.input.items[*] ? (@ == 2)", "then": 1},
+                               "d": {"$if": "gone", "then": 1}}',
+                             '{"n": 4, "items": [1, 2]}', '{"mode": "x"}');
+
+-- Paths: a value never changes where a path leads.
+SELECT integ.template_text('"/inventory/{sku}[/{part}]?x={q}"', '{"sku": "a b/c?d#e%ü", "q": "&=+"}', encoding => 'percent');
+SELECT integ.template_text('"/files/{+path}"', '{"path": "docs/ä b/x.txt"}', encoding => 'percent');
+SELECT integ.template_text('"/v{n}.json"', '{"n": "."}', encoding => 'percent');
+SELECT integ.template_text('"/a?x={x}&y={y}"', '{"x": "", "y": ".."}', encoding => 'percent');
+SELECT integ.template_text('"/a/{x}/b"', '{"x": ".."}', encoding => 'percent');
+SELECT integ.template_text('"/a/{x}{y}"', '{"x": ".", "y": "."}', encoding => 'percent');
+SELECT integ.template_text('"/a/{x}"', '{"x": ""}', encoding => 'percent');
+SELECT integ.template_text('"/a/%2e{x}"', '{"x": "."}', encoding => 'percent');
+SELECT integ.template_text('"/a/{+x}"', '{"x": "b/../../c"}', encoding => 'percent');
+SELECT integ.template_text('"/a/{+x}"', '{"x": "/b"}', encoding => 'percent');
+SELECT integ.template_text('"/a/{+x}"', '{"x": "b/"}', encoding => 'percent');
+SELECT integ.template_text('"/a/{x}"', '{}', encoding => 'percent');
+\echo :LAST_ERROR_SQLSTATE
+
+-- Headers: no control characters.
+SELECT integ.template_text('"{a}"', jsonb_build_object('a', E'x\ty'), encoding => 'header');
+SELECT integ.template_text('"{a}"', jsonb_build_object('a', E'x\r\nSet-Cookie: y'), encoding => 'header');
+SELECT integ.template_text('"a{credentials.token}"', '{}', encoding => 'header');
+
+-- Queries.
+SELECT integ.template_query('{"q": "{q}", "ids": "{ids}", "flag": "{flag}", "n": "{n}", "gone": "{gone}", "nil": "{nil}", "filter[a b]": "x={q}", "fixed": 1}',
+                            '{"q": "ä &=", "ids": [1, "two", true, null], "flag": false, "n": 1e2, "nil": null}');
+SELECT integ.template_query('{"gone": "{gone}"}', '{}');
+SELECT integ.template_query('{"o": "{o}"}', '{"o": {"a": 1}}');
+SELECT integ.template_query('{"o": "{o}"}', '{"o": [[1]]}');
+SELECT integ.template_query('["{a}"]', '{"a": 1}');
+
+-- Values that have no text, and values that are missing.
+SELECT integ.template_render('"a {o}"', '{"o": {"secret": 1}}');
+SELECT integ.template_render('"a {o}"', '{"o": [1]}');
+SELECT integ.template_render('"a {o}"', '{}');
+SELECT integ.template_render('"a {config.region}"', '{}');
+SELECT integ.template_render('{"$each": "o", "as": "i", "do": 1}', '{"o": 1}');
+
+-- Templates that are wrong.
+SELECT integ.template_render('"{"', '{}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT integ.template_render('"a}"', '{}');
+SELECT integ.template_render('"{}"', '{}');
+SELECT integ.template_render('"{a b}"', '{}');
+SELECT integ.template_render('"{a..b}"', '{}');
+SELECT integ.template_render('"{a[x]}"', '{}');
+SELECT integ.template_render('"[0-9]{3}"', '{}');
+SELECT integ.template_render('"[a {b}"', '{}');
+SELECT integ.template_render('"[a [b] {c}]"', '{}');
+SELECT integ.template_render('"{config}"', '{}');
+SELECT integ.template_render('"{credentials.a.b}"', '{}');
+SELECT integ.template_render('{"$each": "a", "do": 1}', '{}');
+SELECT integ.template_render('{"$each": "a", "as": "i"}', '{}');
+SELECT integ.template_render('{"$each": "a", "as": "config", "do": 1}', '{}');
+SELECT integ.template_render('{"$each": "a", "as": "i", "do": 1, "when": 2}', '{}');
+SELECT integ.template_render('{"$if": "a"}', '{}');
+\set VERBOSITY terse
+SELECT integ.template_render('{"$if": "$.a ===", "then": 1}', '{}');
+\set VERBOSITY default
+SELECT integ.template_render('{"$literal": 1, "b": 2}', '{}');
+SELECT integ.template_render((repeat('[', 65) || repeat(']', 65))::jsonb, '{}');
+SELECT integ.template_render('1', '[]');
+
+-- What grows without an end is stopped.
+SELECT integ.template_render('{"$each": "a", "as": "i", "do": {"$each": "a", "as": "j", "do": "{a}"}}',
+                             jsonb_build_object('a', (SELECT jsonb_agg(i) FROM generate_series(1, 1000) AS i)));
+
+-- Paths of answers.
+SELECT path, integ.path_get('{"data": {"items": [{"id": 1}, {"id": 2}], "odd key": "x", "nil": null, "a\"b": 3}, "@odata.nextLink": "u"}', path)
+FROM (VALUES ('.'), ('.data.items[0].id'), ('.data.items[-1].id'), ('.data.items[2]'), ('.data."odd key"'), ('.data["odd key"]'),
+             ('.data.nil'), ('.data.none'), ('.data.items.id'), ('."@odata.nextLink"'), ('.data."a\"b"'),
+             ('$.data.items[*].id'), ('$.data.items[*] ? (@.id > 1).id'), ('$.none')) AS t (path);
+SELECT integ.path_get('[10, 20]', '.[1]'), integ.path_get('"scalar"', '.'), integ.path_get('"scalar"', '.a');
+SELECT path, integ.path_exists('{"ok": false, "error": null, "items": []}', path)
+FROM (VALUES ('$ ? (@.ok == false)'), ('$.ok == false'), ('$.ok == true'), ('$.nothing == 1'), ('$.error'), ('.error'), ('.none'), ('$.items[*]')) AS t (path);
+SELECT integ.path_get('{}', 'data');
+SELECT integ.path_get('{}', '.a..b');
+SELECT integ.path_get('{}', '.a[');
+SELECT integ.path_get('{}', '.a b');
+SELECT integ.path_get('{}', '."a');
+\set VERBOSITY terse
+SELECT integ.path_get('{}', '$.a[');
+\set VERBOSITY default
+\echo :LAST_ERROR_SQLSTATE
+
+-- Maps of answers.
+SELECT integ.path_map('{"data": {"quantity_on_hand": 5, "warehouse": "W1", "lines": [{"sku": "A", "n": 1}, {"sku": "B"}], "one": {"sku": "C"}}}',
+                      '{"quantity": ".data.quantity_on_hand", "place": {"name": ".data.warehouse", "gone": ".data.gone"},
+                        "lines": {"$each": ".data.lines", "do": {"id": ".sku", "count": ".n"}},
+                        "one": {"$each": ".data.one", "do": ".sku"}, "none": {"$each": ".data.none", "do": "."},
+                        "skus": "$.data.lines[*].sku", "list": [".data.warehouse", ".none", 1],
+                        "kind": {"$literal": "stock"}, "version": 2, "nil": null}');
+SELECT integ.path_map('{}', '".none"');
+SELECT integ.path_map('{}', '{"a": "data.x"}');
+SELECT integ.path_map('{}', '{"a": {"$each": ".b"}}');
+
+-- Anybody who uses integ may try; others may not.
+CREATE ROLE regress_template_user;
+GRANT integ_user TO regress_template_user;
+SET ROLE regress_template_user;
+SELECT integ.template_render('"{a}"', '{"a": 1}'), integ.path_get('{"a": 1}', '.a');
+RESET ROLE;
+REVOKE integ_user FROM regress_template_user;
+SET ROLE regress_template_user;
+SELECT integ.template_render('"{a}"', '{"a": 1}');
+RESET ROLE;
+DROP ROLE regress_template_user;

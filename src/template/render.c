@@ -1,0 +1,295 @@
+/*
+ * Rendering a template to a document.
+ */
+#include "core/errors.h"
+#include "core/json.h"
+#include "core/json_walk.h"
+#include "miscadmin.h"
+#include "template/node.h"
+#include "utils/numeric.h"
+
+void
+template_fail(const char *where, const char *format, ...)
+{
+	StringInfoData problem;
+	va_list args;
+	int needed;
+
+	initStringInfo(&problem);
+	do
+	{
+		va_start(args, format);
+		needed = appendStringInfoVA(&problem, format, args);
+		va_end(args);
+		if (needed > 0)
+			enlargeStringInfo(&problem, needed);
+	} while (needed > 0);
+	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s cannot be rendered", where),
+					errdetail("%s.", problem.data), errhint("docs/templates.md describes templates.")));
+}
+
+void
+template_render_begin(TemplateRender *render, const IntegTemplate *compiled, const IntegTemplateScope *scope)
+{
+	render->template = compiled;
+	render->scope = scope;
+	render->bytes = 0;
+	render->predicate_scope = NULL;
+	render->secrets = NIL;
+}
+
+void
+template_render_end(TemplateRender *render)
+{
+	ListCell *cell;
+
+	foreach (cell, render->secrets)
+		explicit_bzero(lfirst(cell), strlen(lfirst(cell)));
+	list_free_deep(render->secrets);
+	render->secrets = NIL;
+}
+
+static bool
+credential_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *value)
+{
+	const IntegTemplateScope *scope = render->scope;
+	const char *secret = scope->secret == NULL ? NULL : scope->secret(scope->secret_arg, ref->steps.steps[0].key);
+	char *copy;
+
+	if (secret == NULL)
+		return false;
+	copy = pstrdup(secret);
+	render->secrets = lappend(render->secrets, copy);
+	value->type = jbvString;
+	value->val.string.val = copy;
+	value->val.string.len = strlen(copy);
+	return true;
+}
+
+bool
+template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *value)
+{
+	const JsonbContainer *container = NULL;
+	JsonbValue root;
+
+	switch (ref->root)
+	{
+		case TEMPLATE_CREDENTIALS:
+			return credential_value(render, ref, value);
+		case TEMPLATE_LOCAL:
+			return template_steps_follow(ref->steps.steps, ref->steps.count, &render->locals[ref->slot], value);
+		case TEMPLATE_INPUT:
+			container = render->scope->input;
+			break;
+		case TEMPLATE_CONFIG:
+			container = render->scope->config;
+			break;
+		case TEMPLATE_TASK:
+			container = render->scope->task;
+			break;
+	}
+	if (container == NULL)
+		return false;
+	root.type = jbvBinary;
+	root.val.binary.data = (JsonbContainer *) container;
+	return template_steps_follow(ref->steps.steps, ref->steps.count, &root, value);
+}
+
+/* Present, and not null, false or empty. */
+static bool
+is_true(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			return false;
+		case jbvBool:
+			return value->val.boolean;
+		case jbvString:
+			return value->val.string.len > 0;
+		case jbvBinary:
+			return JsonContainerSize(value->val.binary.data) > 0;
+		default:
+			return true;
+	}
+}
+
+static void
+add_container(IntegJsonBuilder *builder, const char *key, const JsonbContainer *container)
+{
+	JsonbValue value = {.type = jbvBinary};
+
+	if (container == NULL)
+		return;
+	value.val.binary.data = (JsonbContainer *) container;
+	integ_json_add(builder, key, &value);
+}
+
+/* What a predicate looks at: {"input": …, "config": …, "task": …}, and the elements of lists as its variables. */
+static bool
+predicate_holds(TemplateRender *render, const TemplateNode *node)
+{
+	IntegJsonBuilder builder;
+
+	if (render->predicate_scope == NULL)
+	{
+		integ_json_begin_object(&builder);
+		add_container(&builder, "input", render->scope->input);
+		add_container(&builder, "config", render->scope->config);
+		add_container(&builder, "task", render->scope->task);
+		render->predicate_scope = integ_json_end(&builder);
+	}
+	if (node->nlocals == 0)
+		return template_path_holds(node->predicate, render->predicate_scope, NULL);
+	integ_json_begin_object(&builder);
+	for (int i = 0; i < node->nlocals; i++)
+		integ_json_add(&builder, node->local_names[i], &render->locals[i]);
+	return template_path_holds(node->predicate, render->predicate_scope, integ_json_end(&builder));
+}
+
+static bool
+render_if(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	const TemplateNode *branch;
+	JsonbValue value;
+	bool holds;
+
+	if (node->predicate != NULL)
+		holds = predicate_holds(render, node);
+	else
+		holds = template_ref_value(render, node->ref, &value) && is_true(&value);
+	branch = holds ? node->then : node->otherwise;
+	return branch != NULL && template_render_node(render, branch, out);
+}
+
+static bool
+render_each(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	IntegJsonWalk walk;
+	JsonbValue list, element;
+
+	if (!template_ref_value(render, node->ref, &list) || list.type == jbvNull)
+		return false;
+	if (!integ_json_is_array(&list))
+		template_fail(render->template->where, "\"%s\" is not a list, and \"$each\" needs one", node->ref->name);
+	integ_json_walk_begin(&walk, list.val.binary.data);
+	out->type = jbvArray;
+	out->val.array.rawScalar = false;
+	out->val.array.nElems = 0;
+	out->val.array.elems = MemoryContextAllocHuge(CurrentMemoryContext, Max(walk.count, 1) * sizeof(JsonbValue));
+	while (integ_json_walk_element(&walk, &element))
+	{
+		CHECK_FOR_INTERRUPTS();
+		render->locals[node->slot] = element;
+		if (node->index_slot >= 0)
+		{
+			render->locals[node->index_slot].type = jbvNumeric;
+			render->locals[node->index_slot].val.numeric = int64_to_numeric(walk.next - 1);
+		}
+		if (template_render_node(render, node->body, &out->val.array.elems[out->val.array.nElems]))
+			out->val.array.nElems++;
+	}
+	return true;
+}
+
+static bool
+render_object(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	JsonbPair *pair = palloc(Max(node->count, 1) * sizeof(JsonbPair));
+
+	/* The keys come from a jsonb, sorted and unique, and stay so when some are dropped. */
+	out->type = jbvObject;
+	out->val.object.pairs = pair;
+	for (int i = 0; i < node->count; i++)
+	{
+		if (!template_render_node(render, node->children[i], &pair->value))
+			continue;
+		pair->key = node->keys[i];
+		pair->order = 0;
+		render->bytes += pair->key.val.string.len + sizeof(JEntry);
+		pair++;
+	}
+	out->val.object.nPairs = pair - out->val.object.pairs;
+	return true;
+}
+
+static bool
+render_array(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	out->type = jbvArray;
+	out->val.array.rawScalar = false;
+	out->val.array.nElems = 0;
+	out->val.array.elems = palloc(Max(node->count, 1) * sizeof(JsonbValue));
+	for (int i = 0; i < node->count; i++)
+		if (template_render_node(render, node->children[i], &out->val.array.elems[out->val.array.nElems]))
+			out->val.array.nElems++;
+	return true;
+}
+
+static bool
+render_text(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (!template_render_text(render, node, INTEG_TEMPLATE_RAW, &text))
+		return false;
+	if (render->secrets != NIL)
+		render->secrets = lappend(render->secrets, text.data);
+	out->type = jbvString;
+	out->val.string.val = text.data;
+	out->val.string.len = text.len;
+	render->bytes += text.len + sizeof(JEntry);
+	return true;
+}
+
+bool
+template_render_node(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	JsonbValue value;
+
+	template_check_size(render->bytes, render->template->where);
+	switch (node->kind)
+	{
+		case TEMPLATE_LITERAL:
+			*out = node->literal;
+			render->bytes += sizeof(JEntry);
+			return true;
+		case TEMPLATE_VALUE:
+			if (!template_ref_value(render, node->ref, &value))
+				return false;
+			template_unpack(&value, out, &render->bytes);
+			return true;
+		case TEMPLATE_TEXT:
+			return render_text(render, node, out);
+		case TEMPLATE_OBJECT:
+			return render_object(render, node, out);
+		case TEMPLATE_ARRAY:
+			return render_array(render, node, out);
+		case TEMPLATE_EACH:
+			return render_each(render, node, out);
+		case TEMPLATE_IF:
+			return render_if(render, node, out);
+	}
+	return false;
+}
+
+Jsonb *
+integ_template_json(const IntegTemplate *compiled, const IntegTemplateScope *scope)
+{
+	TemplateRender render;
+	JsonbValue root;
+	Jsonb *document = NULL;
+
+	if (compiled->literal != NULL)
+		return compiled->literal;
+	template_render_begin(&render, compiled, scope);
+	if (template_render_node(&render, compiled->root, &root))
+	{
+		template_check_size(render.bytes, compiled->where);
+		document = JsonbValueToJsonb(&root);
+		template_check_size(VARSIZE(document), compiled->where);
+	}
+	template_render_end(&render);
+	return document;
+}

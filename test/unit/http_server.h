@@ -1,0 +1,165 @@
+/*
+ * A server for unit tests: one thread a connection, and a script that gets the bare
+ * socket, so that it can tell any lie.
+ */
+#ifndef TEST_HTTP_SERVER_H
+#define TEST_HTTP_SERVER_H
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define HTTP_SERVER_REQUEST 65536
+
+typedef struct HttpServer HttpServer;
+
+/* Plays one connection, the how manyth (from 0); the socket is closed afterwards. */
+typedef void (*HttpScript)(HttpServer *server, int client, int connection);
+
+struct HttpServer
+{
+	int listener;
+	int port;
+	char base[64]; /* http://127.0.0.1:port */
+	HttpScript script;
+	const void *argument;
+	atomic_int connections;
+	atomic_int requests;
+	atomic_int running;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	char last[HTTP_SERVER_REQUEST]; /* the last request that was read whole */
+};
+
+typedef struct HttpConnection
+{
+	HttpServer *server;
+	int client;
+	int number;
+} HttpConnection;
+
+static void *
+http_server_connection(void *argument)
+{
+	HttpConnection connection = *(HttpConnection *) argument;
+
+	free(argument);
+	connection.server->script(connection.server, connection.client, connection.number);
+	close(connection.client);
+	atomic_fetch_sub(&connection.server->running, 1);
+	return NULL;
+}
+
+static void *
+http_server_loop(void *argument)
+{
+	HttpServer *server = argument;
+	int client;
+
+	while ((client = accept(server->listener, NULL, NULL)) >= 0)
+	{
+		HttpConnection *connection = malloc(sizeof(HttpConnection));
+		pthread_t thread;
+
+		*connection = (HttpConnection){server, client, atomic_fetch_add(&server->connections, 1)};
+		atomic_fetch_add(&server->running, 1);
+		pthread_create(&thread, NULL, http_server_connection, connection);
+		pthread_detach(thread);
+	}
+	return NULL;
+}
+
+static inline void
+http_server_start(HttpServer *server, HttpScript script, const void *argument)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+
+	memset(server, 0, sizeof(*server));
+	server->script = script;
+	server->argument = argument;
+	pthread_mutex_init(&server->lock, NULL);
+	server->listener = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(server->listener, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(server->listener, 64) != 0 ||
+		getsockname(server->listener, (struct sockaddr *) &address, &len) != 0)
+	{
+		perror("http_server_start");
+		exit(1);
+	}
+	server->port = ntohs(address.sin_port);
+	snprintf(server->base, sizeof(server->base), "http://127.0.0.1:%d", server->port);
+	pthread_create(&server->thread, NULL, http_server_loop, server);
+}
+
+/* Connections must have been closed by the other side, or their scripts be at an end. */
+static inline void
+http_server_stop(HttpServer *server)
+{
+	shutdown(server->listener, SHUT_RDWR);
+	close(server->listener);
+	pthread_join(server->thread, NULL);
+	while (atomic_load(&server->running) > 0)
+		usleep(1000);
+}
+
+/* Reads one request with its body into server->last; false when the client is gone. */
+static inline bool
+http_server_read(HttpServer *server, int client)
+{
+	static __thread char text[HTTP_SERVER_REQUEST];
+	size_t len = 0, wanted = 0;
+	char *end = NULL;
+
+	while (end == NULL || len < wanted)
+	{
+		ssize_t n = read(client, text + len, sizeof(text) - 1 - len);
+
+		if (n <= 0)
+			return false;
+		len += (size_t) n;
+		text[len] = '\0';
+		if (end == NULL && (end = strstr(text, "\r\n\r\n")) != NULL)
+		{
+			char *length = strcasestr(text, "\r\nContent-Length:");
+
+			end += 4;
+			wanted = (size_t) (end - text) + (length != NULL && length < end ? strtoul(length + 17, NULL, 10) : 0);
+		}
+	}
+	atomic_fetch_add(&server->requests, 1);
+	pthread_mutex_lock(&server->lock);
+	memcpy(server->last, text, len + 1);
+	pthread_mutex_unlock(&server->lock);
+	return true;
+}
+
+static inline bool
+http_server_write(int client, const void *data, size_t len)
+{
+	return send(client, data, len, MSG_NOSIGNAL) == (ssize_t) len;
+}
+
+static inline bool
+http_server_say(int client, const char *text)
+{
+	return http_server_write(client, text, strlen(text));
+}
+
+/* Closes with a reset instead of an end. */
+static inline void
+http_server_reset(int client)
+{
+	struct linger linger = {.l_onoff = 1};
+
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+#endif /* TEST_HTTP_SERVER_H */
