@@ -267,6 +267,7 @@ work(void)
 		(void) run(step_prepare, NULL);
 	integ_send(&dispatcher);
 
+	now = GetCurrentTimestamp();
 	due = Min(next_rescan, next_recovery);
 	if (closed != 0)
 		due = Min(due, now + closed);

@@ -13,7 +13,7 @@ SELECT integ_define($$
      "inputSchema": {"type": "object", "additionalProperties": false,
                      "properties": {"n": {"type": "integer"}, "limit": {"type": "integer", "default": 7}}},
      "request": {"method": "GET", "path": "/echo/get", "query": {"n": "{n}", "limit": "{limit}"}},
-     "response": {"map": {"path": ".path", "n": ".query.n", "limit": ".query.limit"}}},
+     "response": {"map": {"path": ".path", "query": ".query"}}},
     {"id": "once", "name": "Fails first", "access": "read", "outputSchema": {},
      "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}, "times": {"type": "integer", "default": 1}, "code": {"type": "integer", "default": 500}}},
      "request": {"method": "GET", "path": "/fault/once", "query": {"key": "{key}", "times": "{times}", "code": "{code}"}},
@@ -50,9 +50,11 @@ FROM integ.calls WHERE id = :'id';
 BEGIN;
 SELECT integ_enqueue('calls_main', 'get', '{"n": 2}') AS id \gset
 SELECT state FROM integ.calls WHERE id = :'id';
+\set VERBOSITY sqlstate
 SELECT integ_await(:'id', '1 s');
 ROLLBACK;
 SELECT integ_await(:'id', '1 s');
+\set VERBOSITY terse
 
 -- Mistakes show at once.
 SELECT integ_enqueue('calls_main', 'get', '{"n": "one"}');
@@ -93,11 +95,15 @@ SELECT integ_enqueue('calls_main', 'post_again', '{"key": "calls-2"}') AS id \gs
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts FROM integ_await(:'id', '20 s') o;
 
 -- A call whose outcome is unknown is repeated by a person's word only.
+\set VERBOSITY sqlstate
 SELECT integ_call_retry(:'unknown_id');
+\set VERBOSITY terse
 SELECT integ_call_retry(:'unknown_id', '{"confirm": true}') = :'unknown_id' AS again;
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts FROM integ_await(:'unknown_id', '20 s') o;
+\set VERBOSITY sqlstate
 SELECT integ_call_retry(:'id');
 SELECT integ_call_retry('00000000-0000-7000-8000-000000000000');
+\set VERBOSITY terse
 
 -- Cancelled before it ran; and run after all.
 SELECT integ_enqueue('calls_main', 'get', '{"n": 4}', jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
@@ -105,12 +111,16 @@ SELECT integ_call_cancel(:'id');
 SELECT integ_call_cancel(:'id');
 SELECT state, attempt, result FROM integ.calls WHERE id = :'id';
 SELECT integ_call_retry(:'id') = :'id' AS again;
-SELECT o ->> 'state' AS state, o -> 'result' ->> 'n' AS n FROM integ_await(:'id', '20 s') o;
+SELECT o ->> 'state' AS state, o #>> '{result,query}' AS query FROM integ_await(:'id', '20 s') o;
+\set VERBOSITY sqlstate
 SELECT integ_call_cancel(:'id');
+\set VERBOSITY terse
 
 -- Steered by UPDATE: what was to run tomorrow runs now.
 SELECT integ_enqueue('calls_main', 'get', '{"n": 5}', jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
+\set VERBOSITY sqlstate
 SELECT integ_await(:'id', '100 ms');
+\set VERBOSITY terse
 UPDATE integ.calls_open SET run_at = now() WHERE id = :'id';
 SELECT o ->> 'state' AS state FROM integ_await(:'id', '20 s') o;
 UPDATE integ.calls_open SET run_at = 'infinity' WHERE false;
@@ -161,8 +171,10 @@ UPDATE integ.calls_open SET state = 'running', lease = 1;
 DELETE FROM integ.calls_open;
 SET ROLE calls_bob;
 SELECT count(*) FROM integ.calls;
+\set VERBOSITY sqlstate
 SELECT integ_call_cancel(:'id');
 SELECT integ_await(:'id', '1 s');
+\set VERBOSITY terse
 UPDATE integ.calls_open SET priority = 1;
 SET ROLE calls_adm;
 UPDATE integ.calls_open SET priority = 5;

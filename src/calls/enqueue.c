@@ -91,7 +91,7 @@ parse_options(const Jsonb *options, EnqueueOptions *parsed)
 
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->max_attempts = DEFAULT_ATTEMPTS;
-	parsed->timeout_ms = -1;
+	parsed->timeout_ms = PG_INT64_MIN;
 	integ_options_parse(options, known, lengthof(known), "integ_enqueue");
 	refuse_callback("on_success", on_success);
 	refuse_callback("on_failure", on_failure);
@@ -99,7 +99,7 @@ parse_options(const Jsonb *options, EnqueueOptions *parsed)
 		refuse_option("priority", "an integer from -10 to 10");
 	if (parsed->max_attempts < 1 || parsed->max_attempts > MAX_ATTEMPTS)
 		refuse_option("max_attempts", "an integer from 1 to 1000000");
-	if (parsed->timeout_ms == -1)
+	if (parsed->timeout_ms == PG_INT64_MIN)
 		parsed->timeout_ms = 0;
 	else if (parsed->timeout_ms < 1 || parsed->timeout_ms > MAX_TIMEOUT_MS)
 		refuse_option("timeout", "from 1 millisecond to 1 hour");

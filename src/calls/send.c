@@ -86,6 +86,15 @@ land(IntegDispatcher *dispatcher, IntegFlight *flight)
 	integ_flight_answered(dispatcher, flight);
 }
 
+static void
+land_done(IntegDispatcher *dispatcher)
+{
+	IntegTransfer *transfer;
+
+	while ((transfer = integ_transfer_next_done(dispatcher->pool)) != NULL)
+		land(dispatcher, integ_transfer_owner(transfer));
+}
+
 void
 integ_send(IntegDispatcher *dispatcher)
 {
@@ -109,19 +118,19 @@ integ_send(IntegDispatcher *dispatcher)
 			take_off(dispatcher, flight);
 		}
 	}
+	/* What is answered, or has failed, while others are sent gives no event to wait for. */
+	land_done(dispatcher);
 }
 
 void
 integ_receive(IntegDispatcher *dispatcher)
 {
-	IntegTransfer *transfer;
 	dlist_mutable_iter iter;
 
 	if (dispatcher->nflying == 0)
 		return;
 	integ_transfer_drive(dispatcher->pool);
-	while ((transfer = integ_transfer_next_done(dispatcher->pool)) != NULL)
-		land(dispatcher, integ_transfer_owner(transfer));
+	land_done(dispatcher);
 	if (!dispatcher->out_of_memory)
 		return;
 	/* What could not even be started. */
