@@ -56,7 +56,7 @@ psql=("$bindir/psql" -X -q -h "$scratch/cluster" -p 5432 -U postgres)
 
 mkdir "$scratch/demo"
 DEMO_TOKEN=$token DEMO_HOME=$scratch/demo \
-    "${psql[@]}" -d demo -v url="http://127.0.0.1:$provider_port" -f test/demo/demo.sql 2>&1
+    "${psql[@]}" -d demo -v url="http://127.0.0.1:$provider_port" 2>&1 <test/demo/demo.sql
 
 started=yes
 cat >"$state" <<STATE

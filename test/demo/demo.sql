@@ -4,7 +4,6 @@
 
 \set ON_ERROR_STOP on
 \set ECHO queries
-\pset null '∅'
 
 \echo
 \echo '--- The extension'
@@ -84,4 +83,4 @@ SELECT created_at::timestamptz(3), instance_id, method, http_method, path_templa
 FROM integ.requests ORDER BY created_at;
 SELECT action, instance_id, method, outcome, role FROM integ.audit_log ORDER BY created_at, id;
 SELECT component, database, state, queue_depth AS queued, hint FROM integ_status();
-SELECT instance_id, definition_id, status, is_active, health ->> 'state' AS health FROM integ.instances;
+SELECT instance_id, definition, status, is_active, health ->> 'state' AS health FROM integ.instances;
