@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "calls/wake.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
@@ -98,6 +99,8 @@ typedef struct IntegDatabase
 	char held_reason[INTEG_ERROR_MAX];
 	ConditionVariable changed; /* state or a pid changed */
 
+	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
+
 	/* read and written as they are */
 	IntegHeld held;
 	pg_atomic_uint32 wake;	  /* INTEG_WAKE_… asked of the keeper */
@@ -119,7 +122,8 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_EXTENSION 0x01
 #define INTEG_WAKE_IDENTITY 0x02
 #define INTEG_WAKE_JOBS 0x04
-#define INTEG_WAKE_ALL 0x07
+#define INTEG_WAKE_DISPATCHERS 0x08
+#define INTEG_WAKE_ALL 0x0f
 
 typedef struct IntegShared
 {

@@ -90,6 +90,13 @@ extern PGDLLEXPORT void integ_record_audit(const IntegAuditEntry *entry);
 extern PGDLLEXPORT IntegIntent *integ_record_intent(const IntegAuditEntry *entry);
 
 /*
+ * As integ_record_intent for several writes, with one wait for all of them. An entry that could not be
+ * made durable gives NULL in its place, and nothing of it was sent. For workers, outside a transaction: nothing
+ * but the end of the process settles them otherwise. Does not raise for a recorder that does not answer.
+ */
+extern PGDLLEXPORT void integ_record_intents(const IntegAuditEntry *audits, int count, IntegIntent **intents);
+
+/*
  * Settles a reserved outcome and frees the intent: "succeeded", "failed" or
  * "unknown" with a detail (JSON object text without secrets, or NULL). Never
  * raises, never waits for disk.

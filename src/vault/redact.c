@@ -15,6 +15,7 @@
 #include "parser/analyze.h"
 #include "pgstat.h"
 #include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 #include "utils/backend_status.h"
 #include "utils/elog.h"
 #include "vault/aead.h"
@@ -23,6 +24,10 @@
 
 static emit_log_hook_type next_emit_log;
 static post_parse_analyze_hook_type next_post_parse_analyze;
+static ProcessUtility_hook_type next_process_utility;
+
+/* This session has prepared a statement that mentions them: what it EXECUTEs may carry a secret. */
+static bool prepared;
 
 /* The statement in which one of the functions ran; 0: none yet. */
 static TimestampTz secret_statement;
@@ -49,6 +54,12 @@ mentions(const char *text)
 		text++;
 	}
 	return false;
+}
+
+static bool
+carries_secret(const char *statement)
+{
+	return mentions(statement) || (prepared && statement != NULL && strcasestr(statement, "execute") != NULL);
 }
 
 static bool
@@ -160,7 +171,7 @@ is_ours(const ErrorData *edata)
 static void
 redact(ErrorData *edata)
 {
-	bool mentioned = mentions(debug_query_string);
+	bool mentioned = carries_secret(debug_query_string);
 	bool secret = mentioned || ran_in_this_statement();
 
 	/* Errors name a function that does not exist or may not be called; they do not quote statements. */
@@ -176,16 +187,15 @@ redact(ErrorData *edata)
 		if (mentioned)
 			hide_activity();
 	}
-	if (mentioned && !is_ours(edata))
-	{
-		hide_quotations(edata);
-		clear_mention(&edata->detail, true);
-		clear_mention(&edata->hint, false);
-	}
-	clear_mention(&edata->detail, secret && !is_ours(edata));
-	clear_mention(&edata->detail_log, secret && !is_ours(edata));
 	clear_mention(&edata->context, secret);
 	clear_mention(&edata->internalquery, secret);
+	if (is_ours(edata))
+		return;
+	if (mentioned)
+		hide_quotations(edata);
+	clear_mention(&edata->detail, secret);
+	clear_mention(&edata->detail_log, secret);
+	clear_mention(&edata->hint, false);
 }
 
 static void
@@ -207,10 +217,35 @@ redact_log(ErrorData *edata)
 static void
 redact_parsed(ParseState *state, Query *query, JumbleState *jumble)
 {
-	if (mentions(debug_query_string))
+	if (mentions(debug_query_string) && strcasestr(debug_query_string, "prepare") != NULL)
+		prepared = true;
+	if (carries_secret(debug_query_string))
 		hide_activity();
 	if (next_post_parse_analyze != NULL)
 		next_post_parse_analyze(state, query, jumble);
+}
+
+/*
+ * pg_stat_statements keeps the text of a utility statement as it stands. Of DO
+ * alone nothing else needs the text: in others positions in it are looked up.
+ */
+static void
+redact_utility(PlannedStmt *statement, const char *text, bool read_only_tree, ProcessUtilityContext context,
+			   ParamListInfo parameters, QueryEnvironment *environment, DestReceiver *destination,
+			   QueryCompletion *completion)
+{
+	PlannedStmt hidden;
+
+	if (IsA(statement->utilityStmt, DoStmt) && mentions(text))
+	{
+		hidden = *statement;
+		hidden.stmt_location = -1;
+		hidden.stmt_len = 0;
+		statement = &hidden;
+		text = "DO " HIDDEN;
+	}
+	(next_process_utility != NULL ? next_process_utility : standard_ProcessUtility)(
+		statement, text, read_only_tree, context, parameters, environment, destination, completion);
 }
 
 void
@@ -220,4 +255,6 @@ integ_redact_init(void)
 	emit_log_hook = redact_log;
 	next_post_parse_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = redact_parsed;
+	next_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = redact_utility;
 }
