@@ -99,7 +99,10 @@ unseal(IntegCredentialValue *value, const char *data, size_t len)
 	value->len = plain_len;
 }
 
-/* A variable of the server's environment may hold what is not the caller's: only who manages everything may point at it. */
+/*
+ * A variable of the server's environment may hold what is not the caller's:
+ * only who manages everything may point at it.
+ */
 static void
 use_environment(const IntegVaultTarget *target, IntegCredentialValue *value, const char *name)
 {
@@ -241,7 +244,10 @@ parse_origins(const Jsonb *array, IntegCredentialValue *value)
 	value->origins = origins;
 }
 
-/* Where the secret goes unless the caller says so: to the instance's service; those of inbound and outbound hooks sign, and go nowhere. */
+/*
+ * Where the secret goes unless the caller says so: to the instance's service.
+ * Those of webhooks and endpoints sign, and go nowhere.
+ */
 static void
 default_origins(const IntegVaultTarget *target, IntegCredentialValue *value)
 {

@@ -29,7 +29,10 @@ extern void integ_credential_input(const IntegVaultTarget *target, const char *f
 								   struct varlena *value, bool der, const Jsonb *options, bool rotating,
 								   IntegCredentialInput *input);
 
-/* Raises IG400 where the value of an instance's credential is not what the credentialSchema of its definition asks for. */
+/*
+ * Raises IG400 where the definition has no such credential, or its credentialSchema
+ * asks for something else.
+ */
 extern void integ_credential_check(const IntegInstance *instance, const char *name, const char *value, size_t len);
 
 #endif /* INTEG_VAULT_INPUT_H */
