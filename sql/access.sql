@@ -85,6 +85,7 @@ SELECT integ_current_client();
 RESET ROLE;
 
 -- Rows that make no sense are refused.
+\set VERBOSITY terse
 INSERT INTO integ.clients (id, name) VALUES ('*', 'everything');
 INSERT INTO integ.members (role, client_id, level) VALUES ('access_nobody', '*', 'user');
 INSERT INTO integ.members (role, client_id, level) VALUES ('access_nobody', 'access_acme', 'king');

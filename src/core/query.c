@@ -14,7 +14,8 @@ prepare(IntegQuery *query)
 
 	if (query->plan != NULL)
 		return;
-	plan = SPI_prepare(query->sql, query->nargs, query->types);
+	/* Planning a lookup anew for each set of values costs many times its execution. */
+	plan = SPI_prepare_cursor(query->sql, query->nargs, query->types, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);

@@ -34,49 +34,14 @@ integ_compile_path(const JsonbContainer *object, const char *key, const char *wh
 	return source == NULL ? NULL : integ_path_compile(source, psprintf("%s/%s", where, key));
 }
 
-static void
-compile_map_value(const JsonbValue *value, const char *where, IntegMap *map)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue key, child;
-
-	if (value->type == jbvString)
-	{
-		map->path = integ_path_compile(pnstrdup(value->val.string.val, value->val.string.len), where);
-		return;
-	}
-	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("%s is neither a path nor an object of paths", where),
-						errhint("A path starts with a dot or with $.")));
-
-	map->children = palloc0(sizeof(IntegMap) * JsonContainerSize(value->val.binary.data));
-	iterator = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
-	{
-		IntegMap *entry;
-
-		if (token != WJB_KEY)
-			continue;
-		entry = &map->children[map->nchildren++];
-		entry->key = pnstrdup(key.val.string.val, key.val.string.len);
-		(void) JsonbIteratorNext(&iterator, &child, true);
-		compile_map_value(&child, psprintf("%s/%s", where, entry->key), entry);
-	}
-}
-
 IntegMap *
 integ_compile_map(const JsonbContainer *object, const char *key, const char *where)
 {
 	JsonbValue value;
-	IntegMap *map;
 
 	if (!integ_json_get(object, key, &value))
 		return NULL;
-	map = palloc0(sizeof(IntegMap));
-	compile_map_value(&value, psprintf("%s/%s", where, key), map);
-	return map;
+	return integ_map_compile(integ_json_value_jsonb(&value), psprintf("%s/%s", where, key));
 }
 
 static int

@@ -31,15 +31,6 @@ typedef struct IntegErrorRules
 	IntegErrorRule *items;
 } IntegErrorRules;
 
-/* "map" of a response: a path, or named maps. */
-typedef struct IntegMap
-{
-	const char *key;  /* NULL at the root */
-	IntegPath *path;  /* NULL where it has children */
-	int nchildren;
-	struct IntegMap *children;
-} IntegMap;
-
 typedef enum IntegBodyEncoding
 {
 	INTEG_SEND_JSON,
@@ -155,12 +146,6 @@ extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition,
  * called outside integ_owner_enter.
  */
 extern char *integ_definition_follow(const char *id, const char *series);
-
-/*
- * What an answer looks like under a map, in CurrentMemoryContext: an object leaves out what
- * is not found. NULL where nothing is.
- */
-extern Jsonb *integ_map_apply(const IntegMap *map, const Jsonb *answer);
 
 /* Whether the actor sees the definition in the catalog: its client, its visibility. */
 extern bool integ_definition_visible(const IntegDefinition *definition, const IntegActor *actor);

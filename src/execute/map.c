@@ -35,7 +35,7 @@ integ_call_map(IntegCall *call)
 	const Jsonb *result = call->body;
 
 	if (result != NULL && method->map != NULL)
-		result = integ_map_apply(method->map, result);
+		result = integ_map_eval(method->map, result);
 	else if (result != NULL && method->records != NULL)
 	{
 		result = integ_path_get(method->records, result);

@@ -4,8 +4,10 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
+#include "core/uuid.h"
 #include "execute/call.h"
 #include "http/url.h"
+#include "utils/fmgrprotos.h"
 
 #define USER_AGENT "integ/0.1"
 #define INITIAL_HEADERS 16
@@ -56,28 +58,35 @@ integ_call_add_query(IntegCall *call, const char *query)
 	call->query = call->query == NULL ? pstrdup(query) : psprintf("%s&%s", call->query, query);
 }
 
+typedef struct RenderedHeader
+{
+	IntegCall *call;
+	const char *name;
+	const char *value;
+} RenderedHeader;
+
+/* The values of an array come one after the other, and leave as one list (RFC 9110, section 5.3). */
+static void
+add_rendered_header(const char *name, const char *value, void *arg)
+{
+	RenderedHeader *last = arg;
+	bool continues = last->name != NULL && strcmp(last->name, name) == 0;
+	char *copy = continues ? psprintf("%s, %s", last->value, value) : pstrdup(value);
+
+	if (last->call->secrets != NULL)
+		integ_call_wipe_later(last->call, copy, strlen(copy));
+	last->name = pstrdup(name);
+	last->value = copy;
+	integ_call_add_header(last->call, last->name, copy);
+}
+
 static void
 render_headers(IntegCall *call, const IntegTemplate *source)
 {
-	Jsonb *headers;
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue key, value;
+	RenderedHeader last = {.call = call};
 
-	if (source == NULL || (headers = integ_template_json(source, &call->scope)) == NULL)
-		return;
-	iterator = JsonbIteratorInit(&headers->root);
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
-	{
-		char *text;
-
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&iterator, &value, true);
-		text = integ_json_value_text(&value);
-		if (text != NULL)
-			integ_call_add_header(call, pnstrdup(key.val.string.val, key.val.string.len), text);
-	}
+	if (source != NULL)
+		integ_template_headers(source, &call->scope, add_rendered_header, &last);
 }
 
 /* What the manifest may say and this version does not send yet is an error, never left out in silence. */
@@ -101,6 +110,34 @@ refuse_unsupported(const IntegCall *call)
 						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
 }
 
+/*
+ * The call's id as the key by which a service knows a repeated write, where its
+ * definition says that it honours one: the same in every attempt.
+ */
+static const char *
+idempotency_key(const IntegCall *call, const char *in)
+{
+	const IntegMethod *method = call->method;
+
+	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, in) != 0)
+		return NULL;
+	return integ_uuid_text(&call->subject.call_id);
+}
+
+static const Jsonb *
+add_idempotency_key(const IntegCall *call, const Jsonb *body)
+{
+	const char *key = idempotency_key(call, "body");
+	IntegJsonBuilder builder;
+
+	if (key == NULL || body == NULL || !JB_ROOT_IS_OBJECT(body))
+		return body;
+	integ_json_begin_object(&builder);
+	integ_json_add_string(&builder, call->method->idempotency_name, key);
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(body),
+											  JsonbPGetDatum(integ_json_end(&builder))));
+}
+
 static void
 render_body(IntegCall *call)
 {
@@ -112,7 +149,7 @@ render_body(IntegCall *call)
 	if (method->body_encoding == INTEG_SEND_FORM)
 	{
 		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_query(method->body, &call->scope);
+		call->request.body = integ_template_form(method->body, &call->scope);
 	}
 	else if (method->body_encoding == INTEG_SEND_TEXT)
 	{
@@ -121,7 +158,7 @@ render_body(IntegCall *call)
 	}
 	else
 	{
-		const Jsonb *body = integ_template_json(method->body, &call->scope);
+		const Jsonb *body = add_idempotency_key(call, integ_template_json(method->body, &call->scope));
 
 		call->request.body = body != NULL ? integ_json_print(body) : NULL;
 	}
@@ -145,7 +182,7 @@ timeout_ms(const IntegCall *call)
 
 	if (wanted == 0)
 		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
-	return (int) Min(wanted, integ_max_sync_wait);
+	return (int) (call->options.asynchronous ? wanted : Min(wanted, integ_max_sync_wait));
 }
 
 void
@@ -182,4 +219,8 @@ integ_call_render(IntegCall *call)
 		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
 	if (method->query != NULL)
 		integ_call_add_query(call, integ_template_query(method->query, &call->scope));
+	if (idempotency_key(call, "header") != NULL)
+		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
+	if (idempotency_key(call, "query") != NULL)
+		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name, idempotency_key(call, "query")));
 }

@@ -109,7 +109,8 @@ explain_tls(IntegTransfer *transfer, CURLcode code)
 
 	transfer->response.failure = INTEG_HTTP_TLS;
 	curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
-	if (code == CURLE_PEER_FAILED_VERIFICATION && verified != X509_V_OK)
+	/* Names are compared after, or without, a verdict on the chain: then it is OK or still unspecified. */
+	if (code == CURLE_PEER_FAILED_VERIFICATION && verified != X509_V_OK && verified != X509_V_ERR_UNSPECIFIED)
 		snprintf(error, size, "the certificate of %s is not accepted: %s", transfer->origin,
 				 X509_verify_cert_error_string(verified));
 	else if (code == CURLE_PEER_FAILED_VERIFICATION)
@@ -128,19 +129,16 @@ explain_timeout(IntegTransfer *transfer)
 {
 	char *error = transfer->response.error;
 	size_t size = sizeof(transfer->response.error);
-	double named = 0, connected = 0;
 	const char *missing;
 	long long waited = (long long) (integ_transfer_now() - transfer->started) / 1000;
 
 	transfer->response.failure = INTEG_HTTP_TIMEOUT;
-	curl_easy_getinfo(transfer->easy, CURLINFO_NAMELOOKUP_TIME, &named);
-	curl_easy_getinfo(transfer->easy, CURLINFO_CONNECT_TIME, &connected);
 	if (transfer->sent_in_hop)
 		missing = transfer->status != 0 ? "no complete answer from" : "no answer from";
-	else if (connected > 0)
-		missing = "no TLS handshake with";
+	else if (!transfer->opened)
+		missing = "no address for";
 	else
-		missing = named > 0 || transfer->opened ? "no connection to" : "no address for";
+		missing = strncmp(transfer->origin, "https", 5) == 0 ? "no TLS connection with" : "no connection with";
 	snprintf(error, size, "%s %s within %lld ms", missing, transfer->origin, waited);
 }
 

@@ -5,8 +5,10 @@
  * the next request on a kept connection wants the same again: that saves two system calls a
  * request. It is unregistered once it shows anything while nobody is interested.
  */
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +88,35 @@ integ_pool_add_socket(IntegTransferPool *pool, int descriptor)
 		return -1;
 	*entry = (IntegSocket){.ours = true};
 	return 0;
+}
+
+static int
+local_port_of(int descriptor)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (getsockname(descriptor, (struct sockaddr *) &address, &len) != 0)
+		return 0;
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *) &address)->sin6_port
+											   : ((struct sockaddr_in *) &address)->sin_port);
+}
+
+int
+integ_pool_find_socket(IntegTransferPool *pool, int local_port)
+{
+	for (int descriptor = 0; descriptor < pool->nsockets; descriptor++)
+	{
+		IntegSocket *entry = &pool->sockets[descriptor];
+
+		if (!entry->ours)
+			continue;
+		if (entry->port == 0)
+			entry->port = local_port_of(descriptor);
+		if (entry->port == local_port)
+			return descriptor;
+	}
+	return -1;
 }
 
 int

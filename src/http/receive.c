@@ -96,6 +96,8 @@ begin_answer(IntegTransfer *transfer, const char *line, size_t len)
 	integ_receive_reset(transfer);
 	if (space != NULL)
 		transfer->status = strtol(space + 1, NULL, 10);
+	if (transfer->descriptor >= 0 && len > 6 && line[5] >= '2' && line[6] == ' ')
+		transfer->pool->sockets[transfer->descriptor].multiplexed = true;
 }
 
 /* An obsolete folded line (RFC 9112, section 5.2) continues the value before it. */
@@ -104,6 +106,8 @@ continue_header(IntegTransfer *transfer, const char *line, size_t len)
 {
 	if (transfer->nheaders == 0)
 		return true;
+	while (len > 0 && (*line == ' ' || *line == '\t'))
+		line++, len--;
 	transfer->header_text.len--;
 	return buffer_add(&transfer->header_text, " ", 1) && buffer_add(&transfer->header_text, line, len) &&
 		   buffer_add(&transfer->header_text, "", 1);
@@ -194,7 +198,7 @@ integ_receive_header(char *line, size_t size, size_t count, void *transfer_point
 		return end_headers(transfer) ? total : 0;
 	if (transfer->nheaders >= INTEG_HTTP_MAX_HEADERS)
 		return stop(transfer, INTEG_STOP_HEADERS);
-	added = line[0] == ' ' || line[0] == '\t' ? continue_header(transfer, line + 1, len - 1)
+	added = line[0] == ' ' || line[0] == '\t' ? continue_header(transfer, line, len)
 											  : add_header(transfer, line, len);
 	return added ? total : stop(transfer, INTEG_STOP_MEMORY);
 }

@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -69,6 +70,25 @@ open_socket(void *transfer_pointer, curlsocktype purpose, struct curl_sockaddr *
 }
 
 /*
+ * Whether a kept connection may carry another request. Bytes that nobody asked for would be
+ * taken for its answer (libcurl 7 does not look); an end or an error means that the
+ * request would be lost.
+ */
+static bool
+is_clean(IntegTransferPool *pool, int descriptor)
+{
+	const IntegSocket *entry;
+	char byte;
+
+	if (descriptor < 0)
+		return true;
+	entry = &pool->sockets[descriptor];
+	if (!entry->answered || entry->multiplexed)
+		return true;
+	return recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+/*
  * CURLOPT_PREREQFUNCTION: the request is about to be sent. libcurl sends once more when a kept
  * connection dies without an answer; but the service may have acted on the first copy, so only
  * requests that change nothing may be sent again.
@@ -81,10 +101,17 @@ before_sending(void *transfer_pointer, char *address, char *local_address, int p
 	(void) address;
 	(void) local_address;
 	(void) port;
-	(void) local_port;
+	if (transfer->sent_in_hop)
+		transfer->worn = true;
 	if (transfer->sent_in_hop && !integ_http_method_is_safe(transfer->request->method))
 	{
 		transfer->stop = INTEG_STOP_REPEAT;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	transfer->descriptor = integ_pool_find_socket(transfer->pool, local_port);
+	if (!is_clean(transfer->pool, transfer->descriptor))
+	{
+		transfer->stop = INTEG_STOP_UNCLEAN;
 		return CURL_PREREQFUNC_ABORT;
 	}
 	transfer->sent = transfer->sent_in_hop = true;
@@ -317,11 +344,11 @@ integ_easy_prepare(IntegTransfer *transfer)
 		SET(CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
 		SET(CURLOPT_MAXAGE_CONN, (long) (integ_http_method_is_safe(request->method) ? READ_IDLE_SECONDS
 																					: INTEG_HTTP_WRITE_IDLE));
-		SET(CURLOPT_FRESH_CONNECT, (long) transfer->separate);
 		SET(CURLOPT_FORBID_REUSE, (long) transfer->separate);
 		SET(CURLOPT_SSL_SESSIONID_CACHE, (long) !transfer->separate);
 		SET(CURLOPT_CA_CACHE_TIMEOUT, transfer->separate ? 0L : CA_CACHE_SECONDS);
 	}
+	SET(CURLOPT_FRESH_CONNECT, (long) (transfer->separate || transfer->fresh));
 	SET(CURLOPT_TIMEOUT_MS, (long) (left > 0 ? left : 1));
 	return CURLE_OK;
 }

@@ -129,6 +129,7 @@ launch(IntegTransfer *transfer)
 	CURLcode code;
 
 	transfer->sent_in_hop = transfer->opened = transfer->blocked = false;
+	transfer->descriptor = -1;
 	code = integ_easy_prepare(transfer);
 	if (code != CURLE_OK)
 	{
@@ -197,8 +198,22 @@ integ_transfer_completed(IntegTransfer *transfer, CURLcode code)
 	long connects = 0;
 
 	response->status = transfer->status;
-	if (code != CURLE_OK)
+	if (code == CURLE_OK && transfer->descriptor >= 0)
+		transfer->pool->sockets[transfer->descriptor].answered = true;
+	if (transfer->stop == INTEG_STOP_UNCLEAN && !transfer->fresh)
+	{
+		/* Nothing was sent yet, and libcurl has closed that connection. */
+		transfer->stop = INTEG_STOP_NONE;
+		transfer->fresh = true;
+		if (launch(transfer))
+			return;
+	}
+	else if (code != CURLE_OK)
+	{
+		/* libcurl 7 counts repeats for the life of the handle and gives up at five. */
+		transfer->worn = true;
 		integ_transfer_explain(transfer, code);
+	}
 	else if (transfer->discard)
 	{
 		if (follow(transfer))
@@ -266,6 +281,7 @@ integ_transfer_start(IntegTransferPool *pool, const IntegHttpRequest *request, v
 	transfer->started = integ_transfer_now();
 	transfer->redirects = 0;
 	transfer->separate = !adopted;
+	transfer->fresh = transfer->worn = false;
 	transfer->sent = transfer->sent_in_hop = transfer->opened = transfer->blocked = false;
 	transfer->stop = INTEG_STOP_NONE;
 	transfer->header_bytes = 0;
@@ -331,6 +347,6 @@ integ_transfer_finish(IntegTransfer *transfer, IntegHttpResponse *response)
 	transfer->origin = NULL;
 	leave(transfer);
 	enter(transfer, INTEG_TRANSFER_IDLE);
-	if (transfer->pool->nidle > KEPT_TRANSFERS)
+	if (transfer->worn || transfer->pool->nidle > KEPT_TRANSFERS)
 		integ_transfer_delete(transfer);
 }

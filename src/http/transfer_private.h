@@ -20,6 +20,7 @@ typedef enum IntegStop
 	INTEG_STOP_HEADERS, /* beyond their caps */
 	INTEG_STOP_MEMORY,
 	INTEG_STOP_REPEAT, /* libcurl was about to send a write a second time */
+	INTEG_STOP_UNCLEAN, /* the kept connection has something to say before it was asked */
 	INTEG_STOP_CA_FILE /* the file of authorities cannot be read */
 } IntegStop;
 
@@ -60,10 +61,13 @@ struct IntegTransfer
 	size_t lines_size;
 	int64_t started; /* microseconds of the monotonic clock */
 	bool separate;	 /* shares no connection, because its settings are not the pool's */
+	bool fresh;		 /* uses no kept connection, because the last one was not clean */
 
 	/* what happened */
 	bool sent;		   /* the request may have left, in any hop */
 	bool sent_in_hop;
+	bool worn;		   /* the easy handle counts failures and is not to be used again */
+	int descriptor;	   /* the socket the request went to, -1: not known */
 	bool opened;	   /* a socket was opened in this hop */
 	bool blocked;	   /* an address was refused in this hop */
 	char blocked_address[INTEG_ADDRESS_TEXT_SIZE];
@@ -89,6 +93,9 @@ typedef struct IntegSocket
 	uint32_t armed;	 /* events it is registered for, 0: not registered */
 	bool ours;		 /* opened by our callback, so that we learn of its end */
 	bool wanted;	 /* libcurl is waiting for it */
+	bool answered;	 /* an exchange was completed on it */
+	bool multiplexed; /* HTTP/2: its frames say which request they belong to */
+	int port;		 /* its local port, 0: not asked for yet */
 } IntegSocket;
 
 struct IntegTransferPool
@@ -117,6 +124,8 @@ struct IntegTransferPool
 /* pool.c */
 extern int64_t integ_transfer_now(void);
 extern int integ_pool_add_socket(IntegTransferPool *pool, int descriptor);
+/* The open socket with that local port, -1 where there is none. */
+extern int integ_pool_find_socket(IntegTransferPool *pool, int local_port);
 extern void integ_pool_block_signals(IntegTransferPool *pool);
 extern void integ_pool_restore_signals(IntegTransferPool *pool);
 /* Makes the settings of the request the pool's; false: it cannot now, the transfer must keep to itself. */

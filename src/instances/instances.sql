@@ -288,7 +288,8 @@ GRANT EXECUTE ON FUNCTION integ_connect(text, text, jsonb, jsonb), integ_disconn
 SELECT pg_catalog.pg_extension_config_dump('integ.definitions',
     'WHERE NOT builtin OR customized OR id IN (SELECT i.definition FROM integ.instances i)');
 SELECT pg_catalog.pg_extension_config_dump('integ.definition_versions',
-    'WHERE NOT builtin OR id IN (SELECT i.definition FROM integ.instances i)');
+    'WHERE NOT builtin OR id IN (SELECT i.definition FROM integ.instances i)'
+    ' OR id IN (SELECT d.id FROM integ.definitions d WHERE d.customized)');
 SELECT pg_catalog.pg_extension_config_dump('integ.instances', '');
 SELECT pg_catalog.pg_extension_config_dump('integ.instance_grants', '');
 SELECT pg_catalog.pg_extension_config_dump('integ.instance_methods', '');

@@ -79,8 +79,10 @@ try_append(IntegDatabase *database, IntegEntry *entry)
 	bool done;
 
 	LWLockAcquire(database->lock, LW_EXCLUSIVE);
-	done = ring_room(ring) >= entry->length;
-	if (done)
+	/* The extension was dropped, and the slot may be another database's: the entry has no place any more. */
+	if (database->database != MyDatabaseId)
+		done = true;
+	else if ((done = ring_room(ring) >= entry->length))
 		push(database, entry, false);
 	LWLockRelease(database->lock);
 	return done;

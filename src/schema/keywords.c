@@ -70,8 +70,12 @@ type_of_name(SchemaCompiler *c, const JsonbValue *name)
 		const char *name;
 		uint8 types;
 	} types[] = {
-		{"null", SCHEMA_NULL},	   {"boolean", SCHEMA_BOOLEAN}, {"integer", SCHEMA_INTEGER},
-		{"number", SCHEMA_NUMBER}, {"string", SCHEMA_STRING},	{"array", SCHEMA_ARRAY},
+		{"null", SCHEMA_NULL},
+		{"boolean", SCHEMA_BOOLEAN},
+		{"integer", SCHEMA_INTEGER},
+		{"number", SCHEMA_NUMBER},
+		{"string", SCHEMA_STRING},
+		{"array", SCHEMA_ARRAY},
 		{"object", SCHEMA_OBJECT},
 	};
 
@@ -410,26 +414,29 @@ compile_unevaluated_properties(SchemaCompiler *c, SchemaNode *node, const JsonbV
 	node->unevaluated_properties = schema_compile_at(c, value, NULL);
 }
 
+/* Adds what another kind of reference leads to. allOf was read before: jsonb sorts keys by length. */
 static void
-compile_dynamic_ref(SchemaCompiler *c, SchemaNode *node, const JsonbValue *value)
+add_reference(SchemaNode *node, SchemaNode *target)
 {
-	SchemaNode *target = schema_reference_follow(c, schema_reference_place(c, node->source), value, true);
+	Size room = (node->all_of.count + 1) * sizeof(SchemaNode *);
 
-	if (node->ref == NULL)
-		node->ref = target;
-	else
-	{
-		node->all_of.nodes = node->all_of.count == 0
-								 ? palloc(sizeof(SchemaNode *))
-								 : repalloc(node->all_of.nodes, (node->all_of.count + 1) * sizeof(SchemaNode *));
-		node->all_of.nodes[node->all_of.count++] = target;
-	}
+	node->all_of.nodes = node->all_of.nodes == NULL ? palloc(room) : repalloc(node->all_of.nodes, room);
+	node->all_of.nodes[node->all_of.count++] = target;
 }
 
 static void
+compile_dynamic_ref(SchemaCompiler *c, SchemaNode *node, const JsonbValue *value)
+{
+	add_reference(node, schema_reference_follow(c, schema_reference_place(c, node->source), value, true));
+}
+
+/* Draft 2019-09. Within one resource it can only mean the root, as a $ref does. */
+static void
 compile_recursive_ref(SchemaCompiler *c, SchemaNode *node, const JsonbValue *value)
 {
-	schema_compile_fail(c, "$recursiveRef of draft 2019-09 is not supported");
+	if (list_length(c->resources) > 1)
+		schema_compile_fail(c, "a $recursiveRef between schemas with an $id is not supported");
+	add_reference(node, schema_reference_follow(c, schema_reference_place(c, node->source), value, false));
 }
 
 /* Schemas that only a $ref reaches are compiled too, so that a mistake in them is found now. */

@@ -4,12 +4,10 @@
 
 \set ON_ERROR_STOP on
 \set ECHO queries
-\pset null '∅'
 
 \echo
-\echo '--- The extension, and what runs of it'
+\echo '--- The extension'
 CREATE EXTENSION integ;
-SELECT * FROM integ_status();
 
 \echo
 \echo '--- A definition is data: one JSON document says what the service can do'
@@ -84,4 +82,5 @@ SELECT created_at::timestamptz(3), instance_id, method, http_method, path_templa
        round(duration_us / 1000.0, 2) AS ms
 FROM integ.requests ORDER BY created_at;
 SELECT action, instance_id, method, outcome, role FROM integ.audit_log ORDER BY created_at, id;
-SELECT instance_id, definition_id, status, is_active, health ->> 'state' AS health FROM integ.instances;
+SELECT component, database, state, queue_depth AS queued, hint FROM integ_status();
+SELECT instance_id, definition, status, is_active, health ->> 'state' AS health FROM integ.instances;

@@ -100,6 +100,18 @@ $node->reload;
 sql('postgres', 'CREATE DATABASE barrier STRATEGY file_copy; DROP DATABASE barrier');
 pass('a process barrier is absorbed');
 
+# What a database sets does not reach the workers.
+sql('postgres', q(ALTER DATABASE twice SET default_transaction_read_only = on; ALTER DATABASE twice SET search_path = nowhere;
+                  ALTER DATABASE twice SET statement_timeout = '1ms'; ALTER DATABASE twice SET synchronous_commit = off));
+$pid = keeper_pid('twice');
+sql('postgres', "SELECT pg_terminate_backend($pid)");
+wait_until('another keeper', sub { my $new = keeper_pid('twice'); $new ne '' && $new != $pid });
+sql('postgres', q(ALTER DATABASE twice RESET statement_timeout; ALTER DATABASE twice RESET search_path));
+wait_keeper('twice');
+sql('twice', q(SELECT test_intent('settings')));
+is(sql('twice', q(SELECT count(*) >= 1 FROM integ.audit_log WHERE client_id = 'settings')), 't', 'settings of the database do not reach the recorder');
+sql('postgres', 'ALTER DATABASE twice RESET ALL');
+
 # --- commands that need the database ---
 
 $db = database('moving');
@@ -142,6 +154,17 @@ sql('postgres', 'CREATE ROLE nobody LOGIN');
 is($state, '42501', 'a stranger may not drop it');
 is(keeper_pid('moved'), $pid, 'and does not disturb its keeper');
 $session->quit;
+
+# The extension in template1 does not stand in the way of CREATE DATABASE.
+sql('template1', 'CREATE EXTENSION integ');
+wait_keeper('template1');
+sql('postgres', 'CREATE DATABASE ordinary');
+wait_keeper('ordinary', 'a copy of template1 gets a keeper');
+wait_keeper('template1', 'and template1 keeps its own');
+is(sql('ordinary', q(SELECT state FROM integ_status() WHERE component = 'held')), 'yes', 'and is held');
+sql('postgres', 'DROP DATABASE ordinary');
+sql('template1', 'DROP EXTENSION integ');
+wait_until('the keeper leaves template1', sub { keepers('template1') == 0 });
 
 # A transaction that renames and rolls back.
 ($state) = $node->sql_error('BEGIN; ALTER DATABASE moved RENAME TO elsewhere; SELECT 1/0');

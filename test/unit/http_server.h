@@ -36,6 +36,7 @@ struct HttpServer
 	atomic_int running;
 	pthread_t thread;
 	pthread_mutex_t lock;
+	int clients[1024]; /* sockets by connection; 0: none */
 	char last[HTTP_SERVER_REQUEST]; /* the last request that was read whole */
 };
 
@@ -53,7 +54,10 @@ http_server_connection(void *argument)
 
 	free(argument);
 	connection.server->script(connection.server, connection.client, connection.number);
+	pthread_mutex_lock(&connection.server->lock);
+	connection.server->clients[connection.number % 1024] = 0;
 	close(connection.client);
+	pthread_mutex_unlock(&connection.server->lock);
 	atomic_fetch_sub(&connection.server->running, 1);
 	return NULL;
 }
@@ -71,6 +75,9 @@ http_server_loop(void *argument)
 
 		*connection = (HttpConnection){server, client, atomic_fetch_add(&server->connections, 1)};
 		atomic_fetch_add(&server->running, 1);
+		pthread_mutex_lock(&server->lock);
+		server->clients[connection->number % 1024] = client;
+		pthread_mutex_unlock(&server->lock);
 		pthread_create(&thread, NULL, http_server_connection, connection);
 		pthread_detach(thread);
 	}
@@ -99,13 +106,18 @@ http_server_start(HttpServer *server, HttpScript script, const void *argument)
 	pthread_create(&server->thread, NULL, http_server_loop, server);
 }
 
-/* Connections must have been closed by the other side, or their scripts be at an end. */
+/* Ends all connections. */
 static inline void
 http_server_stop(HttpServer *server)
 {
 	shutdown(server->listener, SHUT_RDWR);
 	close(server->listener);
 	pthread_join(server->thread, NULL);
+	pthread_mutex_lock(&server->lock);
+	for (int i = 0; i < 1024; i++)
+		if (server->clients[i] != 0)
+			shutdown(server->clients[i], SHUT_RDWR);
+	pthread_mutex_unlock(&server->lock);
 	while (atomic_load(&server->running) > 0)
 		usleep(1000);
 }
