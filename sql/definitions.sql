@@ -163,6 +163,7 @@ SELECT defs_test.bad('{methods,0,request,path}', '"/inventory/{sku"');
 SELECT defs_test.bad('{methods,0,response,map,quantity}', '"data.quantity"');
 SELECT defs_test.bad('{methods,0,response,map,quantity}', '"$.data[1 to"');
 SELECT defs_test.bad('{methods,0,response,errors,0,when}', '"$ ? (@.ok =="');
+SELECT defs_test.bad('{methods,0,response,errors,0}', '{"class": "IG422", "message": "any"}');
 -- placeholders stand for something
 SELECT defs_test.bad('{methods,0,request,path}', '"/inventory/{skuu}"');
 SELECT defs_test.bad('{methods,0,request,query,warehouse}', '"{config.warehouse}"');
@@ -177,6 +178,7 @@ SELECT defs_test.bad('{baseUrl}', '"https://{credentials.token}.example.com"');
 SELECT defs_test.bad('{baseUrl}', '"https://user:pw@example.com"');
 SELECT defs_test.bad('{baseUrl}', '"ftp://example.com"');
 SELECT defs_test.bad('{baseUrl}', '"https://example.com/?a=b"');
+SELECT defs_test.bad('{baseUrl}', '"https://example.com:{config.base_url}/v1"') LIKE 'ok:%' AS accepted;
 SELECT defs_test.bad('{baseUrl}', NULL);
 -- how they authenticate
 SELECT defs_test.bad('{authType}', '"oauth2"');
