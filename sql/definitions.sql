@@ -297,6 +297,29 @@ SELECT integ_define(manifest || '{"integrationId": "defs_mine", "name": "Mine"}'
 SELECT integ.mirror_definition(manifest || '{"integrationId": "defs_mine", "name": "Brought"}') FROM defs_test.example;
 SELECT name, builtin FROM integ.definitions WHERE id = 'defs_mine';
 
+-- YAML is another way to write the same.
+SELECT integ_define_yaml($yaml$
+integrationId: defs_yaml
+name: Internal ERP
+version: 1.0.0
+baseUrl: https://erp.internal.company.com/api
+authType: bearer
+methods:
+  - id: erp_get_inventory
+    name: Get inventory
+    inputSchema: {type: object, required: [sku], properties: {sku: {type: string}}}
+    outputSchema: {}
+    request: {method: GET, path: /inventory, query: {sku: "{sku}"}}
+    response:
+      map:
+        quantity: .data.quantity_on_hand
+        location: .data.warehouse
+$yaml$);
+SELECT id, access, input_schema FROM integ_methods('defs_yaml');
+SELECT defs_test.says($$SELECT integ_define_yaml(E'integrationId: x\nname: [\n')$$);
+SELECT defs_test.says($$SELECT integ_define_yaml(E'integrationId: x\nname: x\nversion: 1.0\nmethods: []\n')$$);
+SELECT defs_test.says($$SELECT integ_define_yaml('a: 1', '{"b": 2}')$$);
+
 -- The schema is what documents are checked against.
 SELECT integ_manifest_schema() ->> 'title';
 
