@@ -169,7 +169,8 @@ static bool
 put_based(Reader *reader, const char *text, bool *number)
 {
 	char decimal[32], *end;
-	int base = strncmp(text, "0x", 2) == 0 ? 16 : strncmp(text, "0o", 2) == 0 ? 8 : 0;
+	int base = strncmp(text, "0x", 2) == 0 ? 16 : strncmp(text, "0o", 2) == 0 ? 8
+																			  : 0;
 
 	*number = false;
 	if (base == 0 || strspn(text + 2, base == 16 ? "0123456789abcdefABCDEF" : "01234567") != strlen(text + 2) ||
