@@ -48,6 +48,7 @@ SQL_PARTS = \
 	src/record/record.sql \
 	src/operate/operate.sql \
 	src/execute/execute.sql \
+	src/calls/calls.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

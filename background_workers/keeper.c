@@ -51,6 +51,7 @@ static TimestampTz step_recorder(void);
 static TimestampTz step_instances(void);
 static TimestampTz step_watermark(void);
 static TimestampTz step_scheduler(void);
+static TimestampTz step_dispatchers(void);
 
 typedef struct Step
 {
@@ -71,6 +72,7 @@ static Step steps[] = {
 	{"instances", step_instances, ALWAYS, true, USECS_PER_SEC},
 	{"watermark", step_watermark, 0, true, USECS_PER_SEC},
 	{"scheduler", step_scheduler, INTEG_WAKE_JOBS, true, USECS_PER_SEC},
+	{"dispatchers", step_dispatchers, INTEG_WAKE_DISPATCHERS, true, USECS_PER_SEC},
 };
 
 #define RETRY_MAX (30 * USECS_PER_SEC)
@@ -168,6 +170,12 @@ step_scheduler(void)
 		return now + WORKER_RETRY;
 	integ_shmem_error(mine, "no free background worker slot for the maintenance worker");
 	return now + WORKER_RETRY;
+}
+
+static TimestampTz
+step_dispatchers(void)
+{
+	return integ_dispatchers_keep(mine);
 }
 
 static void
@@ -330,6 +338,8 @@ detach(int code, Datum arg)
 	mine->keeper_latch = NULL;
 	LWLockRelease(mine->lock);
 	mine->keeper_pid = 0;
+	if (extension_gone)
+		(void) integ_dispatchers_stop(&mine->dispatch);
 	if (extension_gone && mine->announced == announced)
 		integ_shmem_release(mine);
 	else
@@ -397,6 +407,7 @@ integ_keeper_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			pg_atomic_fetch_or_u32(&mine->wake, INTEG_WAKE_DISPATCHERS);
 		}
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);

@@ -33,8 +33,8 @@
 /* A database that has no slot: looked at, or still to be. */
 typedef struct Unslotted
 {
-	Oid database; /* hash key */
-	bool listed;  /* in the last list */
+	Oid database;		  /* hash key */
+	bool listed;		  /* in the last list */
 	TimestampTz probe_at; /* DT_NOEND: it does not have the extension */
 } Unslotted;
 
@@ -106,7 +106,8 @@ release_gone(List *databases)
 		IntegDatabase *slot = &integ_shared->databases[i];
 
 		if (OidIsValid(slot->database) && slot->suspended == 0 && slot->keeper_pid == 0 &&
-			slot->maintenance_pid == 0 && !list_member_oid(databases, slot->database))
+			slot->maintenance_pid == 0 && !list_member_oid(databases, slot->database) &&
+			integ_dispatchers_stop(&slot->dispatch))
 			integ_shmem_release(slot);
 	}
 	LWLockRelease(integ_shared->lock);

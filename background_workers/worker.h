@@ -14,6 +14,7 @@ extern PGDLLEXPORT void integ_launcher_main(Datum arg);
 extern PGDLLEXPORT void integ_keeper_main(Datum arg);
 extern PGDLLEXPORT void integ_maintenance_main(Datum arg);
 extern PGDLLEXPORT void integ_probe_main(Datum arg);
+extern PGDLLEXPORT void integ_dispatcher_main(Datum arg);
 
 /* Registers the launcher; while shared libraries are preloaded. */
 extern void integ_launcher_register(void);
@@ -25,6 +26,8 @@ typedef struct IntegWorkerExtra
 	Oid owner;		   /* integ_owner */
 	int slot;		   /* in integ_shared->databases, -1 for a probe */
 	uint64 generation; /* of the slot: another one means that it changed hands */
+	int number;		   /* of a dispatcher, and among how many */
+	int total;
 } IntegWorkerExtra;
 
 /*
@@ -33,6 +36,12 @@ typedef struct IntegWorkerExtra
  */
 extern bool integ_worker_start(const char *function, const char *title, const IntegWorkerExtra *extra,
 							   BackgroundWorkerHandle **handle);
+
+/*
+ * Keeps integ.dispatchers of them running in the keeper's database: starts what is missing and stops all
+ * where their number has changed. Returns when it is next to be called; a dispatcher that ends wakes the keeper.
+ */
+extern TimestampTz integ_dispatchers_keep(IntegDatabase *database);
 
 /* What this worker was started with. */
 extern const IntegWorkerExtra *integ_worker_extra(void);
@@ -45,7 +54,8 @@ extern void integ_worker_connect(void);
 
 /*
  * Runs one step: an error ends its transaction, is logged and kept in error
- * (size bytes) and gives false; the worker goes on. Memory of the step is in CurrentMemoryContext, which the caller resets.
+ * (size bytes) and gives false; the worker goes on. Memory of the step is in
+ * CurrentMemoryContext, which the caller resets.
  */
 typedef void (*IntegStep)(void *arg);
 extern bool integ_worker_guard(IntegStep step, void *arg, char *error, Size size);

@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(integ_act_as);
 PG_FUNCTION_INFO_V1(integ_current_client);
@@ -166,6 +167,52 @@ integ_actor_current(void)
 	if (acting[0] != '\0' && entry->may_impersonate)
 		return acting_actor(entry->role);
 	return &entry->actor;
+}
+
+static bool
+is_active_client(const char *client)
+{
+	static IntegQuery active = {"SELECT FROM integ.clients WHERE id = $1 AND is_active", 1, {TEXTOID}};
+	Datum key = CStringGetTextDatum(client);
+	IntegOwnerScope scope;
+	bool found;
+
+	integ_owner_enter(&scope);
+	found = integ_query(&active, &key, NULL) > 0;
+	integ_owner_leave(&scope);
+	return found;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+const IntegActor *
+integ_actor_rebuild(Oid role, const char *client, const char *user)
+{
+	IntegActor *actor = palloc0(sizeof(IntegActor));
+	const ActorEntry *entry;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("the role that enqueued the call no longer exists"),
+						errdetail("A call runs with the rights of its owner.")));
+	entry = lookup(role);
+	actor->role = role;
+	actor->client = pstrdup(client);
+	actor->user = user != NULL ? pstrdup(user) : NULL;
+	actor->level = INTEG_LEVEL_USER;
+	if (entry->actor.level != INTEG_LEVEL_NONE && same_text(entry->actor.client, client) &&
+		same_text(entry->actor.user, user))
+		actor->level = entry->actor.level;
+	else if (!entry->may_impersonate || !is_active_client(client))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("role \"%s\" may no longer call methods for client \"%s\"",
+							   GetUserNameFromId(role, false), client),
+						errdetail("A call runs with the rights of its owner, which have changed since it was enqueued."),
+						errhint("Restore its row in integ.members, or its grant of integ_impersonate, and retry the call.")));
+	return actor;
 }
 
 const IntegActor *

@@ -41,6 +41,13 @@ extern const IntegActor *integ_actor_current(void);
  */
 extern const IntegActor *integ_actor_require(IntegLevel level, const char *action);
 
+/*
+ * The actor that a durable call was enqueued by, in CurrentMemoryContext, from what its row says. Raises IG403 where
+ * the role no longer stands for that client and user, nor may act for them. Needs a transaction; must not be called
+ * between integ_owner_enter and integ_owner_leave.
+ */
+extern const IntegActor *integ_actor_rebuild(Oid role, const char *client, const char *user);
+
 /* "user", "admin", "superadmin"; NULL for none. */
 extern const char *integ_level_name(IntegLevel level);
 

@@ -4,6 +4,7 @@
 #include "core/guc.h"
 
 #include "access/actor.h"
+#include "calls/wake.h"
 #include "http/address.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -24,6 +25,11 @@ int integ_max_sync_wait = 30000;
 int integ_log_flush = 200;
 int integ_log_buffer = 1024;
 int integ_log_retention = 30;
+int integ_dispatchers = 1;
+int integ_instance_concurrency = 64;
+int integ_retry_delay = 1000;
+int integ_max_retry_delay = 300000;
+int integ_idempotency_retention = 7 * 86400;
 int integ_max_databases = 8;
 bool integ_hold = false;
 
@@ -105,6 +111,16 @@ define_integers(void)
 		 &integ_log_retention, 30, 1, 3650, PGC_SIGHUP, 0},
 		{"integ.log_buffer", "Shared memory between callers and the recorder, for each database.",
 		 &integ_log_buffer, 1024, 64, 262144, PGC_POSTMASTER, GUC_UNIT_KB},
+		{"integ.dispatchers", "Workers of each database that carry out durable calls.",
+		 &integ_dispatchers, 1, 0, INTEG_MAX_DISPATCHERS, PGC_SIGHUP, 0},
+		{"integ.instance_concurrency", "Durable calls at once to an instance whose definition does not say how many.",
+		 &integ_instance_concurrency, 64, 1, 512, PGC_SIGHUP, 0},
+		{"integ.retry_delay", "Longest delay before the second attempt of a durable call; it doubles with each.",
+		 &integ_retry_delay, 1000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.max_retry_delay", "Longest delay between attempts of a durable call.",
+		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
+		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
 	};

@@ -29,6 +29,13 @@ extern int integ_log_flush;		/* SIGHUP: milliseconds a read's log may lag */
 extern int integ_log_buffer;	/* POSTMASTER: kilobytes of shared memory a database */
 extern int integ_log_retention; /* SIGHUP: days that integ.requests is kept */
 
+/* durable calls */
+extern int integ_dispatchers;			/* SIGHUP: dispatchers of each database */
+extern int integ_instance_concurrency;	/* SIGHUP: calls at once to an instance whose definition does not say */
+extern int integ_retry_delay;			/* SIGHUP: milliseconds before the second attempt, at most */
+extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay doubles up to */
+extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
+
 /* processes */
 extern int integ_max_databases; /* POSTMASTER: databases with workers */
 extern bool integ_hold;			/* SIGHUP: nothing leaves while on */

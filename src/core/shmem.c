@@ -80,6 +80,7 @@ prepare_database(IntegDatabase *database, LWLock *lock, char *memory)
 	ConditionVariableInit(&database->changed);
 	ConditionVariableInit(&database->room);
 	ConditionVariableInit(&database->settled);
+	integ_wake_shmem_init(&database->dispatch);
 	clear_ring(database);
 }
 

@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "calls/wake.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
@@ -51,9 +52,9 @@ typedef enum IntegOutcomeState
 typedef struct IntegOutcomeSlot
 {
 	IntegOutcomeState state;
-	uint32 reserved;	/* bytes of the ring that its outcome may use */
-	TimestampTz since;	/* created_at of the intent */
-	int next_free;		/* -1 ends the list */
+	uint32 reserved;   /* bytes of the ring that its outcome may use */
+	TimestampTz since; /* created_at of the intent */
+	int next_free;	   /* -1 ends the list */
 } IntegOutcomeSlot;
 
 /*
@@ -64,15 +65,15 @@ typedef struct IntegOutcomeSlot
 typedef struct IntegRing
 {
 	uint64 head;
-	uint64 tail;		   /* everything before it is settled: written or refused */
-	uint64 reserved;	   /* bytes promised to outcomes */
-	uint64 urgent;		   /* somebody waits for everything before this position */
-	uint64 queued;		   /* entries ever queued and settled */
+	uint64 tail;	 /* everything before it is settled: written or refused */
+	uint64 reserved; /* bytes promised to outcomes */
+	uint64 urgent;	 /* somebody waits for everything before this position */
+	uint64 queued;	 /* entries ever queued and settled */
 	uint64 settled;
-	TimestampTz oldest;	   /* when the entry at tail was queued; 0 when empty */
-	TimestampTz wake_at;   /* when the keeper will look by itself; 0 while it is awake */
-	bool stalled;		   /* somebody waited in vain: others do not until tail moves */
-	uint64 lost_requests;  /* refused entries that no gap row tells of yet */
+	TimestampTz oldest;	  /* when the entry at tail was queued; 0 when empty */
+	TimestampTz wake_at;  /* when the keeper will look by itself; 0 while it is awake */
+	bool stalled;		  /* somebody waited in vain: others do not until tail moves */
+	uint64 lost_requests; /* refused entries that no gap row tells of yet */
 	uint64 lost_audit;
 	TimestampTz lost_since;
 	char lost_reason[INTEG_ERROR_MAX];
@@ -98,6 +99,8 @@ typedef struct IntegDatabase
 	char held_reason[INTEG_ERROR_MAX];
 	ConditionVariable changed; /* state or a pid changed */
 
+	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
+
 	/* read and written as they are */
 	IntegHeld held;
 	pg_atomic_uint32 wake;	  /* INTEG_WAKE_… asked of the keeper */
@@ -119,13 +122,14 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_EXTENSION 0x01
 #define INTEG_WAKE_IDENTITY 0x02
 #define INTEG_WAKE_JOBS 0x04
-#define INTEG_WAKE_ALL 0x07
+#define INTEG_WAKE_DISPATCHERS 0x08
+#define INTEG_WAKE_ALL 0x0f
 
 typedef struct IntegShared
 {
 	LWLock *lock;
-	pg_uuid_t boot;		 /* made with this shared memory: a crash makes a new one */
-	bool standby_seen;	 /* this server started as a standby */
+	pg_uuid_t boot;	   /* made with this shared memory: a crash makes a new one */
+	bool standby_seen; /* this server started as a standby */
 	pid_t launcher_pid;
 	Latch *launcher_latch;
 	TimestampTz launcher_since;

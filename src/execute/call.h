@@ -32,6 +32,7 @@ typedef enum IntegOutputCheck
 typedef struct IntegCallOptions
 {
 	int64 timeout_ms; /* 0: integ.request_timeout */
+	bool asynchronous; /* no transaction waits for it: integ.max_sync_wait does not hold */
 	IntegOutputCheck validate_output;
 	bool health_check; /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
@@ -46,6 +47,7 @@ typedef struct IntegOutcome
 	char *message;
 	char *detail;
 	char *hint;
+	TimestampTz retry_at; /* of IG429: when the service accepts the next request; 0: it does not say */
 	const Jsonb *result;
 } IntegOutcome;
 
@@ -67,6 +69,7 @@ typedef struct IntegCall
 	const char *method_id;
 	const Jsonb *input;
 	IntegCallOptions options;
+	int attempt; /* of a durable call, from 1; 0: the only one */
 	bool previous_credentials; /* those before a rotation, which the service may still want */
 
 	/* resolve, authorize */

@@ -65,29 +65,22 @@ excerpt(const IntegCall *call)
 	return text;
 }
 
-/* Retry-After (RFC 9110, section 10.2.3): seconds, or a date. */
-static char *
+/* Retry-After (RFC 9110, section 10.2.3): seconds, or a date; 0 where there is none. */
+static TimestampTz
 retry_after(const IntegCall *call)
 {
 	const char *value = integ_http_response_header(call->response, "retry-after");
 	char *end;
 	long seconds;
-	TimestampTz at;
+	time_t date;
 
 	if (value == NULL)
-		return NULL;
+		return 0;
 	seconds = strtol(value, &end, 10);
-	if (end == value || *end != '\0' || seconds < 0)
-	{
-		time_t date = curl_getdate(value, NULL);
-
-		if (date == (time_t) -1)
-			return NULL;
-		at = time_t_to_timestamptz(date);
-	}
-	else
-		at = TimestampTzPlusMilliseconds(call->started_at, (int64) Min(seconds, 86400L * 365) * 1000);
-	return psprintf("The service accepts the next request at %s.", timestamptz_to_str(at));
+	if (end != value && *end == '\0' && seconds >= 0)
+		return TimestampTzPlusMilliseconds(call->started_at, (int64) Min(seconds, 86400L * 365) * 1000);
+	date = curl_getdate(value, NULL);
+	return date == (time_t) -1 ? 0 : time_t_to_timestamptz(date);
 }
 
 static void
@@ -103,10 +96,12 @@ classify_status(IntegCall *call)
 			 psprintf("Enter them again with integ_credential_set('%s', …).", call->instance->instance_id));
 	else if (status == 429)
 	{
-		char *when = retry_after(call);
+		TimestampTz when = retry_after(call);
 
 		fail(call, ERRCODE_INTEG_RATE_LIMIT, psprintf("the service limits the rate of %s", integ_call_name(call)),
-			 when != NULL ? when : detail, "Call less often, or later.");
+			 when != 0 ? psprintf("The service accepts the next request at %s.", timestamptz_to_str(when)) : detail,
+			 "Call less often, or later.");
+		call->outcome.retry_at = when;
 	}
 	else if (status >= 500)
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service failed on %s", integ_call_name(call)), detail,

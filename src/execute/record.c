@@ -40,7 +40,7 @@ integ_call_record(IntegCall *call)
 		.duration_us = response->duration_us,
 		.request_bytes = call->request.body_len,
 		.response_bytes = response->body_len,
-		.attempt = 1,
+		.attempt = Max(call->attempt, 1),
 	};
 
 	if (call->intent != NULL)

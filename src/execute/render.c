@@ -4,8 +4,10 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
+#include "core/uuid.h"
 #include "execute/call.h"
 #include "http/url.h"
+#include "utils/fmgrprotos.h"
 
 #define USER_AGENT "integ/0.1"
 #define INITIAL_HEADERS 16
@@ -108,6 +110,34 @@ refuse_unsupported(const IntegCall *call)
 						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
 }
 
+/*
+ * The call's id as the key by which a service knows a repeated write, where its
+ * definition says that it honours one: the same in every attempt.
+ */
+static const char *
+idempotency_key(const IntegCall *call, const char *in)
+{
+	const IntegMethod *method = call->method;
+
+	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, in) != 0)
+		return NULL;
+	return integ_uuid_text(&call->subject.call_id);
+}
+
+static const Jsonb *
+add_idempotency_key(const IntegCall *call, const Jsonb *body)
+{
+	const char *key = idempotency_key(call, "body");
+	IntegJsonBuilder builder;
+
+	if (key == NULL || body == NULL || !JB_ROOT_IS_OBJECT(body))
+		return body;
+	integ_json_begin_object(&builder);
+	integ_json_add_string(&builder, call->method->idempotency_name, key);
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(body),
+											  JsonbPGetDatum(integ_json_end(&builder))));
+}
+
 static void
 render_body(IntegCall *call)
 {
@@ -128,7 +158,7 @@ render_body(IntegCall *call)
 	}
 	else
 	{
-		const Jsonb *body = integ_template_json(method->body, &call->scope);
+		const Jsonb *body = add_idempotency_key(call, integ_template_json(method->body, &call->scope));
 
 		call->request.body = body != NULL ? integ_json_print(body) : NULL;
 	}
@@ -152,7 +182,7 @@ timeout_ms(const IntegCall *call)
 
 	if (wanted == 0)
 		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
-	return (int) Min(wanted, integ_max_sync_wait);
+	return (int) (call->options.asynchronous ? wanted : Min(wanted, integ_max_sync_wait));
 }
 
 void
@@ -189,4 +219,8 @@ integ_call_render(IntegCall *call)
 		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
 	if (method->query != NULL)
 		integ_call_add_query(call, integ_template_query(method->query, &call->scope));
+	if (idempotency_key(call, "header") != NULL)
+		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
+	if (idempotency_key(call, "query") != NULL)
+		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name, idempotency_key(call, "query")));
 }

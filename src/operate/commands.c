@@ -129,7 +129,7 @@ tell_to_leave(IntegDatabase *slot)
 		kill(slot->keeper_pid, SIGTERM);
 	if (slot->maintenance_pid != 0)
 		kill(slot->maintenance_pid, SIGTERM);
-	gone = slot->keeper_pid == 0 && slot->maintenance_pid == 0;
+	gone = slot->keeper_pid == 0 && slot->maintenance_pid == 0 && integ_dispatchers_stop(&slot->dispatch);
 	if (gone)
 		integ_shmem_state(slot, INTEG_DATABASE_STOPPED);
 	else
@@ -236,6 +236,7 @@ wake_after(Node *statement)
 
 		if (mine != NULL)
 			integ_shmem_wake_keeper(mine, INTEG_WAKE_ALL);
+		integ_wake_everything();
 	}
 	else if (IsA(statement, CreatedbStmt))
 		created_database = true;

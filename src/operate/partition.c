@@ -48,6 +48,7 @@ static const struct Partitioned
 	{"audit_log_standard", 365, NULL},
 	{"audit_log_long", 2557, NULL},
 	{"events", 90, NULL},
+	{"calls_done", 0, &integ_log_retention},
 };
 
 /* Days since 2000-01-01 of a time in UTC. */

@@ -31,6 +31,16 @@ struct IntegIntent
 	IntegEntry *entry; /* of the intent, in a buffer that its outcome fits in */
 };
 
+/* Where entries are made before they are copied. */
+static union
+{
+	char bytes[INTEG_ENTRY_MAX];
+	double aligned;
+} entry_buffer;
+
+/* How long a worker goes without looking whether there still is a keeper. */
+#define KEEPER_CHECK_MS 100
+
 static dlist_head open_intents = DLIST_STATIC_INIT(open_intents);
 
 /* Nobody will settle it any more. */
@@ -221,11 +231,6 @@ append(IntegIntent *intent, TimestampTz deadline)
 IntegIntent *
 integ_record_intent(const IntegAuditEntry *audit)
 {
-	static union
-	{
-		char bytes[INTEG_ENTRY_MAX];
-		double aligned;
-	} buffer;
 	TimestampTz deadline = wait_deadline();
 	IntegAuditEntry pending = *audit;
 	IntegDatabase *database;
@@ -236,7 +241,7 @@ integ_record_intent(const IntegAuditEntry *audit)
 	register_callbacks();
 	database = integ_shmem_mine();
 	pending.outcome = "pending";
-	intent = open_intent(database, database->generation, integ_entry_audit(buffer.bytes, &pending, 0));
+	intent = open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0));
 	PG_TRY();
 	{
 		append(intent, deadline);
@@ -267,6 +272,63 @@ integ_record_intent(const IntegAuditEntry *audit)
 	PG_END_TRY();
 	intent->released = true;
 	return intent;
+}
+
+/* Queues one intent of several; NULL where there is no room for it in time. */
+static IntegIntent *
+queue_intent(IntegDatabase *database, const IntegAuditEntry *audit, TimestampTz deadline)
+{
+	IntegAuditEntry pending = *audit;
+	IntegIntent *intent;
+
+	pending.outcome = "pending";
+	intent = open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0));
+	if (integ_ring_append_intent(database, intent->entry, integ_entry_outcome_size(intent->entry), deadline) !=
+		INTEG_APPEND_DONE)
+	{
+		pfree(intent);
+		return NULL;
+	}
+	dlist_push_tail(&open_intents, &intent->node);
+	return intent;
+}
+
+/* As wait_until_durable, but does not outwait a keeper that has left. */
+static bool
+becomes_durable(IntegIntent *intent, TimestampTz deadline)
+{
+	IntegDatabase *database = intent->database;
+
+	ConditionVariablePrepareToSleep(&database->settled);
+	while (outcome_state(intent) == INTEG_OUTCOME_QUEUED && database->state == INTEG_DATABASE_RUNNING &&
+		   GetCurrentTimestamp() < deadline)
+		(void) ConditionVariableTimedSleep(&database->settled, KEEPER_CHECK_MS, PG_WAIT_EXTENSION);
+	ConditionVariableCancelSleep();
+	return outcome_state(intent) == INTEG_OUTCOME_DURABLE;
+}
+
+void
+integ_record_intents(const IntegAuditEntry *audits, int count, IntegIntent **intents)
+{
+	IntegDatabase *database = integ_shmem_mine();
+	TimestampTz deadline = wait_deadline();
+
+	memset(intents, 0, count * sizeof(*intents));
+	if (database == NULL)
+		return;
+	register_callbacks();
+	for (int i = 0; i < count && (i == 0 || intents[i - 1] != NULL); i++)
+		intents[i] = queue_intent(database, &audits[i], deadline);
+	for (int i = 0; i < count; i++)
+	{
+		if (intents[i] == NULL)
+			continue;
+		intents[i]->released = becomes_durable(intents[i], deadline);
+		if (intents[i]->released)
+			continue;
+		integ_record_outcome(intents[i], "failed", "{\"reason\": \"nothing was sent\"}");
+		intents[i] = NULL;
+	}
 }
 
 static const char *

@@ -1,0 +1,493 @@
+/*
+ * Claiming: from rows that are due to flights.
+ *
+ * Candidates are read in the order (next_attempt_at, id) of a priority from a
+ * remembered mark on, so that what was claimed before, and what an old snapshot
+ * keeps of it, is never walked over again. Three reads give candidates: the next
+ * call of an ordering key whose last one has ended, the general one, and one
+ * for each lane with a backlog and room. Then one statement claims them.
+ */
+#include "calls/dispatch.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "core/query.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define CANDIDATE_COLUMNS "o.ctid, o.id, o.instance, o.next_attempt_at, o.ordering_key"
+
+/* A call with an ordering key is a candidate only when it is the first of its key. */
+#define FIRST_OF_KEY \
+	"(o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.calls_open e" \
+	" WHERE e.instance = o.instance AND e.ordering_key = o.ordering_key AND e.id < o.id))"
+
+typedef struct Candidate
+{
+	pg_uuid_t id; /* first: sorted and searched by it */
+	ItemPointerData ctid;
+	IntegLane *lane;
+	char *ordering_key;
+	bool claimed;
+} Candidate;
+
+/* Of the claim under way; left over when its transaction failed. */
+static Candidate candidates[INTEG_BATCH_MAX];
+static int ncandidates;
+static bool unfinished;
+
+static const IntegMark beginning = {.at = DT_NOBEGIN};
+
+void
+integ_claim_rescan(IntegDispatcher *dispatcher)
+{
+	for (int i = 0; i < INTEG_PRIORITIES; i++)
+	{
+		dispatcher->marks[i] = beginning;
+		dispatcher->due[i] = DT_NOBEGIN;
+	}
+}
+
+static void
+lower_marks(IntegDispatcher *dispatcher, int priority, TimestampTz from)
+{
+	IntegMark mark = {.at = from};
+	dlist_iter iter;
+
+	if (from < dispatcher->marks[priority].at)
+		dispatcher->marks[priority] = mark;
+	dispatcher->due[priority] = Min(dispatcher->due[priority], from);
+	dlist_foreach(iter, &dispatcher->backlogged)
+	{
+		IntegLane *lane = dlist_container(IntegLane, node, iter.cur);
+
+		if (from < lane->marks[priority].at)
+			lane->marks[priority] = mark;
+	}
+}
+
+void
+integ_claim_news(IntegDispatcher *dispatcher)
+{
+	TimestampTz from[INTEG_PRIORITIES];
+
+	if (!integ_wake_take(&dispatcher->database->dispatch, dispatcher->number, from))
+		return;
+	for (int i = 0; i < INTEG_PRIORITIES; i++)
+		if (from[i] != DT_NOEND)
+			lower_marks(dispatcher, i, from[i]);
+}
+
+void
+integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at)
+{
+	lower_marks(dispatcher, flight->priority, at);
+}
+
+TimestampTz
+integ_claim_due(IntegDispatcher *dispatcher)
+{
+	TimestampTz due = DT_NOEND, now = GetCurrentTimestamp();
+	dlist_iter iter;
+
+	if (!dlist_is_empty(&dispatcher->unlocked))
+		return DT_NOBEGIN;
+	for (int i = 0; i < INTEG_PRIORITIES; i++)
+		due = Min(due, dispatcher->due[i]);
+	dlist_foreach(iter, &dispatcher->backlogged)
+	{
+		IntegLane *lane = dlist_container(IntegLane, node, iter.cur);
+
+		if (integ_lane_room(lane, now) > 0)
+			return DT_NOBEGIN;
+		if (lane->paused_until > now && lane->running < lane->limit)
+			due = Min(due, lane->paused_until);
+	}
+	return due;
+}
+
+/* Takes back what a claim whose transaction failed had in hand. */
+static void
+undo_candidates(IntegDispatcher *dispatcher)
+{
+	for (int i = 0; i < ncandidates; i++)
+	{
+		candidates[i].lane->running--;
+		if (candidates[i].ordering_key != NULL)
+			integ_ordered_release(dispatcher, &candidates[i].lane->instance, candidates[i].ordering_key);
+	}
+	ncandidates = 0;
+	integ_claim_rescan(dispatcher);
+}
+
+/*
+ * Takes a row of the last read if there is room for it. False where its lane is
+ * full. A call whose key is under way is left to integ_ordered_next.
+ */
+static bool
+take_candidate(IntegDispatcher *dispatcher, uint64 row, TimestampTz now)
+{
+	bool isnull;
+	Datum ctid = integ_result_datum(row, 1, &isnull);
+	const pg_uuid_t *id = DatumGetUUIDP(integ_result_datum(row, 2, &isnull));
+	const pg_uuid_t *instance = DatumGetUUIDP(integ_result_datum(row, 3, &isnull));
+	char *ordering_key = integ_result_text(row, 5, dispatcher->scratch);
+	IntegLane *lane = integ_lane_get(dispatcher, instance);
+	Candidate *candidate = &candidates[ncandidates];
+
+	if (integ_lane_room(lane, now) == 0)
+		return false;
+	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
+		return true;
+	lane->running++;
+	*candidate = (Candidate){
+		.id = *id, .ctid = *(ItemPointer) DatumGetPointer(ctid), .lane = lane, .ordering_key = ordering_key};
+	ncandidates++;
+	return true;
+}
+
+static IntegMark
+row_mark(uint64 row)
+{
+	bool isnull;
+
+	return (IntegMark){.at = DatumGetTimestampTz(integ_result_datum(row, 4, &isnull)),
+					   .id = *DatumGetUUIDP(integ_result_datum(row, 2, &isnull))};
+}
+
+/* Behind everything that is due at the time. */
+static IntegMark
+mark_after(TimestampTz at)
+{
+	IntegMark mark = {.at = at};
+
+	memset(&mark.id, 0xff, UUID_LEN);
+	return mark;
+}
+
+/* The first call of each ordering key whose last call has ended. */
+static void
+read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
+{
+	static IntegQuery first = {
+		"SELECT " CANDIDATE_COLUMNS ", o.state, o.priority FROM integ.calls_open o"
+		" WHERE o.instance = $1 AND o.ordering_key = $2 ORDER BY o.id LIMIT 1",
+		2,
+		{UUIDOID, TEXTOID}};
+	pg_uuid_t instance;
+	char *key;
+
+	while (ncandidates < INTEG_BATCH_MAX && integ_ordered_next(dispatcher, &instance, &key))
+	{
+		Datum values[] = {UUIDPGetDatum(&instance), CStringGetTextDatum(key)};
+		char *state;
+		IntegMark mark;
+
+		if (integ_query(&first, values, NULL) == 0)
+			continue;
+		state = integ_result_text(0, 6, dispatcher->scratch);
+		mark = row_mark(0);
+		/* One that is due later is found when it is due. */
+		if ((strcmp(state, "queued") != 0 && strcmp(state, "waiting") != 0) || mark.at > now)
+			continue;
+		if (!take_candidate(dispatcher, 0, now))
+		{
+			bool isnull;
+			int priority = DatumGetInt16(integ_result_datum(0, 7, &isnull)) - INTEG_PRIORITY_MIN;
+			IntegMark before = {.at = mark.at};
+
+			integ_lane_backlog(dispatcher, integ_lane_get(dispatcher, &instance), priority, &before);
+		}
+	}
+}
+
+/* When the next call of the priority is due that the general read has not seen. */
+static TimestampTz
+next_due(const IntegMark *mark, int priority)
+{
+	static IntegQuery next = {
+		"SELECT o.next_attempt_at FROM integ.calls_open o"
+		" WHERE o.priority = $1 AND (o.next_attempt_at, o.id) > ($2, $3) AND o.state IN ('queued', 'waiting')"
+		" ORDER BY o.next_attempt_at, o.id LIMIT 1",
+		3,
+		{INT2OID, TIMESTAMPTZOID, UUIDOID}};
+	Datum values[] = {Int16GetDatum((int16) (priority + INTEG_PRIORITY_MIN)), TimestampTzGetDatum(mark->at),
+					  UUIDPGetDatum(&mark->id)};
+	bool isnull;
+
+	if (integ_query(&next, values, NULL) == 0)
+		return DT_NOEND;
+	return DatumGetTimestampTz(integ_result_datum(0, 1, &isnull));
+}
+
+static Datum
+backlogged_lanes(IntegDispatcher *dispatcher)
+{
+	ArrayBuildState *state = initArrayResult(UUIDOID, dispatcher->scratch, false);
+	dlist_iter iter;
+
+	dlist_foreach(iter, &dispatcher->backlogged)
+		state = accumArrayResult(state, UUIDPGetDatum(&dlist_container(IntegLane, node, iter.cur)->instance), false,
+								 UUIDOID, dispatcher->scratch);
+	return makeArrayResult(state, dispatcher->scratch);
+}
+
+/* Due calls of one priority of all lanes without a backlog. */
+static void
+read_priority(IntegDispatcher *dispatcher, int priority, int limit, TimestampTz now)
+{
+	static IntegQuery due = {
+		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
+		" WHERE o.priority = $1 AND o.next_attempt_at <= $2 AND (o.next_attempt_at, o.id) > ($3, $4)"
+		" AND o.state IN ('queued', 'waiting') AND " INTEG_MINE("o.instance", "$5", "$6")
+		" AND o.instance <> ALL ($7) AND " FIRST_OF_KEY
+		" ORDER BY o.next_attempt_at, o.id LIMIT $8",
+		8,
+		{INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, INT8OID}};
+	IntegMark *mark = &dispatcher->marks[priority];
+	IntegMark start = *mark;
+	Datum values[] = {Int16GetDatum((int16) (priority + INTEG_PRIORITY_MIN)),
+					  TimestampTzGetDatum(now),
+					  TimestampTzGetDatum(start.at),
+					  UUIDPGetDatum(&start.id),
+					  Int32GetDatum(dispatcher->total),
+					  Int32GetDatum(dispatcher->number),
+					  backlogged_lanes(dispatcher),
+					  Int64GetDatum(limit)};
+	dlist_iter iter;
+	uint64 count;
+
+	/* Their calls are passed over here. */
+	dlist_foreach(iter, &dispatcher->backlogged)
+		integ_lane_backlog(dispatcher, dlist_container(IntegLane, node, iter.cur), priority, &start);
+	count = integ_query(&due, values, NULL);
+	for (uint64 i = 0; i < count; i++)
+	{
+		IntegMark before = *mark;
+
+		*mark = row_mark(i);
+		if (!take_candidate(dispatcher, i, now))
+		{
+			bool isnull;
+			const pg_uuid_t *instance = DatumGetUUIDP(integ_result_datum(i, 3, &isnull));
+
+			integ_lane_backlog(dispatcher, integ_lane_get(dispatcher, instance), priority, &before);
+		}
+	}
+	if (count == limit)
+		return;
+	*mark = mark_after(now);
+	dispatcher->due[priority] = next_due(mark, priority);
+}
+
+/* Due calls of one lane. */
+static void
+read_lane(IntegDispatcher *dispatcher, IntegLane *lane, int priority, TimestampTz now)
+{
+	static IntegQuery due = {
+		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
+		" WHERE o.instance = $1 AND o.priority = $2 AND o.next_attempt_at <= $3"
+		" AND (o.next_attempt_at, o.id) > ($4, $5) AND o.state IN ('queued', 'waiting') AND " FIRST_OF_KEY
+		" ORDER BY o.next_attempt_at, o.id LIMIT $6",
+		6,
+		{UUIDOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID}};
+	int limit = Min(integ_lane_room(lane, now), INTEG_BATCH_MAX - ncandidates);
+	IntegMark *mark = &lane->marks[priority];
+	Datum values[] = {UUIDPGetDatum(&lane->instance),
+					  Int16GetDatum((int16) (priority + INTEG_PRIORITY_MIN)),
+					  TimestampTzGetDatum(now),
+					  TimestampTzGetDatum(mark->at),
+					  UUIDPGetDatum(&mark->id),
+					  Int64GetDatum(limit)};
+	uint64 count;
+
+	if (limit == 0)
+		return;
+	count = integ_query(&due, values, NULL);
+	for (uint64 i = 0; i < count; i++)
+	{
+		*mark = row_mark(i);
+		(void) take_candidate(dispatcher, i, now);
+	}
+	if (count < limit)
+		integ_lane_drained(dispatcher, lane, priority);
+}
+
+static void
+read_backlogged(IntegDispatcher *dispatcher, int limit, TimestampTz now)
+{
+	dlist_mutable_iter iter;
+	dlist_head served;
+
+	dlist_init(&served);
+	dlist_foreach_modify(iter, &dispatcher->backlogged)
+	{
+		IntegLane *lane = dlist_container(IntegLane, node, iter.cur);
+
+		if (ncandidates >= limit)
+			break;
+		if (integ_lane_room(lane, now) == 0)
+			continue;
+		for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < limit; i--)
+			if (lane->backlog & (UINT32_C(1) << i))
+				read_lane(dispatcher, lane, i, now);
+		if (lane->backlog != 0)
+		{
+			dlist_delete(&lane->node);
+			dlist_push_tail(&served, &lane->node);
+		}
+	}
+	/* Those that had their turn are last the next time. */
+	while (!dlist_is_empty(&served))
+		dlist_push_tail(&dispatcher->backlogged, dlist_pop_head_node(&served));
+}
+
+static int
+compare_candidates(const void *a, const void *b)
+{
+	return memcmp(a, b, UUID_LEN);
+}
+
+static void
+free_response(void *arg)
+{
+	integ_http_response_free(&((IntegFlight *) arg)->response);
+}
+
+/* A row of the claiming statement as a flight, in memory of its own. */
+static IntegFlight *
+make_flight(IntegDispatcher *dispatcher, uint64 row)
+{
+	MemoryContext context =
+		AllocSetContextCreate(dispatcher->context, "integ flight", ALLOCSET_SMALL_SIZES);
+	IntegFlight *flight = MemoryContextAllocZero(context, sizeof(IntegFlight));
+	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+	bool isnull;
+
+	callback->func = free_response;
+	callback->arg = flight;
+	MemoryContextRegisterResetCallback(context, callback);
+	flight->context = context;
+	flight->id = *DatumGetUUIDP(integ_result_datum(row, 1, &isnull));
+	flight->instance = *DatumGetUUIDP(integ_result_datum(row, 2, &isnull));
+	flight->instance_id = integ_result_text(row, 3, context);
+	flight->method = integ_result_text(row, 4, context);
+	flight->client_id = integ_result_text(row, 5, context);
+	flight->user_id = integ_result_text(row, 6, context);
+	flight->owner = DatumGetObjectId(integ_result_datum(row, 7, &isnull));
+	flight->input = (Jsonb *) integ_result_varlena(row, 8, context);
+	flight->timeout_ms = DatumGetInt32(integ_result_datum(row, 9, &isnull));
+	flight->attempt = DatumGetInt32(integ_result_datum(row, 10, &isnull));
+	flight->interrupted = DatumGetInt32(integ_result_datum(row, 11, &isnull));
+	flight->max_attempts = DatumGetInt32(integ_result_datum(row, 12, &isnull));
+	flight->priority = DatumGetInt16(integ_result_datum(row, 13, &isnull)) - INTEG_PRIORITY_MIN;
+	flight->is_write = integ_result_bool(row, 14);
+	flight->ordering_key = integ_result_text(row, 15, context);
+	flight->expires_at = DatumGetTimestampTz(integ_result_datum(row, 16, &isnull));
+	return flight;
+}
+
+/* Claims the candidates; what somebody else has locked or changed meanwhile stays. */
+static void
+claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
+{
+	static IntegQuery claim = {
+		"UPDATE integ.calls_open o SET state = 'running', lease = $1, attempt = o.attempt + 1, started_at = $2,"
+		" sent_at = NULL"
+		" WHERE o.ctid = ANY (ARRAY(SELECT c.ctid FROM integ.calls_open c WHERE c.ctid = ANY ($3) AND c.id = ANY ($4)"
+		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
+		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
+		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
+		" o.expires_at",
+		4,
+		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
+	Datum *ctids = palloc(ncandidates * sizeof(Datum));
+	Datum *ids = palloc(ncandidates * sizeof(Datum));
+	Datum values[4];
+	uint64 count;
+
+	qsort(candidates, ncandidates, sizeof(Candidate), compare_candidates);
+	for (int i = 0; i < ncandidates; i++)
+	{
+		ctids[i] = PointerGetDatum(&candidates[i].ctid);
+		ids[i] = UUIDPGetDatum(&candidates[i].id);
+	}
+	values[0] = Int64GetDatum(dispatcher->lease);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = PointerGetDatum(construct_array(ctids, ncandidates, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+	values[3] = PointerGetDatum(construct_array(ids, ncandidates, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	count = integ_query(&claim, values, NULL);
+	for (uint64 i = 0; i < count; i++)
+	{
+		IntegFlight *flight = make_flight(dispatcher, i);
+		Candidate *candidate = bsearch(&flight->id, candidates, ncandidates, sizeof(Candidate), compare_candidates);
+
+		flight->lane = candidate->lane;
+		candidate->claimed = true;
+		dlist_push_tail(&dispatcher->claimed, &flight->node);
+	}
+}
+
+/* Forgets what was not claimed. What was is the flights' from here on. */
+static void
+release_candidates(IntegDispatcher *dispatcher)
+{
+	for (int i = 0; i < ncandidates; i++)
+	{
+		Candidate *candidate = &candidates[i];
+
+		if (candidate->claimed)
+		{
+			dispatcher->nflights++;
+			continue;
+		}
+		candidate->lane->running--;
+		if (candidate->ordering_key != NULL)
+			integ_ordered_release(dispatcher, &candidate->lane->instance, candidate->ordering_key);
+	}
+	ncandidates = 0;
+}
+
+/* Flights of a claim whose transaction failed are nobody's. */
+static void
+drop_unclaimed(IntegDispatcher *dispatcher)
+{
+	while (!dlist_is_empty(&dispatcher->claimed))
+		MemoryContextDelete(
+			dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed))->context);
+}
+
+void
+integ_claim(IntegDispatcher *dispatcher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int room = Min(INTEG_FLIGHTS_MAX - dispatcher->nflights, INTEG_BATCH_MAX);
+	int general = dlist_is_empty(&dispatcher->backlogged) ? room : room - room / 2;
+
+	if (room <= 0)
+		return;
+	if (unfinished)
+	{
+		drop_unclaimed(dispatcher);
+		undo_candidates(dispatcher);
+	}
+	unfinished = true;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	read_unlocked(dispatcher, now);
+	for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < general; i--)
+		if (dispatcher->due[i] <= now)
+			read_priority(dispatcher, i, general - ncandidates, now);
+	read_backlogged(dispatcher, room, now);
+	if (ncandidates > 0)
+		claim_candidates(dispatcher, now);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	unfinished = false;
+	release_candidates(dispatcher);
+}

@@ -1,0 +1,187 @@
+/*
+ * The dispatcher's work, step by step: claim, prepare, send, settle.
+ *
+ * A dispatcher serves the instances whose hash falls to its number, so that
+ * what must be exact for an instance (its concurrency, the order of a key) is
+ * known to one process. No step waits for the network, and none has a
+ * transaction open while another runs.
+ */
+#ifndef INTEG_CALLS_DISPATCH_H
+#define INTEG_CALLS_DISPATCH_H
+
+#include "postgres.h"
+
+#include "calls/verdict.h"
+#include "calls/wake.h"
+#include "core/shmem.h"
+#include "execute/call.h"
+#include "http/transfer.h"
+#include "lib/ilist.h"
+#include "utils/hsearch.h"
+#include "utils/uuid.h"
+
+/* A place in the order (next_attempt_at, id) of one priority: everything up to it was looked at. */
+typedef struct IntegMark
+{
+	TimestampTz at;
+	pg_uuid_t id;
+} IntegMark;
+
+/*
+ * What is known of an instance while calls of it run or wait. A lane with a
+ * backlog is left out of the general claim and served by claims of its own as its
+ * calls end, so that one slow host holds nobody.
+ */
+typedef struct IntegLane
+{
+	pg_uuid_t instance; /* hash key */
+	int running;
+	int limit;
+	uint32 backlog; /* bit a priority: due calls may have been passed over */
+	TimestampTz paused_until;
+	IntegMark marks[INTEG_PRIORITIES];
+	dlist_node node; /* in backlogged, while backlog is not 0 */
+} IntegLane;
+
+/* One claimed call on its way. */
+typedef struct IntegFlight
+{
+	dlist_node node;
+	MemoryContext context; /* everything of it */
+	IntegLane *lane;
+
+	/* of the row */
+	pg_uuid_t id;
+	pg_uuid_t instance;
+	const char *instance_id;
+	const char *method;
+	const char *client_id;
+	const char *user_id;
+	Oid owner;
+	const Jsonb *input;
+	int timeout_ms; /* 0: the method's or the setting's */
+	int attempt;
+	int interrupted;
+	int max_attempts;
+	int priority;
+	bool is_write;
+	char *ordering_key; /* NULL: none */
+	TimestampTz expires_at; /* 0: never */
+
+	/* on its way */
+	IntegCall *call;
+	bool may_repeat;
+	IntegTransfer *transfer;
+	IntegHttpResponse response;
+
+	/* what came of it */
+	bool judged;
+	IntegOutcome outcome;
+	IntegVerdict verdict;
+	bool settled; /* in the transaction under way */
+} IntegFlight;
+
+typedef struct IntegDispatcher
+{
+	IntegDatabase *database;
+	int number;
+	int total;
+	int64 lease;
+	MemoryContext context; /* as long as the process */
+	MemoryContext scratch; /* reset every round */
+	IntegTransferPool *pool;
+
+	IntegMark marks[INTEG_PRIORITIES];
+	TimestampTz due[INTEG_PRIORITIES]; /* when a claim of that priority may find something */
+	HTAB *lanes;
+	dlist_head backlogged;
+	HTAB *ordered;	   /* (instance, ordering key) of calls under way */
+	dlist_head unlocked; /* ordering keys whose next call may run */
+
+	dlist_head claimed; /* to be prepared */
+	dlist_head ready;	/* prepared, to be sent */
+	dlist_head flying;
+	dlist_head answered; /* to be settled */
+	int nflights;
+	int nflying;
+	int nwrites; /* of flights whose intent is recorded and whose outcome is not */
+	int nanswered;
+	TimestampTz answered_since;
+	bool out_of_memory; /* a flight could not be started */
+	bool stopping;		/* what is broken off does not count as an attempt */
+} IntegDispatcher;
+
+/* How many calls a dispatcher has on their way at most. */
+#define INTEG_FLIGHTS_MAX 512
+
+/* Of a batch, so that no transaction is long. */
+#define INTEG_BATCH_MAX 256
+
+/* Whether an instance falls to the dispatcher, as a condition in SQL; arguments: total and number. */
+#define INTEG_MINE(instance, total, number) \
+	"(" total " = 1 OR (pg_catalog.uuid_hash(" instance ") & 2147483647) % " total " = " number ")"
+
+/* lane.c: the lane of an instance, made if there is none; how many more calls may run in it now. */
+extern IntegLane *integ_lane_get(IntegDispatcher *dispatcher, const pg_uuid_t *instance);
+extern int integ_lane_room(const IntegLane *lane, TimestampTz now);
+
+/* Due calls of that priority (an index from 0) behind the mark were passed over; all of them are claimed now. */
+extern void integ_lane_backlog(IntegDispatcher *dispatcher, IntegLane *lane, int priority, const IntegMark *from);
+extern void integ_lane_drained(IntegDispatcher *dispatcher, IntegLane *lane, int priority);
+
+/* The flight no longer takes room in its lane. */
+extern void integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight);
+
+/* Forgets lanes that nothing runs or waits in. */
+extern void integ_lane_sweep(IntegDispatcher *dispatcher);
+
+/*
+ * The ordering keys under way. take: false where a call of the key is under way already. unlock: the
+ * next call of the key may run, and integ_claim looks for it by next.
+ */
+extern bool integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
+extern void integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
+extern void integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
+extern bool integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key);
+
+/*
+ * claim.c: look at everything again; take the news of others; whether a claim may find something, and when;
+ * claim what is due and has room, in a transaction of its own.
+ */
+extern void integ_claim_rescan(IntegDispatcher *dispatcher);
+extern void integ_claim_news(IntegDispatcher *dispatcher);
+extern TimestampTz integ_claim_due(IntegDispatcher *dispatcher);
+extern void integ_claim(IntegDispatcher *dispatcher);
+extern void integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
+
+/* prepare.c: claimed flights become ready, or answered with what stopped them. One transaction. */
+extern void integ_prepare(IntegDispatcher *dispatcher);
+
+/*
+ * send.c: ready flights leave; what has an answer becomes answered; all that is under way is broken off, and what has
+ * not left goes back. No transaction.
+ */
+extern void integ_send(IntegDispatcher *dispatcher);
+extern void integ_receive(IntegDispatcher *dispatcher);
+extern void integ_give_up(IntegDispatcher *dispatcher);
+
+/*
+ * settle.c: outcomes of answered flights into the tables, a batch a transaction; where
+ * that fails, one by one. What cannot be stored now stays answered; false then.
+ */
+extern bool integ_settle(IntegDispatcher *dispatcher);
+
+/* The flight's attempt is over, by an answer or by what stopped it; its lane has room again. */
+extern void integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flight);
+
+/*
+ * recover.c: takes this process's lease. Gives back what dispatchers that are no more have left running; true
+ * when nothing is left of them.
+ */
+extern int64 integ_lease_take(void);
+extern bool integ_recover(IntegDispatcher *dispatcher);
+
+/* Deletes idempotency keys whose time is over, a batch at a time. Opens a transaction. */
+extern void integ_sweep_keys(void);
+
+#endif /* INTEG_CALLS_DISPATCH_H */

@@ -1,0 +1,154 @@
+/*
+ * Lanes: what the dispatcher knows of instances; and the ordering keys under way.
+ */
+#include "calls/dispatch.h"
+
+#include "core/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define ORDERING_KEY_MAX 512
+
+/* An ordering key of an instance, as a hash key: zeroed before it is filled. */
+typedef struct OrderedKey
+{
+	pg_uuid_t instance;
+	char key[ORDERING_KEY_MAX + 1];
+} OrderedKey;
+
+typedef struct OrderedNext
+{
+	dlist_node node;
+	pg_uuid_t instance;
+	char key[FLEXIBLE_ARRAY_MEMBER];
+} OrderedNext;
+
+static OrderedKey *
+ordered_key(const pg_uuid_t *instance, const char *key)
+{
+	static OrderedKey buffer;
+
+	memset(&buffer, 0, sizeof(buffer));
+	buffer.instance = *instance;
+	strlcpy(buffer.key, key, sizeof(buffer.key));
+	return &buffer;
+}
+
+static HTAB *
+make_table(IntegDispatcher *dispatcher, const char *name, Size keysize, Size entrysize)
+{
+	HASHCTL control = {.keysize = keysize, .entrysize = entrysize, .hcxt = dispatcher->context};
+
+	return hash_create(name, 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+IntegLane *
+integ_lane_get(IntegDispatcher *dispatcher, const pg_uuid_t *instance)
+{
+	IntegLane *lane;
+	bool found;
+
+	if (dispatcher->lanes == NULL)
+		dispatcher->lanes = make_table(dispatcher, "integ lanes", sizeof(pg_uuid_t), sizeof(IntegLane));
+	lane = hash_search(dispatcher->lanes, instance, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) lane + sizeof(pg_uuid_t), 0, sizeof(IntegLane) - sizeof(pg_uuid_t));
+		/* The first call tells how many its definition allows at once. */
+		lane->limit = 1;
+	}
+	return lane;
+}
+
+int
+integ_lane_room(const IntegLane *lane, TimestampTz now)
+{
+	return lane->paused_until > now ? 0 : Max(lane->limit - lane->running, 0);
+}
+
+void
+integ_lane_backlog(IntegDispatcher *dispatcher, IntegLane *lane, int priority, const IntegMark *from)
+{
+	uint32 bit = UINT32_C(1) << priority;
+
+	if (lane->backlog == 0)
+		dlist_push_tail(&dispatcher->backlogged, &lane->node);
+	if ((lane->backlog & bit) == 0 || from->at < lane->marks[priority].at ||
+		(from->at == lane->marks[priority].at && memcmp(&from->id, &lane->marks[priority].id, UUID_LEN) < 0))
+		lane->marks[priority] = *from;
+	lane->backlog |= bit;
+}
+
+void
+integ_lane_drained(IntegDispatcher *dispatcher, IntegLane *lane, int priority)
+{
+	if (lane->backlog == 0)
+		return;
+	lane->backlog &= ~(UINT32_C(1) << priority);
+	if (lane->backlog == 0)
+		dlist_delete(&lane->node);
+}
+
+void
+integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	if (flight->lane != NULL)
+		flight->lane->running--;
+	flight->lane = NULL;
+}
+
+void
+integ_lane_sweep(IntegDispatcher *dispatcher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	HASH_SEQ_STATUS scan;
+	IntegLane *lane;
+
+	if (dispatcher->lanes == NULL)
+		return;
+	hash_seq_init(&scan, dispatcher->lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL)
+		if (lane->running == 0 && lane->backlog == 0 && lane->paused_until <= now)
+			(void) hash_search(dispatcher->lanes, &lane->instance, HASH_REMOVE, NULL);
+}
+
+bool
+integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key)
+{
+	bool found;
+
+	if (dispatcher->ordered == NULL)
+		dispatcher->ordered = make_table(dispatcher, "integ ordering keys", sizeof(OrderedKey), sizeof(OrderedKey));
+	(void) hash_search(dispatcher->ordered, ordered_key(instance, key), HASH_ENTER, &found);
+	return !found;
+}
+
+void
+integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key)
+{
+	(void) hash_search(dispatcher->ordered, ordered_key(instance, key), HASH_REMOVE, NULL);
+}
+
+void
+integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key)
+{
+	OrderedNext *next = MemoryContextAlloc(dispatcher->context, offsetof(OrderedNext, key) + strlen(key) + 1);
+
+	next->instance = *instance;
+	strcpy(next->key, key);
+	dlist_push_tail(&dispatcher->unlocked, &next->node);
+}
+
+bool
+integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key)
+{
+	OrderedNext *next;
+
+	if (dlist_is_empty(&dispatcher->unlocked))
+		return false;
+	next = dlist_container(OrderedNext, node, dlist_pop_head_node(&dispatcher->unlocked));
+	*instance = next->instance;
+	*key = MemoryContextStrdup(dispatcher->scratch, next->key);
+	pfree(next);
+	return true;
+}

@@ -1,0 +1,168 @@
+/*
+ * integ_call_cancel and integ_call_retry.
+ */
+#include "calls/manage.h"
+
+#include "calls/wake.h"
+#include "catalog/pg_type.h"
+#include "core/errors.h"
+#include "core/options.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "core/shmem.h"
+#include "core/uuid.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(integ_call_cancel);
+PG_FUNCTION_INFO_V1(integ_call_retry);
+
+static bool
+same_user(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* As the row-level security of the tables. */
+static bool
+may_manage(const IntegActor *actor, const char *client, const char *user)
+{
+	if (actor->level == INTEG_LEVEL_SUPERADMIN)
+		return true;
+	return strcmp(actor->client, client) == 0 && (actor->level == INTEG_LEVEL_ADMIN || same_user(actor->user, user));
+}
+
+const char *
+integ_call_require(const IntegActor *actor, const pg_uuid_t *call)
+{
+	static IntegQuery find = {
+		"SELECT state, client_id, user_id FROM integ.calls_open WHERE id = $1"
+		" UNION ALL SELECT state, client_id, user_id FROM integ.calls_done WHERE id = $1",
+		1,
+		{UUIDOID}};
+	MemoryContext context = CurrentMemoryContext;
+	Datum value = UUIDPGetDatum(call);
+	IntegOwnerScope scope;
+	char *state = NULL;
+
+	integ_owner_enter(&scope);
+	if (integ_query_latest(&find, &value, NULL) > 0 &&
+		may_manage(actor, integ_result_text(0, 2, CurrentMemoryContext), integ_result_text(0, 3, CurrentMemoryContext)))
+		state = integ_result_text(0, 1, context);
+	integ_owner_leave(&scope);
+	if (state == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("there is no call %s", integ_uuid_text(call)),
+						errdetail("It does not exist, is not yours, or its transaction has not committed."),
+						errhint("SELECT id, state FROM integ.calls shows the calls you see.")));
+	return state;
+}
+
+/* Moves a call that does not run to history; false where it runs, or is not open. */
+static bool
+end_waiting(const pg_uuid_t *call)
+{
+	static IntegQuery end = {
+		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.id = $1 AND o.state <> 'running' RETURNING o.*)"
+		" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
+		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
+		" definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, input)"
+		" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
+		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, 'cancelled', client_id, user_id,"
+		" instance_id, definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, input FROM ended"
+		" RETURNING ordering_key IS NOT NULL",
+		1,
+		{UUIDOID}};
+	Datum value = UUIDPGetDatum(call);
+
+	if (integ_query(&end, &value, NULL) == 0)
+		return false;
+	/* The next call of its key may run now. */
+	if (integ_result_bool(0, 1))
+		integ_wake_note_all();
+	return true;
+}
+
+Datum
+integ_call_cancel(PG_FUNCTION_ARGS)
+{
+	static IntegQuery mark = {
+		"UPDATE integ.calls_open SET cancel_requested = true WHERE id = $1 AND state = 'running'", 1, {UUIDOID}};
+	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "cancel calls");
+	pg_uuid_t *call = PG_GETARG_UUID_P(0);
+	Datum value = UUIDPGetDatum(call);
+	const char *state = integ_call_require(actor, call);
+	const char *result = NULL;
+	IntegOwnerScope scope;
+
+	integ_owner_enter(&scope);
+	/* It may begin to run, or go back to wait, between the two. */
+	for (int i = 0; i < 3 && result == NULL; i++)
+	{
+		if (end_waiting(call))
+			result = "cancelled";
+		else if (integ_query(&mark, &value, NULL) > 0)
+			result = "running";
+	}
+	integ_owner_leave(&scope);
+	if (result == NULL)
+	{
+		state = integ_call_require(actor, call);
+		if (strcmp(state, "cancelled") != 0)
+			ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT), errmsg("call %s has ended", integ_uuid_text(call)),
+							errdetail("Its state is \"%s\".", state)));
+		result = "cancelled";
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(result));
+}
+
+static void
+refuse_retry(const pg_uuid_t *call, const char *state)
+{
+	if (strcmp(state, "unknown") == 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
+						errmsg("the outcome of call %s is unknown", integ_uuid_text(call)),
+						errdetail("Its request may have been carried out; repeating it may do it twice."),
+						errhint("Look at the service first; then integ_call_retry(…, '{\"confirm\": true}') repeats it.")));
+	ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT), errmsg("call %s cannot be enqueued again", integ_uuid_text(call)),
+					errdetail("Its state is \"%s\"; failed, dead, cancelled and unknown calls can.", state)));
+}
+
+Datum
+integ_call_retry(PG_FUNCTION_ARGS)
+{
+	static IntegQuery again = {
+		"WITH again AS (DELETE FROM integ.calls_done d WHERE d.id = $1"
+		" AND (d.state IN ('failed', 'dead', 'cancelled') OR d.state = 'unknown' AND $2) RETURNING d.*)"
+		" INSERT INTO integ.calls_open (id, instance, created_at, run_at, next_attempt_at, started_at, owner, timeout_ms,"
+		" attempt, max_attempts, interrupted, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
+		" ordering_key, idempotency_key, last_sqlstate, last_error, input)"
+		" SELECT id, instance, created_at, run_at, $3, started_at, owner, timeout_ms, attempt,"
+		/* as many attempts again as it had */
+		" least(attempt - interrupted + max_attempts, 1000000), interrupted, priority, is_write, client_id, user_id,"
+		" instance_id, definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, input FROM again",
+		3,
+		{UUIDOID, BOOLOID, TIMESTAMPTZOID}};
+	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "retry calls");
+	bool confirm = false;
+	const IntegOption known[] = {{"confirm", INTEG_OPTION_BOOL, &confirm}};
+	IntegOwnerScope scope;
+	pg_uuid_t *call;
+	Datum values[3];
+	uint64 count;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	call = PG_GETARG_UUID_P(0);
+	integ_options_parse(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), known, lengthof(known), "integ_call_retry");
+	(void) integ_call_require(actor, call);
+	values[0] = UUIDPGetDatum(call);
+	values[1] = BoolGetDatum(confirm);
+	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	integ_owner_enter(&scope);
+	count = integ_query(&again, values, NULL);
+	integ_owner_leave(&scope);
+	if (count == 0)
+		refuse_retry(call, integ_call_require(actor, call));
+	PG_RETURN_UUID_P(call);
+}

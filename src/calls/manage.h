@@ -1,0 +1,18 @@
+/*
+ * Durable calls by their id, as people and applications manage them.
+ */
+#ifndef INTEG_CALLS_MANAGE_H
+#define INTEG_CALLS_MANAGE_H
+
+#include "postgres.h"
+
+#include "access/actor.h"
+#include "utils/uuid.h"
+
+/*
+ * The state of a call that the actor may see, as committed now, in
+ * CurrentMemoryContext. Raises IG404 for one that is not there or not visible.
+ */
+extern const char *integ_call_require(const IntegActor *actor, const pg_uuid_t *call);
+
+#endif /* INTEG_CALLS_MANAGE_H */

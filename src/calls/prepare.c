@@ -1,0 +1,164 @@
+/*
+ * Preparing: claimed calls take the path of a call up to the injection of
+ * credentials, as the actor that enqueued them. What stops one ends that one.
+ */
+#include "calls/dispatch.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "core/errors.h"
+#include "core/guc.h"
+#include "core/json.h"
+#include "core/query.h"
+#include "core/uuid.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+static void
+fail(IntegFlight *flight, int sqlerrcode, char *message, char *detail, char *hint)
+{
+	flight->outcome = (IntegOutcome){.sqlerrcode = sqlerrcode, .message = message, .detail = detail, .hint = hint};
+}
+
+/* What the definition says about the instance's concurrency, for the calls that come. */
+static void
+learn_limit(IntegFlight *flight)
+{
+	const JsonbContainer *limits =
+		integ_json_get_object(&flight->call->definition->manifest->root, "rateLimit");
+	int64 limit = limits != NULL ? integ_json_get_int(limits, "concurrent", 0) : 0;
+
+	flight->lane->limit = limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency;
+}
+
+/* The path of a call for one flight; raises what stops it. */
+static void
+prepare_call(IntegFlight *flight)
+{
+	IntegCallOptions options = {.timeout_ms = flight->timeout_ms, .asynchronous = true};
+	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
+
+	/* By its key: the handle may mean another instance by now. */
+	flight->call =
+		integ_call_begin(actor, integ_uuid_text(&flight->instance), flight->method, flight->input, &options);
+	flight->call->subject.call_id = flight->id;
+	flight->call->attempt = flight->attempt;
+	integ_call_prepare(flight->call);
+	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
+	learn_limit(flight);
+}
+
+static void
+guarded_prepare(IntegFlight *flight)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext old = CurrentMemoryContext;
+
+	if (flight->call != NULL)
+		integ_call_end(flight->call);
+	flight->call = NULL;
+	memset(&flight->outcome, 0, sizeof(flight->outcome));
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(flight->context);
+	PG_TRY();
+	{
+		prepare_call(flight);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(flight->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		fail(flight, error->sqlerrcode, error->message, error->detail, error->hint);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+}
+
+static bool
+is_mine_to_run(IntegFlight *flight, TimestampTz now)
+{
+	if (flight->expires_at == 0 || flight->expires_at > now)
+		return true;
+	fail(flight, ERRCODE_INTEG_UNREACHABLE, "the call expired before it was begun", NULL,
+		 "integ_call_retry enqueues it again; expires_at says how long a call is worth making.");
+	return false;
+}
+
+/*
+ * A write that must not be repeated is marked on disk before it leaves: after a crash
+ * only what is marked may have been sent.
+ */
+static void
+mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
+{
+	static IntegQuery mark = {
+		"UPDATE integ.calls_open SET sent_at = $1"
+		" WHERE id = ANY ($2) AND instance = ANY ($3) AND state = 'running' AND lease = $4",
+		4,
+		{TIMESTAMPTZOID, UUIDARRAYOID, UUIDARRAYOID, INT8OID}};
+	ArrayBuildState *ids = initArrayResult(UUIDOID, CurrentMemoryContext, false);
+	ArrayBuildState *instances = initArrayResult(UUIDOID, CurrentMemoryContext, false);
+	Datum values[4];
+	bool any = false;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &dispatcher->claimed)
+	{
+		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
+
+		if (flight->outcome.sqlerrcode != 0 || flight->may_repeat)
+			continue;
+		any = true;
+		accumArrayResult(ids, UUIDPGetDatum(&flight->id), false, UUIDOID, CurrentMemoryContext);
+		accumArrayResult(instances, UUIDPGetDatum(&flight->instance), false, UUIDOID, CurrentMemoryContext);
+	}
+	if (!any)
+		return;
+	values[0] = TimestampTzGetDatum(now);
+	values[1] = makeArrayResult(ids, CurrentMemoryContext);
+	values[2] = makeArrayResult(instances, CurrentMemoryContext);
+	values[3] = Int64GetDatum(dispatcher->lease);
+	(void) integ_query(&mark, values, NULL);
+}
+
+void
+integ_prepare(IntegDispatcher *dispatcher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter iter;
+
+	if (dlist_is_empty(&dispatcher->claimed))
+		return;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	dlist_foreach(iter, &dispatcher->claimed)
+	{
+		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
+
+		if (is_mine_to_run(flight, now))
+			guarded_prepare(flight);
+	}
+	SPI_connect();
+	mark_sent(dispatcher, now);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	while (!dlist_is_empty(&dispatcher->claimed))
+	{
+		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed));
+
+		if (flight->outcome.sqlerrcode == 0)
+			dlist_push_tail(&dispatcher->ready, &flight->node);
+		else
+			integ_flight_answered(dispatcher, flight);
+	}
+}

@@ -1,0 +1,411 @@
+/*
+ * Settling: answers become outcomes, and outcomes rows: of integ.calls_done, or
+ * of integ.calls_open again for another attempt.
+ *
+ * A flight is judged once, which records its exchange; storing may be tried
+ * more often. A batch is one transaction. Where it fails, its calls are stored
+ * one by one, so that one that cannot be stored, or whose row somebody has
+ * locked, holds back no other.
+ */
+#include "calls/dispatch.h"
+
+#include "../background_workers/worker.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "core/errors.h"
+#include "core/guc.h"
+#include "core/query.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Results of one transaction, together. */
+#define BATCH_BYTES (32 * 1024 * 1024)
+
+typedef struct Batch
+{
+	IntegDispatcher *dispatcher;
+	int count;
+	IntegFlight *flights[INTEG_BATCH_MAX];
+	int sqlerrcode; /* of its failure */
+	char *message;
+} Batch;
+
+/* classify, map, record; an error in them is the outcome. */
+static void
+finish_call(IntegFlight *flight)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext old = CurrentMemoryContext;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(flight->context);
+	PG_TRY();
+	{
+		integ_call_finish(flight->call);
+		flight->outcome = flight->call->outcome;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(flight->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		flight->outcome = (IntegOutcome){.sqlerrcode = error->sqlerrcode,
+										 .message = error->message,
+										 .detail = error->detail,
+										 .hint = error->hint};
+		if (flight->call->intent != NULL)
+			integ_record_outcome(flight->call->intent, "unknown", NULL);
+		flight->call->intent = NULL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+}
+
+static bool
+is_held(const IntegDispatcher *dispatcher)
+{
+	return integ_hold || dispatcher->database->held != INTEG_HELD_NO;
+}
+
+static void
+judge(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	bool sent = flight->call != NULL && flight->call->response != NULL;
+	IntegAttempt attempt = {.repeatable = flight->may_repeat,
+							.counted = flight->attempt - flight->interrupted,
+							.max_attempts = flight->max_attempts,
+							.expires_at = flight->expires_at,
+							.delay_ms = integ_retry_delay,
+							.max_delay_ms = integ_max_retry_delay,
+							.random = pg_prng_double(&pg_global_prng_state)};
+
+	if (sent)
+	{
+		if (flight->call->intent != NULL)
+			dispatcher->nwrites--;
+		finish_call(flight);
+		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
+		attempt.server_error = attempt.answered && flight->response.status >= 500;
+		attempt.maybe_sent = flight->response.maybe_sent;
+		attempt.interrupted = flight->response.failure == INTEG_HTTP_CANCELLED;
+	}
+	attempt.now = GetCurrentTimestamp();
+	attempt.sqlerrcode = flight->outcome.sqlerrcode;
+	attempt.retry_after = flight->outcome.retry_at;
+	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
+	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping);
+	if (!sent && flight->expires_at != 0 && flight->expires_at <= attempt.now)
+		flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_DEAD};
+	else
+		flight->verdict = integ_call_verdict(&attempt);
+	/* The other calls of the instance would get the same answer. */
+	if (attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT && flight->verdict.kind == INTEG_VERDICT_RETRY)
+	{
+		IntegLane *lane = integ_lane_get(dispatcher, &flight->instance);
+
+		lane->paused_until = Max(lane->paused_until, flight->verdict.retry_at);
+	}
+	flight->judged = true;
+}
+
+/* Columns of arrays that a statement unnests, one element a flight. */
+typedef struct Columns
+{
+	int count;
+	Datum *values;
+	bool *nulls;
+} Columns;
+
+static Datum
+array_of(const Columns *columns, Oid type, int16 length, bool by_value, char align)
+{
+	int dims[1] = {columns->count};
+	int lower[1] = {1};
+
+	return PointerGetDatum(construct_md_array(columns->values, columns->nulls, 1, dims, lower, type, length, by_value, align));
+}
+
+#define COLUMN(batch, wanted, value_of, is_null, type, length, by_value, align) \
+	({ \
+		Columns columns_ = {0, palloc((batch)->count * sizeof(Datum)), palloc0((batch)->count * sizeof(bool))}; \
+		for (int i_ = 0; i_ < (batch)->count; i_++) \
+		{ \
+			IntegFlight *flight = (batch)->flights[i_]; \
+			if (!(wanted)) \
+				continue; \
+			columns_.nulls[columns_.count] = (is_null); \
+			columns_.values[columns_.count] = columns_.nulls[columns_.count] ? (Datum) 0 : (value_of); \
+			columns_.count++; \
+		} \
+		array_of(&columns_, type, length, by_value, align); \
+	})
+#define UUID_COLUMN(batch, wanted, field) \
+	COLUMN(batch, wanted, UUIDPGetDatum(&flight->field), false, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)
+#define TEXT_COLUMN(batch, wanted, value) \
+	COLUMN(batch, wanted, CStringGetTextDatum(value), (value) == NULL, TEXTOID, -1, false, TYPALIGN_INT)
+
+static char *
+sqlstate_text(const IntegFlight *flight)
+{
+	return flight->outcome.sqlerrcode != 0 ? pstrdup(unpack_sql_state(flight->outcome.sqlerrcode)) : NULL;
+}
+
+/* The verdict's own reason goes before the attempt's detail. */
+static char *
+detail_text(const IntegFlight *flight)
+{
+	const char *detail = flight->outcome.detail;
+
+	if (flight->verdict.reason == NULL)
+		return (char *) detail;
+	return detail == NULL ? (char *) flight->verdict.reason : psprintf("%s %s", flight->verdict.reason, detail);
+}
+
+/* Another attempt later. Those that somebody has cancelled meanwhile are left running, for store_done. */
+static void
+store_retries(Batch *batch)
+{
+	static IntegQuery again = {
+		"UPDATE integ.calls_open o SET state = CASE WHEN r.later THEN 'waiting' ELSE 'queued' END, lease = NULL,"
+		" sent_at = NULL, next_attempt_at = r.at, last_sqlstate = r.sqlstate, last_error = r.error,"
+		" interrupted = o.interrupted + r.uncounted"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7) AS r (id, instance, at, later, sqlstate, error, uncounted)"
+		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $8 AND NOT o.cancel_requested"
+		" RETURNING o.id",
+		8,
+		{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+		 INT8OID}};
+#define IS_RETRY (flight->verdict.kind == INTEG_VERDICT_RETRY)
+	Datum values[] = {
+		UUID_COLUMN(batch, IS_RETRY, id),
+		UUID_COLUMN(batch, IS_RETRY, instance),
+		COLUMN(batch, IS_RETRY, TimestampTzGetDatum(flight->verdict.retry_at), false, TIMESTAMPTZOID, 8, true,
+			   TYPALIGN_DOUBLE),
+		COLUMN(batch, IS_RETRY, BoolGetDatum(flight->verdict.counts), false, BOOLOID, 1, true, TYPALIGN_CHAR),
+		TEXT_COLUMN(batch, IS_RETRY, sqlstate_text(flight)),
+		TEXT_COLUMN(batch, IS_RETRY, flight->outcome.message),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts ? 0 : 1), false, INT4OID, 4, true, TYPALIGN_INT),
+		Int64GetDatum(batch->dispatcher->lease)};
+#undef IS_RETRY
+	uint64 count = integ_query(&again, values, NULL);
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool isnull;
+		const pg_uuid_t *id = DatumGetUUIDP(integ_result_datum(i, 1, &isnull));
+
+		for (int j = 0; j < batch->count; j++)
+			if (memcmp(&batch->flights[j]->id, id, UUID_LEN) == 0)
+				batch->flights[j]->settled = true;
+	}
+}
+
+static const char *
+done_state(const IntegFlight *flight)
+{
+	const char *state = integ_verdict_state(flight->verdict.kind);
+
+	return state != NULL ? state : "cancelled";
+}
+
+/* Moves what has ended, or was cancelled before its next attempt, to history. A row that is gone stays gone. */
+static void
+store_done(Batch *batch)
+{
+	static IntegQuery done = {
+		"WITH ended AS (DELETE FROM integ.calls_open o"
+		" USING unnest($1, $2, $3, $4, $5, $6, $7, $8) AS r (id, instance, state, sqlstate, error, detail, hint, result)"
+		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $9"
+		" RETURNING o.*, r.state AS end_state, r.sqlstate, r.error, r.detail, r.hint, r.result)"
+		" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
+		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
+		" definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, error_detail, error_hint,"
+		" input, result)"
+		" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
+		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, end_state, client_id, user_id, instance_id,"
+		" definition_id, method, ordering_key, idempotency_key, sqlstate, error, detail, hint, input, result FROM ended",
+		9,
+		{UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		 JSONBARRAYOID, INT8OID}};
+	Datum values[] = {
+		UUID_COLUMN(batch, !flight->settled, id),
+		UUID_COLUMN(batch, !flight->settled, instance),
+		TEXT_COLUMN(batch, !flight->settled, done_state(flight)),
+		TEXT_COLUMN(batch, !flight->settled, sqlstate_text(flight)),
+		TEXT_COLUMN(batch, !flight->settled, flight->outcome.message),
+		TEXT_COLUMN(batch, !flight->settled, detail_text(flight)),
+		TEXT_COLUMN(batch, !flight->settled, flight->outcome.hint),
+		COLUMN(batch, !flight->settled, JsonbPGetDatum(flight->outcome.result), flight->outcome.result == NULL, JSONBOID,
+			   -1, false, TYPALIGN_INT),
+		Int64GetDatum(batch->dispatcher->lease)};
+
+	(void) integ_query(&done, values, NULL);
+}
+
+/* One transaction for the batch. */
+static void
+store_batch(void *arg)
+{
+	Batch *batch = arg;
+	bool any_retry = false, any_done = false;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; i < batch->count; i++)
+	{
+		IntegFlight *flight = batch->flights[i];
+
+		if (!flight->judged)
+			judge(batch->dispatcher, flight);
+		flight->settled = false;
+		any_retry |= flight->verdict.kind == INTEG_VERDICT_RETRY;
+	}
+	SPI_connect();
+	if (any_retry)
+		store_retries(batch);
+	for (int i = 0; i < batch->count; i++)
+		any_done |= !batch->flights[i]->settled;
+	if (any_done)
+		store_done(batch);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* As integ_worker_guard, but a caller wants the code of the error, and a batch that fails is no news. */
+static bool
+try_batch(Batch *batch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		store_batch(batch);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(batch->dispatcher->scratch);
+		error = CopyErrorData();
+		if (batch->count == 1)
+			EmitErrorReport();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		batch->sqlerrcode = error->sqlerrcode;
+		batch->message = error->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return done;
+}
+
+static void
+end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	bool again = flight->verdict.kind == INTEG_VERDICT_RETRY && flight->settled;
+
+	if (flight->ordering_key != NULL)
+	{
+		integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);
+		if (!again)
+			integ_ordered_unlock(dispatcher, &flight->instance, flight->ordering_key);
+	}
+	if (again)
+		integ_claim_later(dispatcher, flight, flight->verdict.retry_at);
+	dlist_delete(&flight->node);
+	dispatcher->nanswered--;
+	dispatcher->nflights--;
+	MemoryContextDelete(flight->context);
+}
+
+static void
+end_batch(const Batch *batch)
+{
+	for (int i = 0; i < batch->count; i++)
+		end_flight(batch->dispatcher, batch->flights[i]);
+	ConditionVariableBroadcast(&batch->dispatcher->database->dispatch.finished);
+}
+
+/* An outcome that the tables do not take (its result is the only thing of any size in it) ends without it. */
+static bool
+replace_outcome(IntegFlight *flight, const Batch *batch)
+{
+	int category = ERRCODE_TO_CATEGORY(batch->sqlerrcode);
+
+	if (flight->outcome.result == NULL ||
+		(category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED))
+		return false;
+	flight->outcome = (IntegOutcome){.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER,
+									 .message = "the result could not be stored",
+									 .detail = MemoryContextStrdup(flight->context, batch->message),
+									 .hint = "The service has carried the call out; ask it for less."};
+	flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_FAILED};
+	return true;
+}
+
+static bool
+settle_singly(const Batch *failed)
+{
+	bool all = true;
+
+	for (int i = 0; i < failed->count; i++)
+	{
+		Batch single = {.dispatcher = failed->dispatcher, .count = 1, .flights = {failed->flights[i]}};
+
+		if (try_batch(&single) || (replace_outcome(single.flights[0], &single) && try_batch(&single)))
+			end_batch(&single);
+		else
+			all = false;
+	}
+	return all;
+}
+
+static void
+fill_batch(Batch *batch, IntegDispatcher *dispatcher)
+{
+	size_t bytes = 0;
+	dlist_iter iter;
+
+	batch->dispatcher = dispatcher;
+	batch->count = 0;
+	dlist_foreach(iter, &dispatcher->answered)
+	{
+		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
+
+		if (batch->count == INTEG_BATCH_MAX || bytes > BATCH_BYTES)
+			break;
+		bytes += flight->response.body_len;
+		batch->flights[batch->count++] = flight;
+	}
+}
+
+bool
+integ_settle(IntegDispatcher *dispatcher)
+{
+	MemoryContext old = MemoryContextSwitchTo(dispatcher->scratch);
+	Batch *batch = palloc0(sizeof(Batch));
+	bool all = true;
+
+	while (all && dispatcher->nanswered > 0)
+	{
+		fill_batch(batch, dispatcher);
+		if (try_batch(batch))
+			end_batch(batch);
+		else
+			all = settle_singly(batch);
+	}
+	MemoryContextSwitchTo(old);
+	return all;
+}

@@ -1,0 +1,121 @@
+/*
+ * What becomes of a call after an attempt.
+ */
+#include "calls/verdict.h"
+
+#include "core/errors.h"
+
+/* A call that nothing may be sent for is looked at again after this. */
+#define HELD_DELAY (5 * USECS_PER_SEC)
+
+static IntegVerdict
+verdict(IntegVerdictKind kind, const char *reason)
+{
+	return (IntegVerdict){.kind = kind, .reason = reason};
+}
+
+/* Full jitter: anywhere between now and the exponential delay, so that calls that failed together part. */
+static TimestampTz
+backoff(const IntegAttempt *attempt)
+{
+	int64 delay = attempt->delay_ms;
+
+	for (int i = 1; i < attempt->counted && delay < attempt->max_delay_ms; i++)
+		delay *= 2;
+	delay = Min(delay, attempt->max_delay_ms);
+	return attempt->now + (int64) (attempt->random * delay * 1000);
+}
+
+static IntegVerdict
+retry(const IntegAttempt *attempt)
+{
+	IntegVerdict result = {.kind = INTEG_VERDICT_RETRY, .counts = true};
+
+	if (attempt->counted >= attempt->max_attempts)
+		return verdict(INTEG_VERDICT_DEAD, "All attempts are used up.");
+	result.retry_at = Max(backoff(attempt), attempt->retry_after);
+	if (attempt->expires_at != 0 && result.retry_at >= attempt->expires_at)
+		return verdict(INTEG_VERDICT_DEAD, "The next attempt would be after expires_at.");
+	return result;
+}
+
+static IntegVerdict
+retry_uncounted(TimestampTz at)
+{
+	return (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = at};
+}
+
+/* Conditions of this server that pass: no memory or disk, a conflict, a connection limit, a shutdown. */
+static bool
+passes_by_itself(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '5', '0', '0', '0'):
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+is_transient(const IntegAttempt *attempt)
+{
+	switch (attempt->sqlerrcode)
+	{
+		case ERRCODE_INTEG_RATE_LIMIT:
+		case ERRCODE_INTEG_CIRCUIT_OPEN:
+		case ERRCODE_INTEG_UNREACHABLE:
+			return true;
+		case ERRCODE_INTEG_BAD_ANSWER:
+			/* Half an answer may be whole next time; a whole one that is not what it promised stays so. */
+			return attempt->server_error || (!attempt->answered && attempt->maybe_sent);
+		default:
+			return !attempt->maybe_sent && passes_by_itself(attempt->sqlerrcode);
+	}
+}
+
+IntegVerdict
+integ_call_verdict(const IntegAttempt *attempt)
+{
+	/* A service that limits the rate has not done what it was asked. */
+	bool done_perhaps = attempt->maybe_sent && !attempt->repeatable &&
+						attempt->sqlerrcode != ERRCODE_INTEG_RATE_LIMIT;
+
+	if (attempt->sqlerrcode == 0)
+		return verdict(INTEG_VERDICT_SUCCEEDED, NULL);
+	if (done_perhaps && (!attempt->answered || attempt->server_error))
+		return verdict(INTEG_VERDICT_UNKNOWN, attempt->answered
+												  ? "The service failed and may have carried the write out: look before you repeat it."
+												  : "The request may have been received, and its answer is lost: look before you repeat it.");
+	if (attempt->held)
+		return retry_uncounted(attempt->now + HELD_DELAY);
+	if (attempt->interrupted)
+		return retry_uncounted(attempt->now);
+	if (is_transient(attempt) && (attempt->repeatable || !attempt->answered ||
+								  attempt->sqlerrcode == ERRCODE_INTEG_RATE_LIMIT))
+		return retry(attempt);
+	return verdict(INTEG_VERDICT_FAILED, NULL);
+}
+
+const char *
+integ_verdict_state(IntegVerdictKind kind)
+{
+	switch (kind)
+	{
+		case INTEG_VERDICT_SUCCEEDED:
+			return "succeeded";
+		case INTEG_VERDICT_FAILED:
+			return "failed";
+		case INTEG_VERDICT_DEAD:
+			return "dead";
+		case INTEG_VERDICT_UNKNOWN:
+			return "unknown";
+		case INTEG_VERDICT_RETRY:
+			break;
+	}
+	return NULL;
+}
