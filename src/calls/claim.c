@@ -14,6 +14,7 @@
 #include "core/query.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -460,6 +461,16 @@ drop_unclaimed(IntegDispatcher *dispatcher)
 			dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed))->context);
 }
 
+/*
+ * A claim that a crash takes back is claimed again: what must not be sent twice is marked durably
+ * before it leaves (prepare.c). So the claim's commit does not wait for disk.
+ */
+static void
+need_not_be_durable(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 void
 integ_claim(IntegDispatcher *dispatcher)
 {
@@ -477,6 +488,7 @@ integ_claim(IntegDispatcher *dispatcher)
 	unfinished = true;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	need_not_be_durable();
 	SPI_connect();
 	read_unlocked(dispatcher, now);
 	for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < general; i--)
