@@ -33,8 +33,8 @@
 /* A database that has no slot: looked at, or still to be. */
 typedef struct Unslotted
 {
-	Oid database; /* hash key */
-	bool listed;  /* in the last list */
+	Oid database;		  /* hash key */
+	bool listed;		  /* in the last list */
 	TimestampTz probe_at; /* DT_NOEND: it does not have the extension */
 } Unslotted;
 

@@ -54,7 +54,8 @@ extern void integ_worker_connect(void);
 
 /*
  * Runs one step: an error ends its transaction, is logged and kept in error
- * (size bytes) and gives false; the worker goes on. Memory of the step is in CurrentMemoryContext, which the caller resets.
+ * (size bytes) and gives false; the worker goes on. Memory of the step is in
+ * CurrentMemoryContext, which the caller resets.
  */
 typedef void (*IntegStep)(void *arg);
 extern bool integ_worker_guard(IntegStep step, void *arg, char *error, Size size);

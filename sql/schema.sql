@@ -103,6 +103,11 @@ SELECT count(*) FROM integ.json_schema_problems('{"items": {"$ref": "#"}}', (rep
 SELECT count(*) FROM integ.json_schema_problems((repeat('{"items":', 1100) || 'true' || repeat('}', 1100))::jsonb, '1');
 \set VERBOSITY default
 
+-- As a constraint of a table.
+CREATE TEMP TABLE orders (body jsonb CHECK (integ.json_schema_valid('{"required": ["id"], "properties": {"id": {"type": "integer"}}}', body)));
+INSERT INTO orders VALUES ('{"id": 1}'), ('{"id": 2}');
+INSERT INTO orders VALUES ('{"id": "three"}');
+
 -- Defaults.
 SELECT integ.json_schema_fill('{"properties": {"page_size": {"type": "integer", "default": 200}, "q": {"type": "string"},
                                 "options": {"default": {}, "properties": {"deep": {"default": true}}},

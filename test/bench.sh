@@ -7,11 +7,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 test/packages.sh build run test
 scratch_make bench
-cleanup() {
-    sweep "$scratch"
-    rm -rf "$scratch"
-}
-trap cleanup EXIT
+trap scratch_remove EXIT
 trap 'exit 130' INT TERM
 source_copy
 build_install
@@ -46,7 +42,7 @@ mkdir "$scratch/bin"
 for file in test/bench/*.c; do
     [ -f "$file" ] || continue
     # shellcheck disable=SC2046
-    gcc -std=gnu11 -O2 -Wall -Wextra -Isrc -o "$scratch/bin/$(basename "$file" .c)" "$file" \
+    gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Isrc -o "$scratch/bin/$(basename "$file" .c)" "$file" \
         $(comment_words sources "$file") $(comment_words libs "$file")
 done
 

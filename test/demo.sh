@@ -15,8 +15,7 @@ stop() {
     . "./$state"
     if [ -d "$scratch" ]; then
         cluster_stop "$scratch/cluster" >/dev/null 2>&1 || true
-        sweep "$scratch"
-        rm -rf "$scratch"
+        scratch_remove
         say "The demo in $scratch is stopped and removed."
     fi
     rm -f "$state"
@@ -34,13 +33,7 @@ stop
 scratch_make demo
 mkdir -p build
 started= # until then, whatever was begun is removed again
-cleanup() {
-    [ -n "$started" ] || {
-        sweep "$scratch"
-        rm -rf "$scratch"
-    }
-}
-trap cleanup EXIT
+trap '[ -n "$started" ] || scratch_remove' EXIT
 trap 'exit 130' INT TERM
 
 say "Building integ for $("${PG_CONFIG:-pg_config}" --version)."

@@ -28,7 +28,7 @@ fail() {
     exit 1
 }
 
-# Makes $scratch and decides on $server_user. cleanup, if the script defines it, runs at exit.
+# Makes $scratch and decides on $server_user.
 scratch_make() {
     if [ "$(id -u)" = 0 ]; then
         server_user=postgres
@@ -66,7 +66,7 @@ source_copy() {
 # Builds integ and installs it into a private copy of the server's trees:
 # sets $pg_config, $bindir and $pgxs.
 build_install() {
-    local log=$scratch/build.log from=$checkout flags= module
+    local log=$scratch/build.log from=$checkout flags="" module
     case $variant in
         asan) flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g" ;;
         coverage) flags="--coverage -O0 -g -U_FORTIFY_SOURCE -fprofile-update=atomic" ;;
@@ -158,7 +158,7 @@ cluster_stop() {
     return 1
 }
 
-# provider_start DIR [option]…: the local service; sets $provider_port and $provider_pid.
+# provider_start DIR [option]…: the local service; sets $provider_port.
 provider_start() {
     local dir=$1
     shift
@@ -178,20 +178,25 @@ provider_start() {
     # Read by the scripts that source this file.
     # shellcheck disable=SC2034
     provider_port=$(cat "$dir/provider.port")
-    provider_pid=$(cat "$dir/provider.pid")
 }
 
-provider_stop() {
-    [ -z "${provider_pid:-}" ] || as_server kill "$provider_pid" 2>/dev/null || true
-    provider_pid=
-}
-
-# Ends what processes left behind in a directory: each wrote its number to a *.pid file there.
+# Ends what runs in a directory: each process wrote its number to a *.pid file there.
 sweep() {
     local file
+    # As the server's user, so that a number that is in use again hits nobody
+    # else; by the shell, since a small machine has no other kill.
     find "$1" -name '*.pid' -type f 2>/dev/null | while read -r file; do
-        as_server kill -QUIT "$(head -n 1 "$file")" 2>/dev/null || true
+        as_server sh -c 'kill -QUIT "$1"' sh "$(head -n 1 "$file")" 2>/dev/null || true
     done
+}
+
+# Ends what runs in $scratch and removes it.
+scratch_remove() {
+    trap '' INT TERM
+    [ -d "$scratch" ] || return 0
+    sweep "$scratch"
+    # A server that ends may write a last file meanwhile.
+    rm -rf "$scratch" 2>/dev/null || { sleep 1 && rm -rf "$scratch"; }
 }
 
 # The words after "NAME:" in a comment on one of the first lines of a C file,

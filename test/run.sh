@@ -18,14 +18,7 @@ layers=${*:-${LAYERS:-unit regress isolation tap}}
 [ "$variant" = asan ] && time_limit=${INTEG_TEST_TIMEOUT:-3600} || time_limit=${INTEG_TEST_TIMEOUT:-600}
 [ -z "${INTEG_LONG:-}" ] || time_limit=${INTEG_TEST_TIMEOUT:-14400}
 
-cleanup() {
-    trap '' INT TERM
-    [ -z "$scratch" ] || {
-        sweep "$scratch"
-        rm -rf "$scratch"
-    } >/dev/null 2>&1
-}
-trap cleanup EXIT
+trap scratch_remove EXIT
 trap 'exit 130' INT TERM
 
 # report LAYER NAME PASSED FAILED SKIPPED SECONDS
@@ -112,7 +105,7 @@ unit_one() {
     program=$scratch/unit/$name
     [ "$variant" != coverage ] || flags="--coverage -O0"
     # shellcheck disable=SC2046,SC2086
-    if ! (cd "$source" && gcc -std=gnu11 -g $flags -Wall -Wextra -Werror -Wno-unused-parameter \
+    if ! (cd "$source" && gcc -std=gnu11 -D_GNU_SOURCE -g $flags -Wall -Wextra -Werror -Wno-unused-parameter \
         -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -dumpdir "$program." -o "$program" "$file" \
         $(comment_words sources "$file") -lcmocka $(comment_words libs "$file")) >"$program.log" 2>&1; then
         {

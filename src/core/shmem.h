@@ -52,9 +52,9 @@ typedef enum IntegOutcomeState
 typedef struct IntegOutcomeSlot
 {
 	IntegOutcomeState state;
-	uint32 reserved;	/* bytes of the ring that its outcome may use */
-	TimestampTz since;	/* created_at of the intent */
-	int next_free;		/* -1 ends the list */
+	uint32 reserved;   /* bytes of the ring that its outcome may use */
+	TimestampTz since; /* created_at of the intent */
+	int next_free;	   /* -1 ends the list */
 } IntegOutcomeSlot;
 
 /*
@@ -65,15 +65,15 @@ typedef struct IntegOutcomeSlot
 typedef struct IntegRing
 {
 	uint64 head;
-	uint64 tail;		   /* everything before it is settled: written or refused */
-	uint64 reserved;	   /* bytes promised to outcomes */
-	uint64 urgent;		   /* somebody waits for everything before this position */
-	uint64 queued;		   /* entries ever queued and settled */
+	uint64 tail;	 /* everything before it is settled: written or refused */
+	uint64 reserved; /* bytes promised to outcomes */
+	uint64 urgent;	 /* somebody waits for everything before this position */
+	uint64 queued;	 /* entries ever queued and settled */
 	uint64 settled;
-	TimestampTz oldest;	   /* when the entry at tail was queued; 0 when empty */
-	TimestampTz wake_at;   /* when the keeper will look by itself; 0 while it is awake */
-	bool stalled;		   /* somebody waited in vain: others do not until tail moves */
-	uint64 lost_requests;  /* refused entries that no gap row tells of yet */
+	TimestampTz oldest;	  /* when the entry at tail was queued; 0 when empty */
+	TimestampTz wake_at;  /* when the keeper will look by itself; 0 while it is awake */
+	bool stalled;		  /* somebody waited in vain: others do not until tail moves */
+	uint64 lost_requests; /* refused entries that no gap row tells of yet */
 	uint64 lost_audit;
 	TimestampTz lost_since;
 	char lost_reason[INTEG_ERROR_MAX];
@@ -128,8 +128,8 @@ typedef struct IntegDatabase
 typedef struct IntegShared
 {
 	LWLock *lock;
-	pg_uuid_t boot;		 /* made with this shared memory: a crash makes a new one */
-	bool standby_seen;	 /* this server started as a standby */
+	pg_uuid_t boot;	   /* made with this shared memory: a crash makes a new one */
+	bool standby_seen; /* this server started as a standby */
 	pid_t launcher_pid;
 	Latch *launcher_latch;
 	TimestampTz launcher_since;

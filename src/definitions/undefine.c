@@ -62,7 +62,8 @@ check_unused(const char *id)
 Datum
 integ_undefine(PG_FUNCTION_ARGS)
 {
-	static IntegQuery lock = {"LOCK TABLE integ.definitions IN SHARE ROW EXCLUSIVE MODE", 0};
+	/* Waits for whoever is connecting it, whose foreign key holds the row. */
+	static IntegQuery lock = {"SELECT FROM integ.definitions WHERE id = $1 FOR UPDATE", 1, {TEXTOID}};
 	static IntegQuery forget = {
 		"DELETE FROM integ.credentials WHERE owner_kind = 'definition' AND owner_id = $1", 1, {TEXTOID}};
 	static IntegQuery remove = {"DELETE FROM integ.definitions WHERE id = $1", 1, {TEXTOID}};
@@ -73,7 +74,7 @@ integ_undefine(PG_FUNCTION_ARGS)
 	IntegOwnerScope scope;
 
 	integ_owner_enter(&scope);
-	(void) integ_query(&lock, NULL, NULL);
+	(void) integ_query(&lock, &key, NULL);
 	check_unused(id);
 	(void) integ_query(&forget, &key, NULL);
 	(void) integ_query(&remove, &key, NULL);

@@ -131,7 +131,14 @@ skip_plain(const Byte *p, const Byte *end, bool string)
 		if (string)
 			stop |= zero_byte(word ^ (ONES * '"')) | zero_byte(word ^ (ONES * '\\'));
 		if (stop != 0)
+		{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+			/* The lowest mark is exact; only those above it may be false. */
+			return p + __builtin_ctzll(stop) / 8;
+#else
 			break;
+#endif
+		}
 		p += 8;
 	}
 	while (p < end && *p != 0 && *p < 0x80 && !(string && (*p == '"' || *p == '\\')))
@@ -243,34 +250,49 @@ scan_string(Scan *scan)
 	}
 }
 
+/* What a byte means between strings. */
+enum
+{
+	PLAIN,
+	QUOTE,
+	OPEN,
+	CLOSE,
+	SPECIAL
+};
+
+static const Byte meaning[256] = {
+	[0] = SPECIAL, ['"'] = QUOTE, ['['] = OPEN, ['{'] = OPEN, [']'] = CLOSE, ['}'] = CLOSE, [0x80 ... 0xFF] = SPECIAL};
+
 static IntegBodyStatus
 scan_json(Scan *scan)
 {
+	const Byte *p = scan->p, *end = scan->end;
 	int depth = 0;
 
-	while (scan->p < scan->end)
+	while (p < end)
 	{
-		Byte c = *scan->p;
-
-		if (c == '"')
+		switch (meaning[*p])
 		{
-			scan->p++;
-			scan_string(scan);
-		}
-		else if (c == 0 || c >= 0x80)
-			scan_special(scan);
-		else
-		{
-			/* '[' and '{', ']' and '}' differ in one bit. */
-			if ((c | 0x20) == '{')
-			{
+			case QUOTE:
+				scan->p = p + 1;
+				scan_string(scan);
+				p = scan->p;
+				continue;
+			case OPEN:
 				if (++depth > INTEG_BODY_MAX_DEPTH)
 					return INTEG_BODY_TOO_DEEP;
-			}
-			else if ((c | 0x20) == '}' && depth > 0)
-				depth--;
-			scan->p++;
+				break;
+			case CLOSE:
+				if (depth > 0)
+					depth--;
+				break;
+			case SPECIAL:
+				scan->p = p;
+				scan_special(scan);
+				p = scan->p;
+				continue;
 		}
+		p++;
 	}
 	return INTEG_BODY_OK;
 }

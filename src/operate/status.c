@@ -193,7 +193,8 @@ put_recorder(ReturnSetInfo *result, IntegDatabase *slot)
 	ring = slot->ring;
 	in_flight = slot->in_flight;
 	LWLockRelease(slot->lock);
-	line.state = ring.stalled ? "full" : ring.head > ring.tail ? "writing" : "idle";
+	line.state = ring.stalled ? "full" : ring.head > ring.tail ? "writing"
+															   : "idle";
 	line.depth = (int64) (ring.queued - ring.settled);
 	line.oldest = ring.oldest;
 	if (ring.stalled)
@@ -215,8 +216,7 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 	LWLockRelease(integ_shared->lock);
 	if (!OidIsValid(copy.database))
 		return;
-	line = (Line){.component = "keeper", .database = copy.database, .state = state_name(copy.state),
-				  .since = copy.since, .last_error = copy.last_error, .depth = -1, .hint = keeper_hint(&copy)};
+	line = (Line){.component = "keeper", .database = copy.database, .state = state_name(copy.state), .since = copy.since, .last_error = copy.last_error, .depth = -1, .hint = keeper_hint(&copy)};
 	put(result, &line);
 	put_recorder(result, slot);
 	line = (Line){.component = "maintenance worker", .database = copy.database, .depth = -1};

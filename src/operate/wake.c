@@ -14,7 +14,7 @@ PG_FUNCTION_INFO_V1(integ_announce);
 PG_FUNCTION_INFO_V1(integ_tg_wake);
 PG_FUNCTION_INFO_V1(integ_tg_identity);
 
-static uint32 wanted;	 /* of the keeper */
+static uint32 wanted;	/* of the keeper */
 static bool announcing; /* the extension was created */
 
 static void

@@ -23,12 +23,12 @@ typedef struct IntegEntry
 {
 	uint32 length; /* of header and body, MAXALIGNed */
 	uint8 kind;
-	bool settles;	/* the outcome of the intent in slot */
-	int16 fields;	/* of the row in the body */
-	uint32 body;	/* bytes of the body */
-	uint32 detail;	/* where in the body its last field, the detail, begins; 0: it has none */
-	int32 slot;		/* outcome slot, -1 for none */
-	uint32 lost;	/* of a gap row made by the recorder: how many entries it tells of */
+	bool settles;  /* the outcome of the intent in slot */
+	int16 fields;  /* of the row in the body */
+	uint32 body;   /* bytes of the body */
+	uint32 detail; /* where in the body its last field, the detail, begins; 0: it has none */
+	int32 slot;	   /* outcome slot, -1 for none */
+	uint32 lost;   /* of a gap row made by the recorder: how many entries it tells of */
 	TimestampTz queued_at;
 } IntegEntry;
 

@@ -14,14 +14,14 @@
 /* What a call was about; all strings may be NULL where they do not apply. */
 typedef struct IntegRecordSubject
 {
-	pg_uuid_t call_id;		/* made by the caller; one a call, shared by its requests */
-	const char *client_id;	/* of the actor */
+	pg_uuid_t call_id;	   /* made by the caller; one a call, shared by its requests */
+	const char *client_id; /* of the actor */
 	const char *user_id;
-	Oid role;				/* session's current role at the call */
+	Oid role;				   /* session's current role at the call */
 	const pg_uuid_t *instance; /* NULL where there is none */
 	const char *instance_id;   /* the text handle */
 	const char *definition_id;
-	const char *method;		   /* method id of the definition */
+	const char *method; /* method id of the definition */
 } IntegRecordSubject;
 
 /* One HTTP exchange, as it goes to integ.requests. */
@@ -33,9 +33,9 @@ typedef struct IntegRequestEntry
 	const char *origin;		   /* scheme://host[:port] */
 	const char *path_template; /* the manifest's, no values of the caller in it */
 	bool is_write;
-	int status;				   /* HTTP status, 0 where no answer came */
-	const char *sqlstate;	   /* "IG504" …, NULL for success */
-	const char *error;		   /* message, without secrets */
+	int status;			  /* HTTP status, 0 where no answer came */
+	const char *sqlstate; /* "IG504" …, NULL for success */
+	const char *error;	  /* message, without secrets */
 	int64 duration_us;
 	int64 request_bytes;
 	int64 response_bytes;

@@ -15,6 +15,8 @@
 
 #define TOUCH_INTERVAL (10 * USECS_PER_SEC)
 
+#define FORGET_AFTER (10 * USECS_PER_MINUTE)
+
 typedef struct Touched
 {
 	pg_uuid_t instance; /* hash key */
@@ -40,24 +42,15 @@ integ_touch_note(const pg_uuid_t *instance, TimestampTz at)
 	entry->at = at;
 }
 
-/* Rows that somebody else holds are skipped: a lock of a user's must not hold up the recorder. */
+/* In an owner scope: the notes as arrays of ids and times. */
 static void
-write_touched(void)
+collect(Datum *arguments)
 {
-	static IntegQuery touch = {
-		"UPDATE integ.instances i SET last_used_at = greatest(i.last_used_at, u.at)"
-		" FROM (SELECT l.id, t.at FROM integ.instances l"
-		"       JOIN pg_catalog.unnest($1, $2) AS t (id, at) ON t.id = l.id FOR NO KEY UPDATE OF l SKIP LOCKED) u"
-		" WHERE i.id = u.id",
-		2,
-		{UUIDARRAYOID, TIMESTAMPTZARRAYOID}};
 	long count = hash_get_num_entries(touched);
 	Datum *ids = palloc(sizeof(Datum) * count);
 	Datum *times = palloc(sizeof(Datum) * count);
-	Datum arguments[2];
 	HASH_SEQ_STATUS scan;
 	Touched *entry;
-	IntegOwnerScope scope;
 	int i = 0;
 
 	hash_seq_init(&scan, touched);
@@ -69,9 +62,44 @@ write_touched(void)
 	arguments[0] = PointerGetDatum(construct_array(ids, i, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	arguments[1] = PointerGetDatum(
 		construct_array(times, i, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* Rows that somebody else holds are left for the next time: a lock of a user's must not hold up the recorder. */
+static void
+write_touched(void)
+{
+	static IntegQuery touch = {
+		"UPDATE integ.instances i SET last_used_at = greatest(i.last_used_at, u.at)"
+		" FROM (SELECT l.id, t.at FROM integ.instances l"
+		"       JOIN ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS t (id, at) ON t.id = l.id"
+		"       FOR NO KEY UPDATE OF l SKIP LOCKED) u"
+		" WHERE i.id = u.id RETURNING i.id",
+		2,
+		{UUIDARRAYOID, TIMESTAMPTZARRAYOID}};
+	Datum arguments[2];
+	IntegOwnerScope scope;
+	uint64 count;
+	bool isnull;
+
 	integ_owner_enter(&scope);
-	integ_query(&touch, arguments, NULL);
+	collect(arguments);
+	count = integ_query(&touch, arguments, NULL);
+	for (uint64 i = 0; i < count; i++)
+		(void) hash_search(touched, DatumGetUUIDP(integ_result_datum(i, 1, &isnull)), HASH_REMOVE, NULL);
 	integ_owner_leave(&scope);
+}
+
+/* What could not be written for so long belongs to an instance that is gone. */
+static void
+forget_old(TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	Touched *entry;
+
+	hash_seq_init(&scan, touched);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		if (entry->at < now - FORGET_AFTER)
+			(void) hash_search(touched, &entry->instance, HASH_REMOVE, NULL);
 }
 
 TimestampTz
@@ -79,7 +107,7 @@ integ_recorder_touch(IntegDatabase *database)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (touched == NULL)
+	if (touched == NULL || hash_get_num_entries(touched) == 0)
 		return DT_NOEND;
 	if (now < touched_last + TOUCH_INTERVAL)
 		return touched_last + TOUCH_INTERVAL;
@@ -89,7 +117,6 @@ integ_recorder_touch(IntegDatabase *database)
 	write_touched();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	hash_destroy(touched);
-	touched = NULL;
-	return DT_NOEND;
+	forget_old(now);
+	return hash_get_num_entries(touched) == 0 ? DT_NOEND : now + TOUCH_INTERVAL;
 }

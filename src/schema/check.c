@@ -47,7 +47,7 @@ visit(SchemaCompiler *c, SchemaNode *node)
 	visit_list(c, &node->all_of);
 	visit_list(c, &node->any_of);
 	visit_list(c, &node->one_of);
-	visit(c, node->not);
+	visit(c, node->not );
 	visit(c, node->condition);
 	visit(c, node->then);
 	visit(c, node->otherwise);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #define SPACES "\\t\\n\\v\\f\\r\\u0020\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff"
-#define NOT_SPACES                                                                                         \
-	"\\u0000-\\u0008\\u000e-\\u001f\\u0021-\\u009f\\u00a1-\\u167f\\u1681-\\u1fff\\u200b-\\u2027"          \
+#define NOT_SPACES                                                                               \
+	"\\u0000-\\u0008\\u000e-\\u001f\\u0021-\\u009f\\u00a1-\\u167f\\u1681-\\u1fff\\u200b-\\u2027" \
 	"\\u202a-\\u202e\\u2030-\\u205e\\u2060-\\u2fff\\u3001-\\ufefe\\uff00-\\U0010ffff"
 #define SEPARATORS "\\u0020\\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000"
 
@@ -55,7 +55,9 @@ ecma_read_code_point(EcmaReader *r)
 {
 	const unsigned char *s = (const unsigned char *) r->pattern + r->at;
 	size_t left = r->len - r->at;
-	int more = s[0] >= 0xf0 ? 3 : s[0] >= 0xe0 ? 2 : s[0] >= 0xc0 ? 1 : 0;
+	int more = s[0] >= 0xf0 ? 3 : s[0] >= 0xe0 ? 2
+							  : s[0] >= 0xc0   ? 1
+											   : 0;
 	uint32_t c = more == 0 ? s[0] : s[0] & (0x3f >> more);
 
 	if (left < (size_t) more + 1)

@@ -70,8 +70,12 @@ type_of_name(SchemaCompiler *c, const JsonbValue *name)
 		const char *name;
 		uint8 types;
 	} types[] = {
-		{"null", SCHEMA_NULL},	   {"boolean", SCHEMA_BOOLEAN}, {"integer", SCHEMA_INTEGER},
-		{"number", SCHEMA_NUMBER}, {"string", SCHEMA_STRING},	{"array", SCHEMA_ARRAY},
+		{"null", SCHEMA_NULL},
+		{"boolean", SCHEMA_BOOLEAN},
+		{"integer", SCHEMA_INTEGER},
+		{"number", SCHEMA_NUMBER},
+		{"string", SCHEMA_STRING},
+		{"array", SCHEMA_ARRAY},
 		{"object", SCHEMA_OBJECT},
 	};
 

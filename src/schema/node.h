@@ -132,14 +132,14 @@ struct SchemaNode
 	SchemaList all_of;
 	SchemaList any_of;
 	SchemaList one_of;
-	SchemaNode *not;
+	SchemaNode * not ;
 	SchemaNode *condition;
 	SchemaNode *then;
 	SchemaNode *otherwise;
 
 	SchemaNode *unevaluated_items;
 	SchemaNode *unevaluated_properties;
-	JsonbValue *fallback; /* "default" */
+	JsonbValue *fallback;		  /* "default" */
 	const JsonbContainer *source; /* NULL for the shared true and false */
 };
 

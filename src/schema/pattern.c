@@ -64,13 +64,15 @@ schema_pattern_compile(const char *pattern, int len, const char **problem)
 	char *text = translate(pattern, len, &result, problem);
 	pg_wchar *wide;
 	int wide_len, flags, code;
+	Oid collation;
 
 	if (text == NULL)
 		return NULL;
 	wide = palloc((result.length + 1) * sizeof(pg_wchar));
 	wide_len = pg_mb2wchar_with_len(text, wide, result.length);
 	flags = REG_ADVANCED | (result.has_references ? 0 : REG_NOSUB);
-	code = pg_regcomp(&compiled->regex, wide, wide_len, flags, result.has_classes ? class_collation() : C_COLLATION_OID);
+	collation = result.has_classes ? class_collation() : C_COLLATION_OID;
+	code = pg_regcomp(&compiled->regex, wide, wide_len, flags, collation);
 	if (code != REG_OKAY)
 	{
 		char reason[100];

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(integ_json_schema_problems);
+PG_FUNCTION_INFO_V1(integ_json_schema_valid);
 PG_FUNCTION_INFO_V1(integ_json_schema_fill);
 
 static void *
@@ -43,6 +44,13 @@ integ_json_schema_problems(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* integ.json_schema_valid(schema jsonb, document jsonb) → boolean */
+Datum
+integ_json_schema_valid(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(integ_schema_validate(schema_argument(fcinfo), PG_GETARG_JSONB_P(1), NULL));
 }
 
 /* integ.json_schema_fill(schema jsonb, document jsonb) → jsonb */

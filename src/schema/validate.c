@@ -74,7 +74,8 @@ type_problem(SchemaWalk *walk, uint8 types, const SchemaStep *at)
 	{
 		if ((types & (1 << i)) == 0)
 			continue;
-		appendStringInfo(&names, "%s%s", type_names[i], left > 2 ? ", " : left == 2 ? " or " : "");
+		appendStringInfo(&names, "%s%s", type_names[i], left > 2 ? ", " : left == 2 ? " or "
+																					: "");
 		left--;
 	}
 	return schema_problem(walk, at, "must be %s", names.data);
@@ -165,10 +166,15 @@ check_unevaluated(SchemaWalk *walk, const SchemaNode *node, const JsonbValue *va
 	while (members.object ? integ_json_walk_pair(&members, &key, &member) : integ_json_walk_element(&members, &member))
 	{
 		uint32 index = members.next - 1;
-		SchemaStep step = {at, members.object ? key.val.string.val : NULL, members.object ? key.val.string.len : 0, index};
+		SchemaStep step = {at, NULL, 0, index};
 
 		if (schema_is_marked(marks, index))
 			continue;
+		if (members.object)
+		{
+			step.key = key.val.string.val;
+			step.len = key.val.string.len;
+		}
 		schema_mark(marks, index);
 		if (node->never ? schema_problem(walk, &step, "is not allowed: the schema does not know it")
 						: schema_validate_node(walk, node, &member, &step, NULL))
@@ -191,7 +197,7 @@ check_rules(SchemaWalk *walk, const SchemaNode *node, const JsonbValue *value, c
 	return schema_validate_in_place(walk, node, value, at, marks) && ok;
 }
 
-/* As check_rules for a node with an unevaluated… keyword: it sees marks made below it, not those of its surroundings. */
+/* As check_rules for a node with an unevaluated… keyword: it sees marks made below it, not those around it. */
 static bool
 check_with_marks(SchemaWalk *walk, const SchemaNode *node, const SchemaNode *unevaluated, const JsonbValue *value,
 				 const SchemaStep *at, SchemaMarks *outer)

@@ -69,7 +69,8 @@ extern bool schema_validate_node(SchemaWalk *walk, const SchemaNode *node, const
 /* As above without recording problems. */
 extern bool schema_accepts(const SchemaWalk *walk, const SchemaNode *node, const JsonbValue *value);
 
-extern bool schema_validate_number(SchemaWalk *walk, const SchemaNumberRules *rules, Numeric value, const SchemaStep *at);
+extern bool schema_validate_number(SchemaWalk *walk, const SchemaNumberRules *rules, Numeric value,
+								   const SchemaStep *at);
 extern bool schema_validate_string(SchemaWalk *walk, const SchemaStringRules *rules, const JsonbValue *value,
 								   const SchemaStep *at);
 extern bool schema_validate_array(SchemaWalk *walk, const SchemaArrayRules *rules, const JsonbContainer *array,

@@ -47,7 +47,8 @@ compare_hashes(const void *a, const void *b)
 	uint64 left = ((const HashedElement *) a)->hash;
 	uint64 right = ((const HashedElement *) b)->hash;
 
-	return left < right ? -1 : left > right ? 1 : 0;
+	return left < right ? -1 : left > right ? 1
+											: 0;
 }
 
 bool
@@ -56,10 +57,12 @@ schema_elements_differ(const JsonbContainer *array)
 	uint32 count = JsonContainerSize(array);
 	bool hashed = count > COMPARE_ALL;
 	HashedElement few[COMPARE_ALL];
-	HashedElement *elements = hashed ? MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(HashedElement)) : few;
+	HashedElement *elements = few;
 	IntegJsonWalk walk;
 	bool differ = true;
 
+	if (hashed)
+		elements = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(HashedElement));
 	integ_json_walk_begin(&walk, array);
 	for (uint32 i = 0; i < count; i++)
 	{

@@ -307,7 +307,7 @@ compile_if(Compiler *c, const JsonbContainer *object)
 	allow_keys(c, object, known);
 	if (condition == NULL || condition[0] == '\0')
 		malformed(c, "\"$if\" must be a name or a jsonpath");
-	if (condition[0] == '$')
+	else if (condition[0] == '$')
 	{
 		const char **names = palloc((c->nlocals + 1) * sizeof(char *));
 

@@ -45,7 +45,7 @@ typedef struct TemplateRef
 {
 	const char *name; /* as written */
 	TemplateRoot root;
-	int slot; /* of a local */
+	int slot;			 /* of a local */
 	TemplateSteps steps; /* behind the root */
 } TemplateRef;
 
@@ -170,7 +170,8 @@ extern void template_append_scalar(const TemplateRender *render, StringInfo out,
 /* Appends what is not unreserved (RFC 3986) as %XX; spaces as "+" where plus; slashes as they are where keep_slashes. */
 extern void template_append_percent(StringInfo out, const char *text, int len, bool plus, bool keep_slashes);
 
-extern void template_render_begin(TemplateRender *render, const IntegTemplate *compiled, const IntegTemplateScope *scope);
+extern void template_render_begin(TemplateRender *render, const IntegTemplate *compiled,
+								  const IntegTemplateScope *scope);
 
 /* Overwrites the copies of secrets that were made. */
 extern void template_render_end(TemplateRender *render);

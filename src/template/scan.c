@@ -15,7 +15,7 @@ at_pair(const IntegScan *scan, size_t at, char c)
 	return at + 1 < scan->source_len && scan->source[at] == c && scan->source[at + 1] == c;
 }
 
-/* Where the placeholder that opens at `at` closes; the end of the text where it does not. A quoted key may hold a brace. */
+/* Where the placeholder that opens at `at` closes; the end of the text where it does not. Quotes may hold a brace. */
 static size_t
 placeholder_end(const IntegScan *scan, size_t at)
 {

@@ -70,8 +70,8 @@ extern char *integ_template_form(const IntegTemplate *compiled, const IntegTempl
 
 /*
  * Renders an object template as headers: calls visit for each name and value, arrays as repeated names, absent and
- * null ones left out. The strings are valid during the call and wiped after it where they hold credentials. Raises IG400 as
- * integ_template_query does, for a name that is no token (RFC 9110) and for control characters.
+ * null ones left out. The strings are valid during the call and wiped after it where they hold credentials. Raises
+ * IG400 as integ_template_query does, for a name that is no token (RFC 9110) and for control characters.
  */
 extern void integ_template_headers(const IntegTemplate *compiled, const IntegTemplateScope *scope,
 								   void (*visit)(const char *name, const char *value, void *arg), void *arg);
@@ -87,10 +87,16 @@ typedef struct IntegPath IntegPath;
 /* Compiles a dot path (".data.items[0].id", "." is the whole) or a jsonpath that starts with "$". Raises IG400 naming where. */
 extern IntegPath *integ_path_compile(const char *source, const char *where);
 
-/* What the path finds, in CurrentMemoryContext: its one value, NULL where there is none; several (jsonpath) become an array. */
+/*
+ * What the path finds, in CurrentMemoryContext: its one value, NULL where there is none; several (jsonpath) become an
+ * array.
+ */
 extern Jsonb *integ_path_get(const IntegPath *path, const Jsonb *document);
 
-/* As integ_path_get without making a document: the value points into the one given, or is in CurrentMemoryContext. False where there is none. */
+/*
+ * As integ_path_get without making a document: the value points into the one given, or is in CurrentMemoryContext.
+ * False where there is none.
+ */
 extern bool integ_path_find(const IntegPath *path, const JsonbValue *document, JsonbValue *found);
 
 /*

@@ -13,9 +13,9 @@ typedef struct TextRender
 	TemplateRender *render;
 	StringInfo out;
 	IntegTemplateEncoding encoding;
-	int segment;		/* where it starts */
+	int segment;			  /* where it starts */
 	const char *segment_name; /* of a placeholder whose value is part of it; NULL: none is */
-	bool behind_path;	/* in the query or fragment of a URL */
+	bool behind_path;		  /* in the query or fragment of a URL */
 } TextRender;
 
 /* Makes room; where the text may hold secrets, the smaller buffer is overwritten before it is freed. */

@@ -57,7 +57,7 @@ template_unpack(const JsonbValue *value, JsonbValue *out, Size *bytes)
 	if (value->type != jbvBinary)
 	{
 		*out = *value;
-		*bytes += sizeof(JEntry) + (value->type == jbvString	 ? value->val.string.len
+		*bytes += sizeof(JEntry) + (value->type == jbvString	? value->val.string.len
 									: value->type == jbvNumeric ? VARSIZE_ANY(value->val.numeric)
 																: 0);
 		return;

@@ -264,15 +264,15 @@ default_origins(const IntegVaultTarget *target, IntegCredentialValue *value)
 }
 
 static void
-read_value(const IntegVaultTarget *target, const char *function, struct varlena *given, bool sealed,
+read_value(const IntegVaultTarget *target, const char *function, bool rotating, struct varlena *given, bool sealed,
 		   const Options *options, IntegCredentialInput *input)
 {
 	if ((given != NULL) + (options->env != NULL) + options->promote + options->revert != 1)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						given == NULL && options->env == NULL ? errmsg("%s needs a value", function)
-															  : errmsg("%s takes one value", function),
-						errhint("Give the value, or NULL and the option \"env\"; integ_credential_rotate also takes NULL "
-								"with \"promote\" or \"revert\".")));
+						errmsg("%s takes a value, or instead of it %s", function,
+							   rotating ? "one of the options \"env\", \"promote\" and \"revert\""
+										: "the option \"env\""),
+						errhint("Give NULL as the value where an option stands for it.")));
 	input->promote = options->promote;
 	input->revert = options->revert;
 	input->has_value = given != NULL || options->env != NULL;
@@ -298,7 +298,7 @@ integ_credential_input(const IntegVaultTarget *target, const char *function, con
 	parse_options(document, function, rotating, &has_sealed, &options);
 	sealed = der || options.sealed ||
 			 (!has_sealed && given != NULL && integ_sealed_recognize(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given)));
-	read_value(target, function, given, sealed, &options, input);
+	read_value(target, function, rotating, given, sealed, &options, input);
 	if (!input->has_value)
 		return;
 

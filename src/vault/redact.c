@@ -187,16 +187,15 @@ redact(ErrorData *edata)
 		if (mentioned)
 			hide_activity();
 	}
-	if (mentioned && !is_ours(edata))
-	{
-		hide_quotations(edata);
-		clear_mention(&edata->detail, true);
-		clear_mention(&edata->hint, false);
-	}
-	clear_mention(&edata->detail, secret && !is_ours(edata));
-	clear_mention(&edata->detail_log, secret && !is_ours(edata));
 	clear_mention(&edata->context, secret);
 	clear_mention(&edata->internalquery, secret);
+	if (is_ours(edata))
+		return;
+	if (mentioned)
+		hide_quotations(edata);
+	clear_mention(&edata->detail, secret);
+	clear_mention(&edata->detail_log, secret);
+	clear_mention(&edata->hint, false);
 }
 
 static void

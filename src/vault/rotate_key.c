@@ -18,7 +18,9 @@
 #include "core/uuid.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "vault/audit.h"
@@ -135,7 +137,10 @@ choose_key(Rotation *rotation)
 		integ_data_key_make((IntegVaultAlgorithm) integ_vault_algorithm, &rotation->key);
 }
 
-/* Encrypts up to limit rows of other keys under key; returns how many. */
+/*
+ * Encrypts up to limit rows of other keys under key; returns how many. One
+ * statement writes them all: each would invalidate caches, its own plan included.
+ */
 static int64
 reencrypt(const IntegDataKey *key, int64 limit)
 {
@@ -146,34 +151,46 @@ reencrypt(const IntegDataKey *key, int64 limit)
 		2,
 		{UUIDOID, INT8OID}};
 	static IntegQuery update = {
-		"UPDATE integ.credentials SET ciphertext = $3, data_key = $4, algorithm = $5, encrypted_at = pg_catalog.now() "
-		"WHERE id = $1 AND owner_id = $2",
+		"UPDATE integ.credentials c SET ciphertext = n.ciphertext, data_key = $4, algorithm = $5, "
+		"encrypted_at = pg_catalog.now() "
+		"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (id, owner_id, ciphertext) "
+		"WHERE c.id = n.id AND c.owner_id = n.owner_id",
 		5,
-		{UUIDOID, TEXTOID, BYTEAOID, UUIDOID, TEXTOID}};
+		{UUIDARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, UUIDOID, TEXTOID}};
 	Datum arguments[2] = {UUIDPGetDatum(&key->id), Int64GetDatum(limit)};
-	int64 count = (int64) integ_query(&select, arguments, NULL);
+	int count = (int) integ_query(&select, arguments, NULL);
 	IntegCredentialRow *rows = palloc(Max(count, 1) * sizeof(IntegCredentialRow));
-	pg_uuid_t *ids = palloc(Max(count, 1) * sizeof(pg_uuid_t));
+	Datum *ids = palloc(Max(count, 1) * sizeof(Datum));
+	Datum *owners = palloc(Max(count, 1) * sizeof(Datum));
+	Datum *ciphertexts = palloc(Max(count, 1) * sizeof(Datum));
+	Datum values[5];
 	bool isnull;
 
-	for (int64 i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		integ_vault_read_row(i, &rows[i], CurrentMemoryContext);
-		ids[i] = *DatumGetUUIDP(integ_result_datum(i, INTEG_CREDENTIAL_COLUMN_COUNT + 1, &isnull));
+		ids[i] = datumCopy(integ_result_datum(i, INTEG_CREDENTIAL_COLUMN_COUNT + 1, &isnull), false, UUID_LEN);
+		owners[i] = CStringGetTextDatum(rows[i].owner.id);
 	}
 	SPI_freetuptable(SPI_tuptable);
-	for (int64 i = 0; i < count; i++)
+	if (count == 0)
+		return 0;
+	for (int i = 0; i < count; i++)
 	{
 		const IntegCredentialRow *row = &rows[i];
 		char *plain = integ_secret_alloc(row->ciphertext_len);
 		size_t len = integ_vault_decrypt(row, (uint8_t *) plain);
-		Datum values[5] = {UUIDPGetDatum(&ids[i]), CStringGetTextDatum(row->owner.id),
-						   PointerGetDatum(integ_vault_encrypt(key, &row->owner, row->name, row->version, row->origins,
-															   row->norigins, plain, len)),
-						   UUIDPGetDatum(&key->id), CStringGetTextDatum(integ_algorithm_name(key->algorithm))};
 
-		(void) integ_query(&update, values, NULL);
+		ciphertexts[i] = PointerGetDatum(integ_vault_encrypt(key, &row->owner, row->name, row->version, row->origins,
+															 row->norigins, plain, len));
 	}
+	values[0] = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[1] = PointerGetDatum(construct_array(owners, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = PointerGetDatum(construct_array(ciphertexts, count, BYTEAOID, -1, false, TYPALIGN_INT));
+	values[3] = UUIDPGetDatum(&key->id);
+	values[4] = CStringGetTextDatum(integ_algorithm_name(key->algorithm));
+	if (integ_query(&update, values, NULL) != count)
+		elog(ERROR, "locked credentials are gone");
 	return count;
 }
 
@@ -248,6 +265,7 @@ integ_vault_rotate_key(PG_FUNCTION_ARGS)
 	IntegOwnerScope scope;
 	Jsonb *result;
 
+	PreventCommandIfReadOnly("integ_vault_rotate_key()");
 	integ_options_parse(options, known, lengthof(known), "integ_vault_rotate_key");
 	if (batch < 1)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"batch\" of integ_vault_rotate_key must be at least 1")));

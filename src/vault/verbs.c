@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "vault/redact.h"
 
@@ -27,6 +28,7 @@ void
 integ_vault_begin(FunctionCallInfo fcinfo, const char *function, const char *action, IntegVaultCall *call)
 {
 	integ_redact_statement();
+	PreventCommandIfReadOnly(psprintf("%s()", function));
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s needs an owner and a key", function),
 						errhint("For example %s('my_instance', 'token', …).", function)));

@@ -252,10 +252,19 @@ def badgzip(handler):
 
 @functools.lru_cache(maxsize=4)
 def bomb(size):
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    zeros = bytes(1024 * 1024)
-    parts = [packer.compress(zeros[:min(len(zeros), size - at)]) for at in range(0, size, len(zeros))]
-    return b"".join(parts) + packer.flush()
+    """size zero bytes as gzip. One compressed mebibyte, flushed so that nothing refers back, is repeated."""
+    unit = 1024 * 1024
+    whole, rest = divmod(size, unit)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(unit)) + packer.flush(zlib.Z_FULL_FLUSH)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    end = packer.compress(bytes(rest)) + packer.flush()
+    checksum = 0
+    for _ in range(whole):
+        checksum = zlib.crc32(bytes(unit), checksum)
+    checksum = zlib.crc32(bytes(rest), checksum)
+    header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+    return header + block * whole + end + struct.pack("<II", checksum, size % 2 ** 32)
 
 
 def gzipbomb(handler):

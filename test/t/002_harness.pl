@@ -95,7 +95,7 @@ is(length $http->get($provider->url('/fault/huge?bytes=100000'))->{content}, 100
 
 SKIP:
 {
-	skip 'nginx is not installed', 5 unless Integ::Nginx->available;
+	skip 'nginx is not installed', 6 unless Integ::Nginx->available;
 	my $ca = Integ::Certificates->create;
 	my $nginx = Integ::Nginx->start(
 		tls => {
@@ -105,6 +105,7 @@ SKIP:
 	my $secure = Integ::Provider->start(tls => [ $ca->issue('localhost') ]);
 
 	is($http->get($nginx->url('/json'))->{status}, 200, 'nginx answers');
+	is($nginx->url('/json', tls => 'valid'), 'https://localhost:' . $nginx->port('valid') . '/json', 'its secure URL');
 	my %verdict = (
 		$secure->port => qr/Verification: OK/,
 		$nginx->port('valid') => qr/Verification: OK/,

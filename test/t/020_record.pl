@@ -156,14 +156,20 @@ is(sql(q(SELECT retention FROM integ.audit_log WHERE client_id = 'c_no' ORDER BY
 
 # --- last_used_at ---
 
-SKIP:
-{
-	skip 'integ.instances is not there', 1 unless sql(q(SELECT to_regclass('integ.instances') IS NOT NULL)) eq 't';
-	my $id = sql(q(SELECT integ.uuid_generate()));
-	sql("SELECT test_used('$id')");
-	drained();
-	is(sql(q(SELECT last_error IS NULL OR last_error !~ 'instances' FROM integ_status() WHERE component = 'keeper')), 't', 'use of an instance is written');
-}
+sql(q(INSERT INTO integ.definitions (id, name, display_name, version, manifest) VALUES ('used', 'Used', 'Used', '1.0.0', '{}');
+      INSERT INTO integ.instances (instance_id, definition, version, name, context_type, client_id)
+      SELECT 'used_' || i, 'used', '1', 'Used', 'global', '*' FROM generate_series(1, 2) AS i));
+my $generation = sql(q(SELECT updated_at FROM integ.instances WHERE instance_id = 'used_1'));
+$holder = $node->background_psql('postgres');
+$holder->query_safe(q(BEGIN; UPDATE integ.instances SET description = 'held' WHERE instance_id = 'used_2'));
+sql(q(SELECT test_used(id), test_used(id) FROM integ.instances));
+sql(q(SELECT test_used(integ.uuid_generate())));
+$node->wait_for_sql(q(SELECT last_used_at IS NOT NULL FROM integ.instances WHERE instance_id = 'used_1'), 'use of an instance is written');
+is(sql(q(SELECT last_used_at FROM integ.instances WHERE instance_id = 'used_2')), '', 'a row that somebody holds is left');
+$holder->query_safe('COMMIT');
+$holder->quit;
+$node->wait_for_sql(q(SELECT last_used_at IS NOT NULL FROM integ.instances WHERE instance_id = 'used_2'), 'and written later');
+is(sql(q(SELECT updated_at FROM integ.instances WHERE instance_id = 'used_1')), $generation, 'it is no change of the instance');
 
 # A line of another day goes to the default partition, and on to its own.
 sql(q(SELECT test_requests(1, 'early', at => '2091-01-01 12:00+00')));

@@ -71,7 +71,7 @@ make_keys(void **state)
 		return -1;
 	for (int i = 0; i < 2; i++)
 	{
-		char name[16];
+		char name[32];
 
 		if (integ_sealing_make("integ", i == 0 ? INTEG_SEALING_BITS : 2048, &certificates[i], &private_keys[i],
 							   &keys[i].key_len) != INTEG_CRYPTO_OK)

@@ -118,7 +118,8 @@ test_outcome(PG_FUNCTION_ARGS)
 {
 	if (intent == NULL)
 		elog(ERROR, "no intent is open");
-	INTEG(integ_record_outcome)(intent, text_or_null(fcinfo, 0), text_or_null(fcinfo, 1));
+	INTEG(integ_record_outcome)
+	(intent, text_or_null(fcinfo, 0), text_or_null(fcinfo, 1));
 	intent = NULL;
 	PG_RETURN_VOID();
 }
@@ -126,30 +127,34 @@ test_outcome(PG_FUNCTION_ARGS)
 Datum
 test_used(PG_FUNCTION_ARGS)
 {
-	INTEG(integ_record_used)(PG_GETARG_UUID_P(0));
+	INTEG(integ_record_used)
+	(PG_GETARG_UUID_P(0));
 	PG_RETURN_VOID();
 }
 
 Datum
 test_not_held(PG_FUNCTION_ARGS)
 {
-	INTEG(integ_require_not_held)();
+	INTEG(integ_require_not_held)
+	();
 	PG_RETURN_VOID();
 }
 
 Datum
 test_event(PG_FUNCTION_ARGS)
 {
-	INTEG(integ_event_emit)(text_or_null(fcinfo, 0), text_or_null(fcinfo, 1), NULL,
-							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	INTEG(integ_event_emit)
+	(text_or_null(fcinfo, 0), text_or_null(fcinfo, 1), NULL,
+	 PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
 	PG_RETURN_VOID();
 }
 
 Datum
 test_notify(PG_FUNCTION_ARGS)
 {
-	INTEG(integ_notify)(text_or_null(fcinfo, 0), text_or_null(fcinfo, 1), text_or_null(fcinfo, 2),
-						text_or_null(fcinfo, 3), text_or_null(fcinfo, 4));
+	INTEG(integ_notify)
+	(text_or_null(fcinfo, 0), text_or_null(fcinfo, 1), text_or_null(fcinfo, 2),
+	 text_or_null(fcinfo, 3), text_or_null(fcinfo, 4));
 	PG_RETURN_VOID();
 }
 

@@ -16,9 +16,12 @@ use strict;
 use warnings;
 
 use parent 'PostgreSQL::Test::Cluster';
-use Integ::Test qw(wait_until);
-use PostgreSQL::Test::Utils (); # its functions must not hide methods of the cluster
-use Test::More;
+# Nothing is imported: a function imported here would hide the parent's method of that name.
+use Integ::Test ();
+use PostgreSQL::Test::Utils ();
+
+# The superuser is postgres, whoever runs the tests.
+$ENV{PGUSER} = 'postgres';
 
 # Settings of every test cluster; fsync stays off, since the machine does not fail.
 my @settings = (
@@ -35,7 +38,7 @@ sub create
 	my $preload = $options{preload} // 1;
 
 	$self->init(
-		extra => [ '--encoding=UTF8', '--no-locale' ],
+		extra => [ '--encoding=UTF8', '--no-locale', '-U', 'postgres' ],
 		@{ $options{init} // [] });
 	$self->append_conf('postgresql.conf', "shared_preload_libraries = 'integ'")
 	  if $preload;
@@ -101,7 +104,7 @@ sub wait_for_sql
 {
 	my ($self, $sql, $what, $dbname) = @_;
 
-	return wait_until(
+	return Integ::Test::wait_until(
 		$what // $sql,
 		sub {
 			my ($status, $out) = $self->psql($dbname // 'postgres', $sql, on_error_stop => 1);

@@ -5,7 +5,7 @@
 #       tls       => { valid => [$cert, $key], expired => [...] },   # one port for each
 #       http2     => 1);
 #   $nginx->url('/json');            # plain
-#   $nginx->url('/json', 'valid');   # https://localhost:PORT/json
+#   $nginx->url('/json', tls => 'valid');   # https://localhost:PORT/json
 #   $nginx->requests;                # lines of the access log: "METHOD URI PROTOCOL STATUS CONNECTION COUNT"
 #
 # Without locations it answers /json with a small document.
@@ -95,9 +95,9 @@ sub port
 
 sub url
 {
-	my ($self, $path, $name) = @_;
-	return defined $name
-	  ? sprintf('https://localhost:%d%s', $self->port($name), $path // '')
+	my ($self, $path, %options) = @_;
+	return defined $options{tls}
+	  ? sprintf('https://localhost:%d%s', $self->port($options{tls}), $path // '')
 	  : sprintf('http://127.0.0.1:%d%s', $self->port, $path // '');
 }
 

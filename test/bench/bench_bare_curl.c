@@ -1,0 +1,97 @@
+/* libs: -lcurl */
+/*
+ * The yardstick: libcurl in a bare loop, as a C programmer would write it, on one kept connection.
+ *
+ *		bench_bare_curl URL [count [method body]]
+ *
+ * Prints the median of five rounds in wall-clock microseconds a request, and the CPU time.
+ */
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define ROUNDS 5
+
+static double
+now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
+}
+
+static double
+cpu_us(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+}
+
+static size_t
+discard(char *data, size_t size, size_t count, void *unused)
+{
+	(void) data;
+	(void) unused;
+	return size * count;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	double x = *(const double *) a, y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+int
+main(int argc, char **argv)
+{
+	int count = argc > 2 ? atoi(argv[2]) : 20000;
+	double rounds[ROUNDS], cpu;
+	CURL *easy;
+
+	if (argc < 2)
+	{
+		fprintf(stderr, "usage: %s URL [count [method body]]\n", argv[0]);
+		return 2;
+	}
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	easy = curl_easy_init();
+	curl_easy_setopt(easy, CURLOPT_URL, argv[1]);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, discard);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	if (argc > 4)
+	{
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, argv[3]);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, argv[4]);
+	}
+	cpu = cpu_us();
+	for (int round = 0; round < ROUNDS; round++)
+	{
+		double start = now_us();
+
+		for (int i = 0; i < count / ROUNDS; i++)
+		{
+			CURLcode code = curl_easy_perform(easy);
+
+			if (code != CURLE_OK)
+			{
+				fprintf(stderr, "%s\n", curl_easy_strerror(code));
+				return 1;
+			}
+		}
+		rounds[round] = (now_us() - start) / (count / ROUNDS);
+	}
+	cpu = (cpu_us() - cpu) / count;
+	qsort(rounds, ROUNDS, sizeof(double), compare);
+	printf("bench bare_curl_us %.1f\n", rounds[ROUNDS / 2]);
+	printf("bench bare_curl_cpu_us %.1f\n", cpu);
+	curl_easy_cleanup(easy);
+	return 0;
+}
