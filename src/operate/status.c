@@ -5,8 +5,6 @@
  */
 #include "operate/operate.h"
 
-#include <sys/stat.h>
-
 #include "access/actor.h"
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
@@ -18,6 +16,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
+#include "vault/state.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
@@ -286,30 +285,16 @@ put_held(ReturnSetInfo *result)
 	put(result, &line);
 }
 
-/* Whether a key is configured at all and can be read; whether it is the right one, the vault says when it opens one. */
 static void
 put_master_key(ReturnSetInfo *result)
 {
-	Line line = {.component = "master key", .state = "configured", .depth = -1};
-	bool has_file = integ_master_key_file != NULL && integ_master_key_file[0] != '\0';
-	bool has_command = integ_master_key_command != NULL && integ_master_key_command[0] != '\0';
-	struct stat st;
+	IntegVaultState vault = integ_vault_state();
+	Line line = {.component = "master key",
+				 .state = vault.state,
+				 .last_error = vault.problem,
+				 .depth = -1,
+				 .hint = vault.hint};
 
-	if (!has_file && !has_command)
-	{
-		line.state = "missing";
-		line.hint = "Set integ.master_key_file or integ.master_key_command; without it no credential can be stored or used.";
-	}
-	else if (has_file && stat(integ_master_key_file, &st) != 0)
-	{
-		line.state = "unreadable";
-		line.hint = "The file that integ.master_key_file names cannot be read by the server.";
-	}
-	else if (has_file && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-	{
-		line.state = "unsafe";
-		line.hint = "The file that integ.master_key_file names is open to others: chmod 600.";
-	}
 	put(result, &line);
 }
 

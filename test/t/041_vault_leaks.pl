@@ -167,6 +167,19 @@ my $binary = seal("\0\1\2", '-outform', 'PEM', @gcm);
 ($state) = $node->sql_error("SELECT integ_credential_set('$owner', 'bad', '$binary')");
 is($state, 'IG400', 'sealed, but no text');
 
+my $envelope = seal('almost', '-outform', 'DER', @gcm);
+substr($envelope, -1) = chr(ord(substr($envelope, -1)) ^ 1);
+my $flipped = unpack('H*', $envelope);
+($state, $report) = $node->sql_error("SELECT integ_credential_set('$owner', 'bad', '\\x$flipped'::bytea)");
+is($state, 'IG400', 'sealed, but changed on its way');
+like($report, qr/does not open.*HINT: /s, 'says so');
+my $lines = secret('sealed_lines');
+my $windows = seal("$lines\r\n", '-outform', 'PEM', @gcm);
+$node->safe_psql('postgres', "SELECT integ_credential_set('$owner', 'sealed_lines', '$windows', '$options')");
+opens('sealed_lines', $lines, 'sealed with a line end of Windows');
+($state) = $node->sql_error("BEGIN; DELETE FROM integ.credentials WHERE owner_kind = 'sealing_key'; SELECT integ_credential_set('$owner', 'bad', '$windows')");
+is($state, 'IG500', 'the private key is gone');
+
 # --- a new key pair; values sealed to the old one still open ---
 
 my $before = secret('sealed_before');
@@ -282,7 +295,8 @@ sub forms
 	my $escaped = $value =~ s/(["\\])/\\$1/gr;
 	my $core = substr($value, 0, 24);   # no character that is quoted somewhere
 	# debug_print_parse shows a constant as its bytes.
-	return ($core, $escaped, unpack('H*', $core), join(' ', map { ord } split //, $core), encode_base64(substr($core, 0, 24), ''));
+	return ($core, $escaped, unpack('H*', $core), join(' ', map { ord } split //, $core),
+		encode_base64($core, ''));
 }
 
 # Which secrets are in a text.
