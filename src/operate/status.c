@@ -16,9 +16,9 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
-#include "vault/state.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "vault/state.h"
 
 PG_FUNCTION_INFO_V1(integ_status);
 PG_FUNCTION_INFO_V1(integ_version);
