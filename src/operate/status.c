@@ -5,8 +5,6 @@
  */
 #include "operate/operate.h"
 
-#include <sys/stat.h>
-
 #include "access/actor.h"
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
@@ -20,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "vault/key_file.h"
 
 PG_FUNCTION_INFO_V1(integ_status);
 PG_FUNCTION_INFO_V1(integ_version);
@@ -262,30 +261,29 @@ put_held(ReturnSetInfo *result)
 	put(result, &line);
 }
 
-/* Whether a key is configured at all and can be read; whether it is the right one, the vault says when it opens one. */
+/* Whether a key is configured at all and can be used; whether it is the right one, the vault says when it opens one. */
 static void
 put_master_key(ReturnSetInfo *result)
 {
 	Line line = {.component = "master key", .state = "configured", .depth = -1};
 	bool has_file = integ_master_key_file != NULL && integ_master_key_file[0] != '\0';
 	bool has_command = integ_master_key_command != NULL && integ_master_key_command[0] != '\0';
-	struct stat st;
+	uint8_t key[INTEG_MASTER_KEY_SIZE];
+	IntegKeyFileProblem problem;
+	struct stat stamp;
 
 	if (!has_file && !has_command)
 	{
 		line.state = "missing";
 		line.hint = "Set integ.master_key_file or integ.master_key_command; without it no credential can be stored or used.";
 	}
-	else if (has_file && stat(integ_master_key_file, &st) != 0)
+	else if (has_file && !integ_key_file_read(integ_master_key_file, DataDir, key, &stamp, &problem))
 	{
-		line.state = "unreadable";
-		line.hint = "The file that integ.master_key_file names cannot be read by the server.";
+		line.state = "unusable";
+		line.last_error = psprintf("the file of integ.master_key_file: %s", problem.what);
+		line.hint = pstrdup(problem.hint);
 	}
-	else if (has_file && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-	{
-		line.state = "unsafe";
-		line.hint = "The file that integ.master_key_file names is open to others: chmod 600.";
-	}
+	integ_wipe(key, sizeof(key));
 	put(result, &line);
 }
 
