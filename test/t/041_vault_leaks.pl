@@ -295,8 +295,8 @@ sub forms
 	my $escaped = $value =~ s/(["\\])/\\$1/gr;
 	my $core = substr($value, 0, 24);   # no character that is quoted somewhere
 	# debug_print_parse shows a constant as its bytes.
-	return ($core, $escaped, unpack('H*', $core), join(' ', map { ord } split //, $core),
-		encode_base64($core, ''));
+	my $bytes = join(' ', map { ord } split //, $core);
+	return ($core, $escaped, unpack('H*', $core), $bytes, encode_base64($core, ''));
 }
 
 # Which secrets are in a text.
