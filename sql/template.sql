@@ -106,6 +106,11 @@ SELECT integ.template_render('1', '[]');
 SELECT integ.template_render('{"$each": "a", "as": "i", "do": {"$each": "a", "as": "j", "do": "{a}"}}',
                              jsonb_build_object('a', (SELECT jsonb_agg(i) FROM generate_series(1, 1000) AS i)));
 
+SELECT integ.template_render('{"$each": "a", "as": "i", "do": {"$each": "a", "as": "j", "do": {"$each": "a", "as": "k", "do": {"$if": "no", "then": 1}}}}',
+                             jsonb_build_object('a', (SELECT jsonb_agg(i) FROM generate_series(1, 1000) AS i)));
+SELECT jsonb_array_length(integ.template_render('{"$each": "a", "as": "i", "do": {"$if": "$i > 10", "then": "no. {i}"}}',
+                          jsonb_build_object('a', (SELECT jsonb_agg(i) FROM generate_series(1, 20000) AS i))));
+
 -- Paths of answers.
 SELECT path, integ.path_get('{"data": {"items": [{"id": 1}, {"id": 2}], "odd key": "x", "nil": null, "a\"b": 3}, "@odata.nextLink": "u"}', path)
 FROM (VALUES ('.'), ('.data.items[0].id'), ('.data.items[-1].id'), ('.data.items[2]'), ('.data."odd key"'), ('.data["odd key"]'),

@@ -16,9 +16,9 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
+#include "vault/state.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
-#include "vault/key_file.h"
 
 PG_FUNCTION_INFO_V1(integ_status);
 PG_FUNCTION_INFO_V1(integ_version);
@@ -261,29 +261,16 @@ put_held(ReturnSetInfo *result)
 	put(result, &line);
 }
 
-/* Whether a key is configured at all and can be used; whether it is the right one, the vault says when it opens one. */
 static void
 put_master_key(ReturnSetInfo *result)
 {
-	Line line = {.component = "master key", .state = "configured", .depth = -1};
-	bool has_file = integ_master_key_file != NULL && integ_master_key_file[0] != '\0';
-	bool has_command = integ_master_key_command != NULL && integ_master_key_command[0] != '\0';
-	uint8_t key[INTEG_MASTER_KEY_SIZE];
-	IntegKeyFileProblem problem;
-	struct stat stamp;
+	IntegVaultState vault = integ_vault_state();
+	Line line = {.component = "master key",
+				 .state = vault.state,
+				 .last_error = vault.problem,
+				 .depth = -1,
+				 .hint = vault.hint};
 
-	if (!has_file && !has_command)
-	{
-		line.state = "missing";
-		line.hint = "Set integ.master_key_file or integ.master_key_command; without it no credential can be stored or used.";
-	}
-	else if (has_file && !integ_key_file_read(integ_master_key_file, DataDir, key, &stamp, &problem))
-	{
-		line.state = "unusable";
-		line.last_error = psprintf("the file of integ.master_key_file: %s", problem.what);
-		line.hint = pstrdup(problem.hint);
-	}
-	integ_wipe(key, sizeof(key));
 	put(result, &line);
 }
 

@@ -130,8 +130,10 @@ typedef struct TemplateRender
 	const IntegTemplate *template;
 	const IntegTemplateScope *scope;
 	Size bytes; /* rendered so far, about */
+	StringInfoData text; /* of the text at hand; data NULL before the first */
 	JsonbValue locals[TEMPLATE_MAX_LOCALS];
 	Jsonb *predicate_scope; /* made when the first predicate needs it */
+	MemoryContext scratch; /* of one predicate, made with predicate_scope */
 	List *secrets;			/* copies to wipe */
 } TemplateRender;
 

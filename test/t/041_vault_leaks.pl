@@ -312,8 +312,8 @@ sub found_in
 }
 
 my %views = map { $_ => $node->safe_psql('postgres', "SET log_statement = none; TABLE $_") }
-  qw(pg_stat_activity pg_stat_statements pg_stat_user_functions pg_prepared_statements pg_cursors integ.credential_hints integ.sealing_keys
-	integ.audit_log integ.requests integ.events integ.notifications pg_statistic pg_stats);
+  qw(pg_stat_activity pg_stat_statements pg_stat_user_functions pg_prepared_statements pg_cursors
+	integ.credential_hints integ.sealing_keys integ.audit_log integ.requests integ.events integ.notifications pg_statistic pg_stats);
 for my $command ([ 'pg_dump', 'postgres' ], [ 'pg_dump', '--inserts', 'postgres' ], ['pg_dumpall'])
 {
 	my ($out) = run_command([ $command->[0], '-h', $node->host, '-p', $node->port, @{$command}[ 1 .. $#$command ] ]);

@@ -127,11 +127,11 @@ fails('IG504', q('closed', 'json'), qr/nothing was sent/, 'a port where nobody l
 
 # --- certificates ---
 
-connect_to('tls', $nginx->url('', 'valid'));
+connect_to('tls', $nginx->url('', tls => 'valid'));
 is($node->safe_psql('postgres', q(SELECT integ_execute('tls', 'json'))), '{"ok": true}', 'TLS by a private authority');
-connect_to('expired', $nginx->url('', 'expired'));
+connect_to('expired', $nginx->url('', tls => 'expired'));
 fails('IG502', q('expired', 'json'), qr/certificate/i, 'an expired certificate');
-connect_to('othername', $nginx->url('', 'other'));
+connect_to('othername', $nginx->url('', tls => 'other'));
 fails('IG502', q('othername', 'json'), qr/certificate|host/i, 'a certificate for another name');
 
 # --- URLs that try to lead elsewhere ---

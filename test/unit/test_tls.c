@@ -251,7 +251,6 @@ sessions_are_resumed_and_not_under_other_settings(void **state)
 	request.url = close_url;
 	perform(&request);
 	request.url = url;
-	usleep(50000);
 	perform(&request);
 	expect(INTEG_HTTP_OK, true, "");
 	assert_string_equal(response.body, "secure");

@@ -95,7 +95,9 @@ sub port
 
 sub url
 {
-	my ($self, $path, %options) = @_;
+	my ($self, $path, @options) = @_;
+	croak 'url takes a path and tls => NAME' if @options % 2;
+	my %options = @options;
 	return defined $options{tls}
 	  ? sprintf('https://localhost:%d%s', $self->port($options{tls}), $path // '')
 	  : sprintf('http://127.0.0.1:%d%s', $self->port, $path // '');
