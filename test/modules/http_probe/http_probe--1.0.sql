@@ -10,7 +10,7 @@ CREATE FUNCTION http_send(
     OUT failure int, OUT error text, OUT maybe_sent bool, OUT status int, OUT body_text text, OUT reused bool)
 AS 'MODULE_PATHNAME', 'http_probe_send' LANGUAGE c VOLATILE;
 
-CREATE FUNCTION http_send_many(url text, count int) RETURNS float8
+CREATE FUNCTION http_send_many(url text, count int, OUT us float8, OUT cpu_us float8)
 AS 'MODULE_PATHNAME', 'http_probe_send_many' LANGUAGE c STRICT VOLATILE;
 
 CREATE FUNCTION http_decode(body bytea, content_type text, json bool, OUT status int, OUT decoded text, OUT replaced bool)
