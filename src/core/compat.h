@@ -15,6 +15,11 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* PostgreSQL 16 moved the macros of varlena out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* PostgreSQL 16 split the ownership checks into one function with a class. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_database.h"
