@@ -47,7 +47,9 @@ getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 		address->sin_family = AF_INET;
 		address->sin_port = htons((uint16_t) atoi(service));
 		inet_pton(AF_INET, item, &address->sin_addr);
-		*info = (struct addrinfo){.ai_family = AF_INET, .ai_socktype = hints->ai_socktype, .ai_addrlen = sizeof(*address)};
+		info->ai_family = AF_INET;
+		info->ai_socktype = hints->ai_socktype;
+		info->ai_addrlen = sizeof(*address);
 		info->ai_addr = (struct sockaddr *) address;
 		*tail = info;
 		tail = &info->ai_next;
