@@ -103,11 +103,12 @@ sanitize_server() {
     chown "$server_user" "$scratch/sanitizer"
     mv "$bindir/postgres" "$bindir/postgres.bare"
     cat >"$bindir/postgres" <<WRAPPER
-#!/bin/sh
+#!/bin/bash
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so):$scratch/early.so"
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$scratch/sanitizer/report
 export UBSAN_OPTIONS=print_stacktrace=1:log_path=$scratch/sanitizer/report
-exec "$bindir/postgres.bare" "\$@"
+# Under its own name, which pg_ctl restart runs again.
+exec -a "$bindir/postgres" "$bindir/postgres.bare" "\$@"
 WRAPPER
     chmod 755 "$bindir/postgres"
 }
@@ -141,6 +142,8 @@ cluster_start() {
         echo "log_line_prefix = '%m [%p] %q%d '"
         echo "integ.master_key_file = '$dir/master.key'"
         echo "integ.allowed_addresses = '127.0.0.0/8, ::1/128'"
+        # The sanitizer's frames are larger.
+        [ "$variant" != asan ] || echo "max_stack_depth = '7MB'"
         printf '%s\n' "$@"
     } | as_server tee -a "$dir/data/postgresql.conf" >/dev/null
     as_server "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -s -t 120 start || {

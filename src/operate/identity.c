@@ -91,31 +91,59 @@ integ_identity_problem(bool *exists)
 	return found;
 }
 
-/* In an owner scope: makes this database the only one the table names. */
-static void
-write_identity(void)
+/* Runs a statement whose parameters are this cluster, database, name and timeline; returns its rows. */
+static uint64
+query_identity(IntegQuery *query)
 {
-	static IntegQuery clear = {"DELETE FROM integ.identity", 0};
+	Datum arguments[4] = {CStringGetTextDatum(system_identifier()), ObjectIdGetDatum(MyDatabaseId),
+						  CStringGetTextDatum(get_database_name(MyDatabaseId)),
+						  Int32GetDatum((int32) GetWALInsertionTimeLine())};
+
+	return integ_query(query, arguments, NULL);
+}
+
+/* In an owner scope: names this database. */
+static void
+insert_identity(void)
+{
 	static IntegQuery write = {
 		"INSERT INTO integ.identity (system_identifier, database_oid, database_name, timeline) VALUES ($1, $2, $3, $4)",
 		4,
 		{TEXTOID, OIDOID, TEXTOID, INT4OID}};
-	char *name = get_database_name(MyDatabaseId);
-	Datum arguments[4] = {CStringGetTextDatum(system_identifier()), ObjectIdGetDatum(MyDatabaseId),
-						  CStringGetTextDatum(name), Int32GetDatum((int32) GetWALInsertionTimeLine())};
 
-	integ_query(&clear, NULL, NULL);
-	integ_query(&write, arguments, NULL);
+	(void) query_identity(&write);
 }
 
-/* In an owner scope: the row is this database's, under a name it had before. */
-static bool
-was_renamed(void)
+/* In an owner scope: makes this database the only one the table names. */
+static void
+replace_identity(void)
 {
-	static IntegQuery other = {"SELECT FROM integ.identity WHERE database_name <> $1", 1, {TEXTOID}};
-	Datum name = CStringGetTextDatum(get_database_name(MyDatabaseId));
+	static IntegQuery clear = {"DELETE FROM integ.identity", 0};
 
-	return integ_query(&other, &name, NULL) > 0;
+	integ_query(&clear, NULL, NULL);
+	insert_identity();
+}
+
+/*
+ * In an owner scope: follows a rename or a promotion in this database's own
+ * row. A row of another one may have been restored since the rows were
+ * looked at; it stays, and holds this database in the next round.
+ */
+static void
+update_identity(void)
+{
+	static IntegQuery outdated = {"SELECT FROM integ.identity WHERE system_identifier = $1 AND database_oid = $2 "
+								  "AND (database_name, timeline) <> ($3, $4)",
+								  4,
+								  {TEXTOID, OIDOID, TEXTOID, INT4OID}};
+	static IntegQuery update = {"UPDATE integ.identity SET database_name = $3, timeline = $4 "
+								"WHERE system_identifier = $1 AND database_oid = $2",
+								4,
+								{TEXTOID, OIDOID, TEXTOID, INT4OID}};
+
+	/* Asked first: even an UPDATE of nothing would wake the keeper again. */
+	if (query_identity(&outdated) > 0)
+		(void) query_identity(&update);
 }
 
 static void
@@ -142,11 +170,12 @@ integ_identity_check(IntegDatabase *database)
 	if (new_timeline && integ_shared->standby_seen)
 	{
 		emit_promoted();
-		exists = false;
 		found = "";
 	}
-	if (!exists || (found[0] == '\0' && was_renamed()))
-		write_identity();
+	if (!exists)
+		insert_identity();
+	else if (found[0] == '\0')
+		update_identity();
 	integ_owner_leave(&scope);
 
 	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
@@ -190,7 +219,7 @@ integ_resume(PG_FUNCTION_ARGS)
 						errhint("Promote it first.")));
 	integ_owner_enter(&scope);
 	found = problem(context, &exists, &new_timeline);
-	write_identity();
+	replace_identity();
 	integ_owner_leave(&scope);
 	if (found[0] == '\0')
 		PG_RETURN_TEXT_P(cstring_to_text("nothing to do: this database was not held"));

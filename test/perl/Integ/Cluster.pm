@@ -31,6 +31,9 @@ my @settings = (
 	q(restart_after_crash = on),
 	q(integ.allowed_addresses = '127.0.0.0/8, ::1/128'));
 
+# The sanitizer's frames are larger.
+push @settings, q(max_stack_depth = '7MB') if ($ENV{INTEG_VARIANT} // '') eq 'asan';
+
 sub create
 {
 	my ($class, $name, %options) = @_;
