@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "core/compat.h"
 #include "core/pinned.h"
 #include "schema/schema.h"
 #include "template/template.h"
@@ -151,6 +152,6 @@ extern char *integ_definition_follow(const char *id, const char *series);
 extern bool integ_definition_visible(const IntegDefinition *definition, const IntegActor *actor);
 
 /* Raises IG404 for a definition that is not there or not visible. */
-extern void integ_definition_unknown(const char *id) pg_attribute_noreturn();
+pg_noreturn extern void integ_definition_unknown(const char *id);
 
 #endif /* INTEG_DEFINITIONS_DEFINITION_H */

@@ -155,7 +155,7 @@ extern void integ_call_record(IntegCall *call);
 /* "crm_main.get_contact", for messages; in the call's context. */
 extern const char *integ_call_name(const IntegCall *call);
 
-/* Appends a header; one of the same name (in any case) is replaced. Raises IG400 for a value with control characters. */
+/* Appends a header; one of the same name (in any case) is replaced. integ_call_inject checks names and values. */
 extern void integ_call_add_header(IntegCall *call, const char *name, const char *value);
 
 /* Appends an already encoded "a=b&c=d" to the query. */

@@ -15,21 +15,9 @@
 /* Larger request bodies than this are refused: what is meant is an upload, not a call. */
 #define MAX_REQUEST_BODY (64 * 1024 * 1024)
 
-static void
-refuse_control_characters(const IntegCall *call, const char *name, const char *value)
-{
-	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
-		if ((*c < 0x20 && *c != '\t') || *c == 0x7f)
-			ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-							errmsg("header \"%s\" of %s contains a control character", name, integ_call_name(call)),
-							errdetail("A line break in a value could add headers of its own."),
-							errhint("Remove it from the input, the config or the credential.")));
-}
-
 void
 integ_call_add_header(IntegCall *call, const char *name, const char *value)
 {
-	refuse_control_characters(call, name, value);
 	for (int i = 0; i < call->nheaders; i++)
 	{
 		if (pg_strcasecmp(call->headers[i].name, name) == 0)

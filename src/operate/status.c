@@ -16,9 +16,9 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
-#include "vault/state.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "vault/state.h"
 
 PG_FUNCTION_INFO_V1(integ_status);
 PG_FUNCTION_INFO_V1(integ_version);
@@ -138,7 +138,7 @@ put_worker_slots(ReturnSetInfo *result)
 
 		if (!OidIsValid(slot->database))
 			continue;
-		wanted += 2;
+		wanted += 2 + integ_dispatchers;
 		lacking |= slot->state == INTEG_DATABASE_WAITING && lacks_worker_slot(slot->last_error);
 	}
 	LWLockRelease(integ_shared->lock);
@@ -205,6 +205,29 @@ put_recorder(ReturnSetInfo *result, IntegDatabase *slot)
 }
 
 static void
+put_dispatchers(ReturnSetInfo *result, const IntegDatabase *copy)
+{
+	Line line = {.component = "dispatchers", .database = copy->database, .depth = -1};
+	int running = 0, failures = 0;
+
+	for (int i = 0; i < INTEG_MAX_DISPATCHERS; i++)
+	{
+		const IntegDispatcherSlot *slot = &copy->dispatch.slots[i];
+
+		running += slot->pid != 0 ? 1 : 0;
+		failures += slot->failures;
+		if (slot->pid != 0)
+			line.since = Max(line.since, slot->since);
+	}
+	line.state = psprintf("%d of %d running", running, integ_dispatchers);
+	if (integ_dispatchers == 0)
+		line.hint = "Durable calls wait: set integ.dispatchers in postgresql.conf and reload.";
+	else if (running < integ_dispatchers && failures > 0)
+		line.hint = "One failed and is started again after a pause; the server log has the reason.";
+	put(result, &line);
+}
+
+static void
 put_database(ReturnSetInfo *result, IntegDatabase *slot)
 {
 	IntegDatabase copy;
@@ -222,6 +245,7 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 	line.state = copy.maintenance_pid != 0 ? "running" : "idle";
 	line.since = copy.maintenance_since;
 	put(result, &line);
+	put_dispatchers(result, &copy);
 }
 
 static void

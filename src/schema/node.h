@@ -146,7 +146,7 @@ struct SchemaNode
 
 	SchemaNode *unevaluated_items;
 	SchemaNode *unevaluated_properties;
-	JsonbValue *fallback; /* "default": its own, else that of a schema it refers to */
+	JsonbValue *fallback;		  /* "default": its own, else that of a schema it refers to */
 	const JsonbContainer *source; /* NULL for the shared true and false */
 };
 

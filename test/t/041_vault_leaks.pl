@@ -295,8 +295,8 @@ sub forms
 	my $escaped = $value =~ s/(["\\])/\\$1/gr;
 	my $core = substr($value, 0, 24);   # no character that is quoted somewhere
 	# debug_print_parse shows a constant as its bytes.
-	return ($core, $escaped, unpack('H*', $core), join(' ', map { ord } split //, $core),
-		encode_base64($core, ''));
+	my $bytes = join(' ', map { ord } split //, $core);
+	return ($core, $escaped, unpack('H*', $core), $bytes, encode_base64($core, ''));
 }
 
 # Which secrets are in a text.
@@ -312,8 +312,8 @@ sub found_in
 }
 
 my %views = map { $_ => $node->safe_psql('postgres', "SET log_statement = none; TABLE $_") }
-  qw(pg_stat_activity pg_stat_statements pg_stat_user_functions pg_prepared_statements pg_cursors integ.credential_hints integ.sealing_keys
-	integ.audit_log integ.requests integ.events integ.notifications pg_statistic pg_stats);
+  qw(pg_stat_activity pg_stat_statements pg_stat_user_functions pg_prepared_statements pg_cursors
+	integ.credential_hints integ.sealing_keys integ.audit_log integ.requests integ.events integ.notifications pg_statistic pg_stats);
 for my $command ([ 'pg_dump', 'postgres' ], [ 'pg_dump', '--inserts', 'postgres' ], ['pg_dumpall'])
 {
 	my ($out) = run_command([ $command->[0], '-h', $node->host, '-p', $node->port, @{$command}[ 1 .. $#$command ] ]);

@@ -18,7 +18,7 @@
  * Names: takes the place of the C library's resolver in this process, libcurl's thread included.
  */
 static const char *_Atomic resolved = "127.0.0.1"; /* numeric address, or a list of two separated by a space */
-static atomic_int resolver_closed; /* no answer while set */
+static atomic_int resolver_closed;				   /* no answer while set */
 static atomic_int resolver_ends;
 static atomic_int resolver_signals_open;
 
@@ -47,8 +47,8 @@ getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 		address->sin_family = AF_INET;
 		address->sin_port = htons((uint16_t) atoi(service));
 		inet_pton(AF_INET, item, &address->sin_addr);
-		*info = (struct addrinfo){.ai_family = AF_INET, .ai_socktype = hints->ai_socktype,
-								  .ai_addrlen = sizeof(*address), .ai_addr = (struct sockaddr *) address};
+		*info = (struct addrinfo){.ai_family = AF_INET, .ai_socktype = hints->ai_socktype, .ai_addrlen = sizeof(*address)};
+		info->ai_addr = (struct sockaddr *) address;
 		*tail = info;
 		tail = &info->ai_next;
 	}

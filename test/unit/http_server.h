@@ -36,7 +36,7 @@ struct HttpServer
 	atomic_int running;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	int clients[1024]; /* sockets by connection; 0: none */
+	int clients[1024];				/* sockets by connection; 0: none */
 	char last[HTTP_SERVER_REQUEST]; /* the last request that was read whole */
 };
 
@@ -95,7 +95,8 @@ http_server_start(HttpServer *server, HttpScript script, const void *argument)
 	server->argument = argument;
 	pthread_mutex_init(&server->lock, NULL);
 	server->listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(server->listener, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(server->listener, 64) != 0 ||
+	if (bind(server->listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+		listen(server->listener, 64) != 0 ||
 		getsockname(server->listener, (struct sockaddr *) &address, &len) != 0)
 	{
 		perror("http_server_start");

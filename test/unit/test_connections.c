@@ -1,4 +1,5 @@
-/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
+/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c */
+/* sources: src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
 /* libs: -lcurl -lcrypto -lssl -lpthread */
 /*
  * Which connection a request goes over: names, addresses, kept connections, repeats, ends.
@@ -281,7 +282,10 @@ signals_are_as_before(void **state)
 static void
 many_at_once(void **state)
 {
-	enum { COUNT = 50 };
+	enum
+	{
+		COUNT = 50
+	};
 	HttpServer server;
 	IntegHttpRequest requests[COUNT];
 	char urls[COUNT][128];

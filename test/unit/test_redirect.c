@@ -1,4 +1,5 @@
-/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
+/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c */
+/* sources: src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
 /* libs: -lcurl -lcrypto -lssl -lpthread */
 /*
  * Redirects within the origin and away from it; proxies.

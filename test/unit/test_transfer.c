@@ -1,4 +1,5 @@
-/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
+/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c */
+/* sources: src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
 /* libs: -lcurl -lcrypto -lssl -lz -lpthread */
 /*
  * Exchanges against a server that lies.
@@ -78,13 +79,20 @@ methods_and_bodies(void **state)
 		const char *body;
 		const char *line, *length;
 	} cases[] = {
-		{"GET", NULL, "GET /m HTTP/1.1", NULL},		 {"HEAD", NULL, "HEAD /m HTTP/1.1", NULL},
-		{"POST", "{\"a\":1}", "POST /m HTTP/1.1", "7"}, {"POST", NULL, "POST /m HTTP/1.1", "0"},
-		{"PUT", "x", "PUT /m HTTP/1.1", "1"},			 {"PUT", NULL, "PUT /m HTTP/1.1", "0"},
-		{"PATCH", "xy", "PATCH /m HTTP/1.1", "2"},		 {"DELETE", NULL, "DELETE /m HTTP/1.1", NULL},
-		{"DELETE", "xyz", "DELETE /m HTTP/1.1", "3"},	 {"OPTIONS", NULL, "OPTIONS /m HTTP/1.1", NULL},
-		{"GET", "query", "GET /m HTTP/1.1", "5"},		 {"PROPFIND", NULL, "PROPFIND /m HTTP/1.1", NULL},
-		{"HEAD", NULL, "HEAD /m HTTP/1.1", NULL},		 {"GET", NULL, "GET /m HTTP/1.1", NULL},
+		{"GET", NULL, "GET /m HTTP/1.1", NULL},
+		{"HEAD", NULL, "HEAD /m HTTP/1.1", NULL},
+		{"POST", "{\"a\":1}", "POST /m HTTP/1.1", "7"},
+		{"POST", NULL, "POST /m HTTP/1.1", "0"},
+		{"PUT", "x", "PUT /m HTTP/1.1", "1"},
+		{"PUT", NULL, "PUT /m HTTP/1.1", "0"},
+		{"PATCH", "xy", "PATCH /m HTTP/1.1", "2"},
+		{"DELETE", NULL, "DELETE /m HTTP/1.1", NULL},
+		{"DELETE", "xyz", "DELETE /m HTTP/1.1", "3"},
+		{"OPTIONS", NULL, "OPTIONS /m HTTP/1.1", NULL},
+		{"GET", "query", "GET /m HTTP/1.1", "5"},
+		{"PROPFIND", NULL, "PROPFIND /m HTTP/1.1", NULL},
+		{"HEAD", NULL, "HEAD /m HTTP/1.1", NULL},
+		{"GET", NULL, "GET /m HTTP/1.1", NULL},
 	};
 	HttpServer server;
 	IntegHttpRequest request;
@@ -226,7 +234,8 @@ compress_text(size_t len, const char *encoding)
 {
 	Gzip gzip = {.data = malloc(len / 500 + 1024)};
 	unsigned char *text = malloc(len);
-	z_stream stream = {.next_in = text, .avail_in = (uInt) len, .next_out = gzip.data, .avail_out = (uInt) (len / 500 + 1024)};
+	z_stream stream = {.next_in = text, .avail_in = (uInt) len, .next_out = gzip.data,
+					   .avail_out = (uInt) (len / 500 + 1024)};
 
 	memset(text, 'a', len);
 	deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY);
