@@ -176,18 +176,6 @@ compose_url(IntegCall *call)
 		integ_call_wipe_later(call, path, strlen(path));
 }
 
-/* Here rather than at the transfer: nothing is recorded of a request that cannot be sent. */
-static void
-check_request(IntegCall *call)
-{
-	char problem[256];
-
-	if (!integ_http_request_check(&call->request, problem, sizeof(problem)))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("%s does not make a valid HTTP request", integ_call_name(call)),
-						errdetail("%s", problem), errhint("Correct the input, the config or the definition.")));
-}
-
 /* A line break in a value could add headers of its own: refused here, before anything is recorded. */
 static void
 check_request(const IntegCall *call)
