@@ -61,14 +61,30 @@ string_document(const char *text, size_t len)
 	return integ_json_value_jsonb(&value);
 }
 
+/*
+ * The body as text. What another charset hid from the first look (UTF-16 has a NUL beside every letter) is masked
+ * here.
+ */
+static IntegBodyStatus
+read_text(const IntegCall *call, const char *content_type, bool json, IntegBodyText *text)
+{
+	const IntegHttpResponse *response = call->response;
+	IntegBodyStatus status = integ_body_decode(response->body, response->body_len, content_type, json, text);
+	bool within = status == INTEG_BODY_OK && text->text >= response->body &&
+				  text->text <= response->body + response->body_len;
+
+	if (status == INTEG_BODY_OK && !within)
+		integ_call_mask_text(call, (char *) text->text, text->len);
+	return status;
+}
+
 /* JSON as it is, other text as a JSON string. */
 static void
 decode_text(IntegCall *call, const char *content_type, bool json)
 {
-	const IntegHttpResponse *response = call->response;
 	IntegBodyText text;
 
-	switch (integ_body_decode(response->body, response->body_len, content_type, json, &text))
+	switch (read_text(call, content_type, json, &text))
 	{
 		case INTEG_BODY_OK:
 			call->body = json ? parse(call, text.text) : string_document(text.text, text.len);
@@ -133,8 +149,9 @@ integ_call_decode(IntegCall *call)
 }
 
 char *
-integ_decode_excerpt(const IntegHttpResponse *response, int max_bytes)
+integ_decode_excerpt(const IntegCall *call, int max_bytes)
 {
+	const IntegHttpResponse *response = call->response;
 	const char *content_type = integ_http_response_header(response, "content-type");
 	IntegBodyText text;
 	IntegBodyKind kind = integ_body_kind(content_type, response->body, response->body_len);
@@ -144,7 +161,7 @@ integ_decode_excerpt(const IntegHttpResponse *response, int max_bytes)
 		return pstrdup("(no body)");
 	if (kind == INTEG_BODY_BINARY)
 		return psprintf("(%zu bytes of %s)", response->body_len, content_type != NULL ? content_type : "binary data");
-	if (integ_body_decode(response->body, response->body_len, content_type, false, &text) != INTEG_BODY_OK)
+	if (read_text(call, content_type, false, &text) != INTEG_BODY_OK)
 		return pstrdup("(unreadable text)");
 	len = pg_mbcliplen(text.text, Min(text.len, max_bytes * 2), max_bytes);
 	return psprintf("%.*s%s", len, text.text, (size_t) len < text.len ? " …" : "");

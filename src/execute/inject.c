@@ -132,7 +132,6 @@ add_query_auth(IntegCall *call)
 	explicit_bzero(encoded, strlen(encoded));
 	free(encoded);
 	integ_call_add_query(call, pair);
-	integ_call_wipe_later(call, call->query, strlen(call->query));
 }
 
 static void
@@ -173,6 +172,8 @@ compose_url(IntegCall *call)
 	explicit_bzero(url, strlen(url));
 	free(url);
 	integ_call_wipe_later(call, (char *) call->request.url, strlen(call->request.url));
+	if (path != NULL)
+		integ_call_wipe_later(call, path, strlen(path));
 }
 
 /* A line break in a value could add headers of its own: refused here, before anything is recorded. */

@@ -44,6 +44,9 @@ integ_call_add_query(IntegCall *call, const char *query)
 	if (query == NULL || query[0] == '\0')
 		return;
 	call->query = call->query == NULL ? pstrdup(query) : psprintf("%s&%s", call->query, query);
+	/* It may hold credentials that the template names. */
+	if (call->secrets != NULL)
+		integ_call_wipe_later(call, call->query, strlen(call->query));
 }
 
 typedef struct RenderedHeader
@@ -170,7 +173,7 @@ timeout_ms(const IntegCall *call)
 
 	if (wanted == 0)
 		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
-	return (int) (call->options.asynchronous ? wanted : Min(wanted, integ_max_sync_wait));
+	return (int) Min(wanted, call->options.asynchronous ? PG_INT32_MAX : integ_max_sync_wait);
 }
 
 void
