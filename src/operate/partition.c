@@ -137,17 +137,28 @@ create_partition(const char *table, int day)
 	return true;
 }
 
+static void
+leave_extension(Oid class, Oid object, Oid extension)
+{
+	if (OidIsValid(object))
+		deleteDependencyRecordsForSpecific(class, object, DEPENDENCY_EXTENSION, ExtensionRelationId, extension);
+}
+
 /* In an owner scope. A member of an extension cannot be dropped: it leaves first. */
 static void
 drop_partition(const char *name)
 {
 	Oid relation = get_relname_relid(name, get_namespace_oid("integ", false));
 	ObjectAddress extension = extension_address();
+	Oid row_type;
 
 	if (!OidIsValid(relation))
 		return;
-	deleteDependencyRecordsForSpecific(RelationRelationId, relation, DEPENDENCY_EXTENSION, ExtensionRelationId,
-									   extension.objectId);
+	/* From PostgreSQL 17 on, the types of a table that CREATE EXTENSION made are members as well. */
+	row_type = get_rel_type_id(relation);
+	leave_extension(RelationRelationId, relation, extension.objectId);
+	leave_extension(TypeRelationId, row_type, extension.objectId);
+	leave_extension(TypeRelationId, get_array_type(row_type), extension.objectId);
 	CommandCounterIncrement();
 	run_utility(psprintf("DROP TABLE integ.%s", name));
 }

@@ -13,5 +13,5 @@ AS 'MODULE_PATHNAME', 'http_probe_send' LANGUAGE c VOLATILE;
 CREATE FUNCTION http_send_many(url text, count int, OUT us float8, OUT cpu_us float8)
 AS 'MODULE_PATHNAME', 'http_probe_send_many' LANGUAGE c STRICT VOLATILE;
 
-CREATE FUNCTION http_decode(body bytea, content_type text, json bool, OUT status int, OUT decoded text, OUT replaced bool)
+CREATE FUNCTION http_decode(body bytea, content_type text, is_json bool, OUT status int, OUT decoded text, OUT replaced bool)
 AS 'MODULE_PATHNAME', 'http_probe_decode' LANGUAGE c STRICT VOLATILE;
