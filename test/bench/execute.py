@@ -14,6 +14,7 @@ ROUNDS = 9 if os.environ.get("INTEG_LONG") else 5
 CALLS = 5000 if os.environ.get("INTEG_LONG") else 2000
 WRITES = 1000 if os.environ.get("INTEG_LONG") else 300
 URL = os.environ["BENCH_URL"]
+TOKEN = "a-token-of-usual-length-1234567890"
 
 MANIFEST = """{
   "integrationId": "bench", "name": "Bench", "version": "1.0.0", "category": "custom",
@@ -85,10 +86,15 @@ def execute(method, calls):
 
 
 def bare(method, calls):
-    path = "/json?sku=A-1" if method == "GET" else "/write"
-    out = subprocess.run([os.environ["BENCH_BIN"] + "/bench_bare_curl", URL + path, str(calls), method],
-                         text=True, capture_output=True, check=True).stdout
-    return float(re.search(r"([0-9.]+)\s*$", out.strip()).group(1))
+    """The same request by libcurl alone: method, URL, headers and body as integ sends them."""
+    command = [os.environ["BENCH_BIN"] + "/bench_bare_curl", "-H", "Accept: application/json",
+               "-H", "Authorization: Bearer " + TOKEN]
+    if method == "GET":
+        command += [URL + "/json?sku=A-1", str(calls)]
+    else:
+        command += ["-H", "Content-Type: application/json", URL + "/write", str(calls), method, '{"sku": "A-1"}']
+    out = subprocess.run(command, text=True, capture_output=True, check=True).stdout
+    return tuple(float(re.search(name + r" ([0-9.]+)", out).group(1)) for name in ("bare_curl_us", "bare_curl_cpu_us"))
 
 
 def commits(calls):
@@ -104,15 +110,17 @@ def main():
         CREATE TABLE bench_commit (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text);
         SELECT integ_define($manifest${MANIFEST}$manifest$::jsonb);
         SELECT integ_connect('bench', 'bench_main', '{{"base_url": "{URL}"}}');
-        SELECT integ_credential_set('bench_main', 'token', 'a-token-of-usual-length-1234567890');
+        SELECT integ_credential_set('bench_main', 'token', '{TOKEN}');
     """)
-    reads, read_cpu, bare_reads, writes, bare_writes, one_commit = [], [], [], [], [], []
+    reads, read_cpu, bare_reads, bare_cpu, writes, bare_writes, one_commit = [], [], [], [], [], [], []
     for _ in range(ROUNDS):
-        bare_reads.append(bare("GET", CALLS))
+        wall, cpu = bare("GET", CALLS)
+        bare_reads.append(wall)
+        bare_cpu.append(cpu)
         wall, cpu = execute("get", CALLS)
         reads.append(wall)
         read_cpu.append(cpu)
-        bare_writes.append(bare("POST", WRITES))
+        bare_writes.append(bare("POST", WRITES)[0])
         one_commit.append(commits(WRITES))
         writes.append(execute("put", WRITES)[0])
     read, bare_read = statistics.median(reads), statistics.median(bare_reads)
@@ -121,6 +129,7 @@ def main():
     show("bare_read_us", bare_read)
     show("execute_read_us", read)
     show("execute_read_ratio", read / bare_read)
+    show("bare_read_cpu_us", statistics.median(bare_cpu))
     show("execute_read_cpu_us", statistics.median(read_cpu))
     show("bare_write_plus_commit_us", limit)
     show("execute_write_us", write)
