@@ -145,6 +145,7 @@ SELECT defs_test.bad('{webhook,register}', '"subscribe"');
 SELECT defs_test.bad('{webhook,signature,header}', NULL);
 -- methods
 SELECT defs_test.bad('{methods,0,approvalRequired}', 'true');
+SELECT defs_test.bad('{methods,0,request,method}', '"DELETE"');
 SELECT defs_test.bad('{methods,0,request}', NULL);
 SELECT defs_test.bad('{methods,0,steps}', '[{"id": "a", "request": {"method": "GET"}}]');
 SELECT defs_test.bad('{methods,0,request,body}', '{"a": 1}');

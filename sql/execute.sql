@@ -141,7 +141,6 @@ SELECT method, action, outcome, count(*)
 FROM integ.audit_log WHERE instance_id = 'iso_main' AND action LIKE 'call.%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
 DELETE FROM integ.instances WHERE instance_id = 'iso_main';
-SELECT integ_undefine('execute_iso');
 
 -- What would make two requests of one, or send it elsewhere, is refused before anything is recorded; options that are none.
 SELECT integ_define($$
@@ -175,5 +174,32 @@ FROM integ_execute('echo_main', 'secret') AS r;
 \set VERBOSITY terse
 SELECT integ_execute('echo_main', 'refused');
 \set VERBOSITY default
-DELETE FROM integ.instances WHERE instance_id = 'echo_main';
+
+-- Who borrows a connection calls it, and checks its health, while its client is granted it.
+INSERT INTO integ.clients (id, name) VALUES ('execute_acme', 'Acme');
+SELECT integ_connect('execute_iso', 'iso_lender', jsonb_build_object('base_url', :'provider_url'),
+                     '{"grants": ["execute_acme"]}') IS NOT NULL AS connected;
+SELECT integ_credential_set('iso_lender', 'token', :'provider_token');
+CREATE ROLE execute_ann;
+GRANT integ_admin TO execute_ann;
+INSERT INTO integ.members (role, client_id, level) VALUES ('execute_ann', 'execute_acme', 'admin');
+SET ROLE execute_ann;
+SELECT integ_connect('execute_iso', 'iso_borrower', '{}', '{"borrow": "iso_lender"}') IS NOT NULL AS connected;
+SELECT integ_execute('iso_borrower', 'get_country', '{"code": "FR"}') ->> 'name' AS name;
+RESET ROLE;
+DELETE FROM integ.instance_grants WHERE client_id = 'execute_acme';
+SET ROLE execute_ann;
+SELECT integ_execute('iso_borrower', 'get_country', '{"code": "FR"}');
+SELECT h ->> 'state' AS state, h ->> 'error' AS error FROM integ_test('iso_borrower') AS h;
+
+-- A connection that a person switched off is not tested either.
+UPDATE integ.instances SET is_active = false WHERE instance_id = 'iso_borrower';
+SELECT h ->> 'state' AS state, h ->> 'error' AS error FROM integ_test('iso_borrower') AS h;
+RESET ROLE;
+DELETE FROM integ.instances WHERE instance_id IN ('iso_borrower', 'echo_main');
+DELETE FROM integ.instances WHERE instance_id = 'iso_lender';
+DELETE FROM integ.members WHERE client_id = 'execute_acme';
+DELETE FROM integ.clients WHERE id = 'execute_acme';
+DROP ROLE execute_ann;
 SELECT integ_undefine('execute_echo');
+SELECT integ_undefine('execute_iso');

@@ -24,16 +24,6 @@ integ_json_get_string(const JsonbContainer *object, const char *key)
 	return pnstrdup(value.val.string.val, value.val.string.len);
 }
 
-char *
-integ_json_get_text(const JsonbContainer *object, const char *key)
-{
-	JsonbValue value;
-
-	if (!integ_json_get(object, key, &value) || !IsAJsonbScalar(&value))
-		return NULL;
-	return integ_json_value_text(&value);
-}
-
 bool
 integ_json_get_bool(const JsonbContainer *object, const char *key, bool fallback)
 {
@@ -163,13 +153,6 @@ integ_json_begin_object(IntegJsonBuilder *builder)
 {
 	builder->state = NULL;
 	builder->root = pushJsonbValue(&builder->state, WJB_BEGIN_OBJECT, NULL);
-}
-
-void
-integ_json_begin_array(IntegJsonBuilder *builder)
-{
-	builder->state = NULL;
-	builder->root = pushJsonbValue(&builder->state, WJB_BEGIN_ARRAY, NULL);
 }
 
 void

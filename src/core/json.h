@@ -19,9 +19,6 @@ extern bool integ_json_get(const JsonbContainer *object, const char *key, JsonbV
 /* The string under a key as a C string, NULL where absent, null or not a string. */
 extern char *integ_json_get_string(const JsonbContainer *object, const char *key);
 
-/* Any scalar under a key as text (numbers and booleans too), NULL where absent, null or not a scalar. */
-extern char *integ_json_get_text(const JsonbContainer *object, const char *key);
-
 /* Boolean and integer under a key, or the fallback where absent, null or of another type.
  * An integer out of the range of int64 or with a fraction gives the fallback. */
 extern bool integ_json_get_bool(const JsonbContainer *object, const char *key, bool fallback);
@@ -50,7 +47,6 @@ typedef struct IntegJsonBuilder
 } IntegJsonBuilder;
 
 extern void integ_json_begin_object(IntegJsonBuilder *builder);
-extern void integ_json_begin_array(IntegJsonBuilder *builder);
 extern void integ_json_open_object(IntegJsonBuilder *builder, const char *key); /* key NULL inside an array */
 extern void integ_json_open_array(IntegJsonBuilder *builder, const char *key);
 extern void integ_json_close(IntegJsonBuilder *builder); /* the innermost open object or array */

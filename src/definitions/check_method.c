@@ -70,6 +70,11 @@ check_request(IntegManifestCheck *check, const JsonbContainer *request, const ch
 	static const char *const templates[] = {"path", "query", "headers", "body"};
 	char *http_method = integ_json_get_string(request, "method");
 
+	/* What is called a read is repeated freely, needs no approval and leaves no audit. */
+	if (!method->is_write && has(method->manifest, "request") &&
+		(strcmp(http_method, "PUT") == 0 || strcmp(http_method, "PATCH") == 0 || strcmp(http_method, "DELETE") == 0))
+		integ_manifest_problem(check, psprintf("%s/method", where), "a %s request writes: access must be \"write\"",
+							   http_method);
 	check_path(check, request, "path", where);
 	for (size_t i = 0; i < lengthof(templates); i++)
 		integ_manifest_check_template(check, request, templates[i], where, INTEG_PLACEHOLDERS_REQUEST, method);

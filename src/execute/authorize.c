@@ -20,7 +20,9 @@ record_denied(const IntegCall *call, const char *reason)
 void
 integ_call_authorize(IntegCall *call)
 {
-	if (!call->options.health_check)
+	if (call->options.health_check)
+		integ_instance_require_allowed(call->instance, call->definition);
+	else
 		integ_instance_require_usable(call->instance, call->definition);
 	if (!call->method->is_write)
 		return;

@@ -34,6 +34,7 @@ typedef struct IntegInstance
 	const char *lender;				/* its handle, status and is_active; NULL, NULL and true where it borrows none */
 	const char *lender_status;
 	bool lender_is_active;
+	bool lender_granted; /* false: the grant by which it borrows was taken away */
 	IntegCredentialOwner credentials; /* whose credentials are used: its own, or the borrowed one's */
 	const char *origin;				  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
 	const char *base_url;			  /* rendered; NULL as origin, or where the definition has none */
@@ -70,8 +71,14 @@ extern const IntegDefinition *integ_instance_definition(const IntegInstance *ins
 extern const IntegMethod *integ_instance_method(const IntegInstance *instance, const IntegDefinition *definition,
 												const char *id);
 
-/* Raises IG403/IG401 where the instance may not be called now: switched off, disconnected, reauth_required, definition disabled, plan; warns on beta/deprecated once a session. */
+/* Raises IG403/IG401 where the instance may not be called now: disconnected, reauth_required, or as below. */
 extern void integ_instance_require_usable(const IntegInstance *instance, const IntegDefinition *definition);
+
+/*
+ * Raises IG403 where somebody decided that it may not be called, also to see whether it works: switched off, the
+ * grant of what it borrows taken away, definition disabled, plan; warns on beta/deprecated once a session.
+ */
+extern void integ_instance_require_allowed(const IntegInstance *instance, const IntegDefinition *definition);
 
 /* Raises IG403 for a disabled definition; warns once a session of a beta or deprecated one. */
 extern void integ_definition_require_usable(const IntegDefinition *definition);

@@ -34,7 +34,9 @@ static IntegQuery candidates_query = {
 	"d.required_plan IS NULL OR caller.client = '*' OR coalesce("
 	"(SELECT p.rank FROM integ.clients c JOIN integ.plans p ON p.id = c.plan WHERE c.id = caller.client) >= "
 	"(SELECT p.rank FROM integ.plans p WHERE p.id = d.required_plan), false), "
-	"m.match, m.distance, i.is_default "
+	"m.match, m.distance, i.is_default, "
+	"i.client_id = '*' OR EXISTS (SELECT FROM integ.instance_grants g "
+	"WHERE g.instance = l.id AND g.client_id IN ('*', i.client_id)) "
 	"FROM integ.instances i JOIN integ.definitions d ON d.id = i.definition "
 	"LEFT JOIN integ.instances l ON l.id = i.borrows "
 	"CROSS JOIN LATERAL (SELECT "
@@ -76,7 +78,8 @@ enum
 	COLUMN_PLAN_ALLOWS,
 	COLUMN_MATCH,
 	COLUMN_DISTANCE,
-	COLUMN_IS_DEFAULT
+	COLUMN_IS_DEFAULT,
+	COLUMN_LENDER_GRANTED
 };
 
 /* Whether the name is written as a uuid; no error where it is not. */
@@ -164,6 +167,7 @@ read_lender(IntegInstance *instance, Row *row, MemoryContext context)
 	pg_uuid_t *lender;
 
 	instance->lender_is_active = true;
+	instance->lender_granted = true;
 	if (isnull)
 		return;
 	lender = MemoryContextAlloc(context, sizeof(pg_uuid_t));
@@ -172,6 +176,7 @@ read_lender(IntegInstance *instance, Row *row, MemoryContext context)
 	instance->lender = column_text(COLUMN_LENDER_HANDLE, context);
 	instance->lender_status = column_text(COLUMN_LENDER_STATUS, context);
 	instance->lender_is_active = integ_result_bool(0, COLUMN_LENDER_IS_ACTIVE);
+	instance->lender_granted = integ_result_bool(0, COLUMN_LENDER_GRANTED);
 	instance->auth_method = column_text(COLUMN_LENDER_AUTH_METHOD, context);
 	instance->credentials.id = column_text(COLUMN_LENDER, context);
 	instance->credentials.client_id = column_text(COLUMN_LENDER_CLIENT, context);

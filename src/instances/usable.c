@@ -54,6 +54,12 @@ require_switched_on(const IntegInstance *instance)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
 						errmsg("the connection that \"%s\" borrows is switched off", instance->instance_id),
 						errhint("Ask a superadmin.")));
+	if (!instance->lender_granted)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("\"%s\" may no longer borrow the connection of \"%s\"", instance->instance_id,
+							   instance->lender),
+						errdetail("The grant to the client \"%s\" was taken away.", instance->client_id),
+						errhint("Ask a superadmin to grant it again (integ.instance_grants), or connect with credentials of your own.")));
 }
 
 /* status is the instance's, or its lender's. */
@@ -79,6 +85,12 @@ integ_instance_require_usable(const IntegInstance *instance, const IntegDefiniti
 	require_connected(instance, instance->status);
 	if (instance->lender_status != NULL)
 		require_connected(instance, instance->lender_status);
+	integ_instance_require_allowed(instance, definition);
+}
+
+void
+integ_instance_require_allowed(const IntegInstance *instance, const IntegDefinition *definition)
+{
 	require_switched_on(instance);
 	integ_definition_require_usable(definition);
 	if (!instance->plan_allows)
