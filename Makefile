@@ -62,7 +62,7 @@ PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -I$(srcdir)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
 	-Wno-sign-compare -Wno-declaration-after-statement -Wno-clobbered
-SHLIB_LINK = -lcurl -lcrypto -lssl
+SHLIB_LINK = -lcurl -lcrypto -lssl -lyaml
 
 # Bitcode serves expression inlining, of which integ has none.
 override with_llvm = no

@@ -52,7 +52,8 @@ detach(int code, Datum arg)
 
 	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
 	slot->pid = 0;
-	slot->failures = !failed ? 0 : GetCurrentTimestamp() - slot->since > STABLE_AFTER ? 1 : slot->failures + 1;
+	slot->failures = !failed ? 0 : GetCurrentTimestamp() - slot->since > STABLE_AFTER ? 1
+																					  : slot->failures + 1;
 	slot->retry_at = failed ? GetCurrentTimestamp() + integ_worker_backoff(slot->failures) : 0;
 	ConditionVariableBroadcast(&dispatcher.database->changed);
 	LWLockRelease(integ_shared->lock);

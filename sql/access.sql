@@ -84,6 +84,37 @@ SET ROLE access_ann;
 SELECT integ_current_client();
 RESET ROLE;
 
+-- Nobody acts for a client that is switched off.
+UPDATE integ.clients SET is_active = false WHERE id = 'access_acme';
+SET ROLE access_ann;
+SELECT integ_current_client() IS NULL AS no_client, integ_current_level() IS NULL AS no_level;
+SELECT count(*) FROM integ.clients;
+SELECT integ_execute('anything', 'at_all');
+RESET ROLE;
+UPDATE integ.clients SET is_active = true WHERE id = 'access_acme';
+SET ROLE access_ann;
+SELECT integ_current_client();
+RESET ROLE;
+
+-- What a role loses is lost at once, also within the transaction in which it acts.
+BEGIN;
+SET LOCAL ROLE access_pool;
+SELECT integ_act_as('access_bolt', 'bea');
+SELECT integ_current_client();
+RESET ROLE;
+REVOKE integ_impersonate FROM access_pool;
+SET LOCAL ROLE access_pool;
+SELECT integ_current_client() IS NULL AS nobody;
+ROLLBACK;
+GRANT integ_superadmin TO access_nobody;
+SET ROLE access_nobody;
+SELECT integ_current_level();
+RESET ROLE;
+REVOKE integ_superadmin FROM access_nobody;
+SET ROLE access_nobody;
+SELECT integ_current_level() IS NULL AS no_level;
+RESET ROLE;
+
 -- Rows that make no sense are refused.
 \set VERBOSITY terse
 INSERT INTO integ.clients (id, name) VALUES ('*', 'everything');

@@ -163,6 +163,7 @@ SELECT defs_test.bad('{methods,0,request,path}', '"/inventory/{sku"');
 SELECT defs_test.bad('{methods,0,response,map,quantity}', '"data.quantity"');
 SELECT defs_test.bad('{methods,0,response,map,quantity}', '"$.data[1 to"');
 SELECT defs_test.bad('{methods,0,response,errors,0,when}', '"$ ? (@.ok =="');
+SELECT defs_test.bad('{methods,0,response,errors,0}', '{"class": "IG422", "message": "any"}');
 -- placeholders stand for something
 SELECT defs_test.bad('{methods,0,request,path}', '"/inventory/{skuu}"');
 SELECT defs_test.bad('{methods,0,request,query,warehouse}', '"{config.warehouse}"');
@@ -177,6 +178,7 @@ SELECT defs_test.bad('{baseUrl}', '"https://{credentials.token}.example.com"');
 SELECT defs_test.bad('{baseUrl}', '"https://user:pw@example.com"');
 SELECT defs_test.bad('{baseUrl}', '"ftp://example.com"');
 SELECT defs_test.bad('{baseUrl}', '"https://example.com/?a=b"');
+SELECT defs_test.bad('{baseUrl}', '"https://example.com:{config.base_url}/v1"') LIKE 'ok:%' AS accepted;
 SELECT defs_test.bad('{baseUrl}', NULL);
 -- how they authenticate
 SELECT defs_test.bad('{authType}', '"oauth2"');
@@ -294,6 +296,29 @@ SELECT defs_test.says($$SELECT integ_undefine('defs_builtin')$$);
 SELECT integ_define(manifest || '{"integrationId": "defs_mine", "name": "Mine"}') FROM defs_test.example;
 SELECT integ.mirror_definition(manifest || '{"integrationId": "defs_mine", "name": "Brought"}') FROM defs_test.example;
 SELECT name, builtin FROM integ.definitions WHERE id = 'defs_mine';
+
+-- YAML is another way to write the same.
+SELECT integ_define_yaml($yaml$
+integrationId: defs_yaml
+name: Internal ERP
+version: 1.0.0
+baseUrl: https://erp.internal.company.com/api
+authType: bearer
+methods:
+  - id: erp_get_inventory
+    name: Get inventory
+    inputSchema: {type: object, required: [sku], properties: {sku: {type: string}}}
+    outputSchema: {}
+    request: {method: GET, path: /inventory, query: {sku: "{sku}"}}
+    response:
+      map:
+        quantity: .data.quantity_on_hand
+        location: .data.warehouse
+$yaml$);
+SELECT id, access, input_schema FROM integ_methods('defs_yaml');
+SELECT defs_test.says($$SELECT integ_define_yaml(E'integrationId: x\nname: [\n')$$);
+SELECT defs_test.says($$SELECT integ_define_yaml(E'integrationId: x\nname: x\nversion: 1.0\nmethods: []\n')$$);
+SELECT defs_test.says($$SELECT integ_define_yaml('a: 1', '{"b": 2}')$$);
 
 -- The schema is what documents are checked against.
 SELECT integ_manifest_schema() ->> 'title';

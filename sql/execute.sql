@@ -142,3 +142,38 @@ FROM integ.audit_log WHERE instance_id = 'iso_main' AND action LIKE 'call.%' GRO
 
 DELETE FROM integ.instances WHERE instance_id = 'iso_main';
 SELECT integ_undefine('execute_iso');
+
+-- What would make two requests of one, or send it elsewhere, is refused before anything is recorded; options that are none.
+SELECT integ_define($$
+{
+  "integrationId": "execute_echo", "name": "Echo", "version": "1.0.0", "category": "custom",
+  "baseUrl": "{config.base_url}", "authType": "none",
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "credentialSchema": {"type": "object", "properties": {"secret": {"type": "string"}}},
+  "methods": [
+    {"id": "elsewhere", "name": "Elsewhere", "access": "write", "outputSchema": {}, "inputSchema": {"type": "object"},
+     "request": {"method": "POST", "path": "/echo", "headers": {"Host": "{host}"}, "body": {"a": 1}}},
+    {"id": "secret", "name": "Secret", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+     "request": {"method": "GET", "path": "/echo", "query": {"secret": "{credentials.secret}"}}},
+    {"id": "refused", "name": "Refused", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+     "request": {"method": "GET", "path": "/echo", "query": {"secret": "{credentials.secret}"}},
+     "response": {"errors": [{"when": "$ ? (@.method == \"GET\")", "class": "IG422", "message": ".args.secret"}]}}
+  ]
+}
+$$::jsonb);
+SELECT integ_connect('execute_echo', 'echo_main', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_execute('echo_main', 'elsewhere', '{"host": "evil.example"}');
+SELECT count(*) FROM integ.audit_log WHERE instance_id = 'echo_main' AND action LIKE 'call.%';
+SELECT integ_execute('echo_main', 'secret', '{}', '{"timeout": "soon"}');
+SELECT integ_execute('echo_main', 'secret', '{}', '{"timeout": "99999999999 years"}');
+SELECT integ_execute('echo_main', 'secret', '{}', '{"timeout": 9223372036854775807}') IS NOT NULL AS clamped;
+
+-- A secret is masked where the service echoes it, however it spells it: JSON's escapes, percent-encoding.
+SELECT integ_credential_set('echo_main', 'secret', E's"cr\\et/p\u00e4ss word%');
+SELECT r ->> 'query' AS query, r -> 'args' ->> 'secret' AS arg, r::text ~ 'cr.{1,3}et' AS leaked
+FROM integ_execute('echo_main', 'secret') AS r;
+\set VERBOSITY terse
+SELECT integ_execute('echo_main', 'refused');
+\set VERBOSITY default
+DELETE FROM integ.instances WHERE instance_id = 'echo_main';
+SELECT integ_undefine('execute_echo');

@@ -97,11 +97,22 @@ SELECT integ.json_schema_problems('{"$ref": "#"}', '1');
 SELECT integ.json_schema_problems('{"properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"allOf": [{"$ref": "#/$defs/y"}]}, "y": {"$ref": "#/$defs/x"}}}', '1');
 
 -- Depth ends in an error, not in a crash.
-SELECT count(*) FROM integ.json_schema_problems('{"items": {"$ref": "#"}}', (repeat('[', 900) || repeat(']', 900))::jsonb);
-SELECT count(*) FROM integ.json_schema_problems('{"items": {"$ref": "#"}}', (repeat('[', 1100) || repeat(']', 1100))::jsonb);
+SELECT count(*) FROM integ.json_schema_problems('{"items": {"$ref": "#"}}', (repeat('[', 450) || repeat(']', 450))::jsonb);
+SELECT count(*) FROM integ.json_schema_problems('{"items": {"$ref": "#"}}', (repeat('[', 550) || repeat(']', 550))::jsonb);
 \set VERBOSITY terse
-SELECT count(*) FROM integ.json_schema_problems((repeat('{"items":', 1100) || 'true' || repeat('}', 1100))::jsonb, '1');
+SELECT count(*) FROM integ.json_schema_problems((repeat('{"items":', 550) || 'true' || repeat('}', 550))::jsonb, '1');
 \set VERBOSITY default
+
+-- Schemas that apply each other 2^40 times end in an error, and compile at once.
+CREATE TEMP TABLE doubling AS
+SELECT jsonb_build_object('$ref', '#/$defs/s40', '$defs', jsonb_object_agg('s' || i,
+    CASE i WHEN 0 THEN '{"properties": {"a": {"default": 1}, "b": {"$ref": "#/$defs/s40"}}, "default": 5}'::jsonb
+    ELSE jsonb_build_object('allOf', jsonb_build_array(jsonb_build_object('$ref', '#/$defs/s' || i - 1),
+                                                       jsonb_build_object('$ref', '#/$defs/s' || i - 1))) END)) AS schema
+FROM generate_series(0, 40) AS i;
+SELECT integ.json_schema_valid(schema, '{}') FROM doubling;
+SELECT integ.json_schema_valid(schema, '1') FROM doubling;
+SELECT integ.json_schema_fill(schema, '{}') FROM doubling;
 
 -- As a constraint of a table.
 CREATE TEMP TABLE orders (body jsonb CHECK (integ.json_schema_valid('{"required": ["id"], "properties": {"id": {"type": "integer"}}}', body)));

@@ -62,10 +62,19 @@ SELECT integ.template_text('"{a}"', jsonb_build_object('a', E'x\ty'), encoding =
 SELECT integ.template_text('"{a}"', jsonb_build_object('a', E'x\r\nSet-Cookie: y'), encoding => 'header');
 SELECT integ.template_text('"a{credentials.token}"', '{}', encoding => 'header');
 
+SELECT * FROM integ.template_headers('{"Accept": "text/plain", "X-Ids": "{ids}", "X-Gone": "{gone}", "X-N": "{n}", "Authorization": "Bearer {credentials.token}"}',
+                                     '{"ids": [1, "b", null], "n": 2}');
+SELECT * FROM integ.template_headers('{"X-A": "{a}"}', jsonb_build_object('a', E'x\nSet-Cookie: y'));
+SELECT * FROM integ.template_headers('{"X A": 1}', '{}');
+SELECT * FROM integ.template_headers('{"X-A": {"a": 1}}', '{}');
+SELECT * FROM integ.template_headers('["X-A"]', '{}');
+SELECT * FROM integ.template_headers('{"$if": "gone", "then": {"X-A": 1}}', '{}');
+
 -- Queries.
 SELECT integ.template_query('{"q": "{q}", "ids": "{ids}", "flag": "{flag}", "n": "{n}", "gone": "{gone}", "nil": "{nil}", "filter[a b]": "x={q}", "fixed": 1}',
                             '{"q": "ä &=", "ids": [1, "two", true, null], "flag": false, "n": 1e2, "nil": null}');
 SELECT integ.template_query('{"gone": "{gone}"}', '{}');
+SELECT integ.template_query('{"q": "{q}", "a b": "{credentials.key}"}', '{"q": "ä + b"}', form => true);
 SELECT integ.template_query('{"o": "{o}"}', '{"o": {"a": 1}}');
 SELECT integ.template_query('{"o": "{o}"}', '{"o": [[1]]}');
 SELECT integ.template_query('["{a}"]', '{"a": 1}');
@@ -105,6 +114,11 @@ SELECT integ.template_render('1', '[]');
 -- What grows without an end is stopped.
 SELECT integ.template_render('{"$each": "a", "as": "i", "do": {"$each": "a", "as": "j", "do": "{a}"}}',
                              jsonb_build_object('a', (SELECT jsonb_agg(i) FROM generate_series(1, 1000) AS i)));
+
+SELECT integ.template_render('{"$each": "a", "as": "i", "do": {"$each": "a", "as": "j", "do": {"$each": "a", "as": "k", "do": {"$if": "no", "then": 1}}}}',
+                             jsonb_build_object('a', (SELECT jsonb_agg(i) FROM generate_series(1, 1000) AS i)));
+SELECT jsonb_array_length(integ.template_render('{"$each": "a", "as": "i", "do": {"$if": "$i > 10", "then": "no. {i}"}}',
+                          jsonb_build_object('a', (SELECT jsonb_agg(i) FROM generate_series(1, 20000) AS i))));
 
 -- Paths of answers.
 SELECT path, integ.path_get('{"data": {"items": [{"id": 1}, {"id": 2}], "odd key": "x", "nil": null, "a\"b": 3}, "@odata.nextLink": "u"}', path)

@@ -152,6 +152,39 @@ SET ROLE vault_acme_admin;
 SELECT integ_credential_set('vault_main', 'token', 'tok_0123456789abcdef');
 SELECT status FROM integ.instances WHERE instance_id = 'vault_main';
 
+-- Definitions without a schema, and with several ways to authenticate.
+RESET ROLE;
+SELECT integ_define('{"integrationId": "vault_open", "name": "Open", "version": "1.0.0", "baseUrl": "https://open.example.com",
+    "authType": "custom", "methods": []}');
+SELECT integ_define('{"integrationId": "vault_two", "name": "Two", "version": "1.0.0", "baseUrl": "https://two.example.com", "methods": [],
+    "authMethods": [
+        {"id": "key", "authType": "apikey", "auth": {"in": "header", "name": "X-Key", "value": "{credentials.key}"},
+         "credentialSchema": {"type": "object", "properties": {"key": {"type": "string"}}}},
+        {"id": "user", "authType": "basic",
+         "credentialSchema": {"type": "object", "additionalProperties": true, "properties": {"username": {"type": "string"}, "password": {"type": "string"}}}}]}');
+SET ROLE vault_acme_admin;
+SELECT integ_connect('vault_open', 'vault_o') IS NOT NULL AND integ_connect('vault_two', 'vault_t') IS NOT NULL
+    AND integ_connect('vault_two', 'vault_u', '{}', '{"auth_method": "user"}') IS NOT NULL AS connected;
+SELECT integ_credential_set('vault_o', 'whatever', 'tok_0123456789abcdef');
+SELECT integ_credential_set('vault_t', 'key', 'tok_0123456789abcdef');
+SELECT integ_credential_set('vault_t', 'password', 'tok_0123456789abcdef');
+SELECT integ_credential_set('vault_u', 'password', 'tok_0123456789abcdef');
+SELECT integ_credential_set('vault_u', 'more', E'0123456789ab\n');
+SELECT integ_credential_rotate('vault_u', 'username', 'tok_0123456789abcdef');
+SELECT instance_id, name, hint FROM integ.credential_hints WHERE instance_id IN ('vault_o', 'vault_t', 'vault_u') ORDER BY 1, 2;
+-- Who borrows a connection has no credentials of its own.
+RESET ROLE;
+SELECT integ_connect('vault_open', 'vault_lent', '{}', '{"context": "global", "grants": ["vault_acme"]}') IS NOT NULL AS connected;
+SET ROLE vault_acme_admin;
+SELECT integ_connect('vault_open', 'vault_borrower', '{}', '{"borrow": "vault_lent"}') IS NOT NULL AS connected;
+SELECT integ_credential_set('vault_borrower', 'whatever', 'tok_0123456789abcdef');
+SELECT integ_credential_set('vault_lent', 'whatever', 'tok_0123456789abcdef');
+RESET ROLE;
+DELETE FROM integ.instances WHERE instance_id = 'vault_borrower';
+DELETE FROM integ.instances WHERE instance_id IN ('vault_o', 'vault_t', 'vault_u', 'vault_lent');
+SELECT integ_undefine('vault_open'), integ_undefine('vault_two');
+SET ROLE vault_acme_admin;
+
 -- Credentials go with their instance.
 SELECT integ_disconnect('vault_main');
 SELECT count(*) FROM integ.credential_hints WHERE instance_id = 'vault_main';

@@ -48,7 +48,7 @@ run() {
     local release=$1 root=$chroots/$1 url
     url=$(mirror)
     say "--- $release"
-    debootstrap --variant=minbase --include=make,ca-certificates "$release" "$root" "${url:-http://deb.debian.org/debian}" \
+    debootstrap --variant=minbase --include=make,ca-certificates "$release" "$root" ${url:+"$url"} \
         >"$scratch/$release.log" 2>&1 || {
         tail -n 20 "$scratch/$release.log"
         say "debootstrap could not make $release."

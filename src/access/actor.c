@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -40,6 +41,13 @@ typedef struct ActorEntry
 static HTAB *actors;
 static MemoryContext actors_context;
 static uint64 actors_generation;
+
+/* Grows with every change of a role or of who is in which. */
+static uint64 roles_generation;
+
+/* Whom integ_act_as named last, in the transaction's memory; NULL: nobody in this transaction. */
+static const IntegActor *acted;
+static const char *acted_source; /* the setting that it was made from */
 
 void
 integ_actor_define_guc(void)
@@ -76,28 +84,53 @@ level_from_name(const char *name)
 }
 
 static void
+forget_roles(Datum arg, int cache, uint32 hash)
+{
+	roles_generation++;
+}
+
+/* An entry holds what members, clients, roles and their memberships say. */
+static uint64
+current_generation(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(AUTHOID, forget_roles, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_roles, (Datum) 0);
+		registered = true;
+	}
+	return integ_cache_generation(INTEG_CACHE_MEMBERS) + integ_cache_generation(INTEG_CACHE_CLIENTS) +
+		   roles_generation;
+}
+
+static void
 prepare_cache(void)
 {
-	uint64 generation = integ_cache_generation(INTEG_CACHE_MEMBERS);
+	uint64 generation = current_generation();
 	HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(ActorEntry)};
 
 	if (actors != NULL && actors_generation == generation)
 		return;
-	if (actors_context == NULL)
-		actors_context = AllocSetContextCreate(TopMemoryContext, "integ actors", ALLOCSET_SMALL_SIZES);
+	/* Whoever holds an actor may do so until the end of the transaction. */
+	if (actors_context != NULL)
+		MemoryContextSetParent(actors_context, TopTransactionContext);
 	actors = NULL;
-	MemoryContextReset(actors_context);
+	actors_context = AllocSetContextCreate(TopMemoryContext, "integ actors", ALLOCSET_SMALL_SIZES);
 	control.hcxt = actors_context;
 	actors = hash_create("integ actors", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	actors_generation = generation;
 }
 
-/* Reads the role's row of integ.members into actor. */
+/* Reads the role's row of integ.members into actor. Only a superadmin stands for a client that is switched off. */
 static void
 read_member(IntegActor *actor)
 {
 	static IntegQuery member = {
-		"SELECT client_id, user_id, level FROM integ.members WHERE role = $1::pg_catalog.regrole",
+		"SELECT m.client_id, m.user_id, m.level, c.is_active IS NOT DISTINCT FROM false "
+		"FROM integ.members m LEFT JOIN integ.clients c ON c.id = m.client_id "
+		"WHERE m.role = $1::pg_catalog.regrole",
 		1,
 		{OIDOID}};
 	IntegOwnerScope scope;
@@ -109,6 +142,12 @@ read_member(IntegActor *actor)
 		actor->client = integ_result_text(0, 1, actors_context);
 		actor->user = integ_result_text(0, 2, actors_context);
 		actor->level = level_from_name(integ_result_text(0, 3, CurrentMemoryContext));
+		if (actor->level != INTEG_LEVEL_SUPERADMIN && integ_result_bool(0, 4))
+		{
+			actor->suspended = actor->client;
+			actor->client = actor->user = NULL;
+			actor->level = INTEG_LEVEL_NONE;
+		}
 	}
 	integ_owner_leave(&scope);
 }
@@ -125,8 +164,8 @@ lookup(Oid role)
 		return entry;
 
 	read_member(&actor);
-	if (actor.level == INTEG_LEVEL_NONE &&
-		(superuser_arg(role) || is_member_of_role(role, get_role_oid("integ_superadmin", false))))
+	if (actor.level == INTEG_LEVEL_NONE && actor.suspended == NULL &&
+		(superuser_arg(role) || has_privs_of_role(role, get_role_oid("integ_superadmin", false))))
 	{
 		actor.client = INTEG_GLOBAL_CLIENT;
 		actor.level = INTEG_LEVEL_SUPERADMIN;
@@ -138,20 +177,42 @@ lookup(Oid role)
 	return entry;
 }
 
-/* The actor of integ_act_as, in the transaction's memory. */
+static void
+forget_acted(void *arg)
+{
+	acted = NULL;
+}
+
+static void
+keep_acted(const IntegActor *actor)
+{
+	MemoryContextCallback *forget = MemoryContextAllocZero(TopTransactionContext, sizeof(MemoryContextCallback));
+
+	forget->func = forget_acted;
+	MemoryContextRegisterResetCallback(TopTransactionContext, forget);
+	acted = actor;
+	acted_source = MemoryContextStrdup(TopTransactionContext, acting);
+}
+
+/* The actor of integ_act_as, in the transaction's memory; the same for every call until another is named. */
 static const IntegActor *
 acting_actor(Oid role)
 {
-	IntegActor *actor = MemoryContextAllocZero(TopTransactionContext, sizeof(IntegActor));
-	char *copy = MemoryContextStrdup(TopTransactionContext, acting);
-	char *separator = strchr(copy, ACTING_SEPARATOR);
+	IntegActor *actor;
+	char *copy, *separator;
 
+	if (acted != NULL && acted->role == role && strcmp(acted_source, acting) == 0)
+		return acted;
+	actor = MemoryContextAllocZero(TopTransactionContext, sizeof(IntegActor));
+	copy = MemoryContextStrdup(TopTransactionContext, acting);
+	separator = strchr(copy, ACTING_SEPARATOR);
 	Assert(separator != NULL);
 	*separator = '\0';
 	actor->role = role;
 	actor->client = copy;
 	actor->user = separator[1] == '\0' ? NULL : separator + 1;
 	actor->level = INTEG_LEVEL_USER;
+	keep_acted(actor);
 	return actor;
 }
 
@@ -220,6 +281,13 @@ integ_actor_require(IntegLevel level, const char *action)
 {
 	const IntegActor *actor = integ_actor_current();
 
+	if (actor->suspended != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTEG_FORBIDDEN),
+				 errmsg("role \"%s\" may not %s", GetUserNameFromId(actor->role, false), action),
+				 errdetail("Its client \"%s\" is switched off.", actor->suspended),
+				 errhint("A superadmin switches it on: UPDATE integ.clients SET is_active = true WHERE id = '%s'.",
+						 actor->suspended)));
 	if (actor->level == INTEG_LEVEL_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTEG_FORBIDDEN),

@@ -23,6 +23,7 @@ typedef struct IntegActor
 	const char *client; /* NULL for INTEG_LEVEL_NONE; INTEG_GLOBAL_CLIENT for global */
 	const char *user;	/* NULL where the role stands for no user */
 	IntegLevel level;
+	const char *suspended; /* of INTEG_LEVEL_NONE: the client, switched off, that the role is a member of; else NULL */
 } IntegActor;
 
 /* Declares the internal setting that carries integ_act_as; called from integ_guc_define. */

@@ -174,6 +174,23 @@ SELECT id, state, client_id, user_id, owner, instance, instance_id, definition_i
 FROM integ.calls_done;
 COMMENT ON VIEW integ.calls IS 'Every durable call, open and ended; its columns are those of integ.calls_open and integ.calls_done';
 
+DO $$
+DECLARE
+    column_name text;
+BEGIN
+    FOR column_name IN
+        SELECT a.attname FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = 'integ.calls'::pg_catalog.regclass AND a.attnum > 0
+    LOOP
+        EXECUTE pg_catalog.format('COMMENT ON COLUMN integ.calls.%I IS %L', column_name, (
+            SELECT pg_catalog.col_description(a.attrelid, a.attnum) FROM pg_catalog.pg_attribute a
+            WHERE a.attname = column_name
+              AND a.attrelid IN ('integ.calls_open'::pg_catalog.regclass, 'integ.calls_done'::pg_catalog.regclass)
+            ORDER BY a.attrelid = 'integ.calls_open'::pg_catalog.regclass DESC LIMIT 1));
+    END LOOP;
+END
+$$;
+
 -- A user sees its own calls, an administrator those of its client.
 ALTER TABLE integ.calls_open ENABLE ROW LEVEL SECURITY;
 ALTER TABLE integ.calls_done ENABLE ROW LEVEL SECURITY;

@@ -14,6 +14,7 @@
 #include "core/query.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -21,7 +22,7 @@
 #define CANDIDATE_COLUMNS "o.ctid, o.id, o.instance, o.next_attempt_at, o.ordering_key"
 
 /* A call with an ordering key is a candidate only when it is the first of its key. */
-#define FIRST_OF_KEY \
+#define FIRST_OF_KEY                                                        \
 	"(o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.calls_open e" \
 	" WHERE e.instance = o.instance AND e.ordering_key = o.ordering_key AND e.id < o.id))"
 
@@ -38,6 +39,7 @@ typedef struct Candidate
 static Candidate candidates[INTEG_BATCH_MAX];
 static int ncandidates;
 static bool unfinished;
+static dlist_head fresh = DLIST_STATIC_INIT(fresh); /* flights of it, not committed yet */
 
 static const IntegMark beginning = {.at = DT_NOBEGIN};
 
@@ -60,7 +62,7 @@ lower_marks(IntegDispatcher *dispatcher, int priority, TimestampTz from)
 	if (from < dispatcher->marks[priority].at)
 		dispatcher->marks[priority] = mark;
 	dispatcher->due[priority] = Min(dispatcher->due[priority], from);
-	dlist_foreach(iter, &dispatcher->backlogged)
+	dlist_foreach (iter, &dispatcher->backlogged)
 	{
 		IntegLane *lane = dlist_container(IntegLane, node, iter.cur);
 
@@ -97,7 +99,7 @@ integ_claim_due(IntegDispatcher *dispatcher)
 		return DT_NOBEGIN;
 	for (int i = 0; i < INTEG_PRIORITIES; i++)
 		due = Min(due, dispatcher->due[i]);
-	dlist_foreach(iter, &dispatcher->backlogged)
+	dlist_foreach (iter, &dispatcher->backlogged)
 	{
 		IntegLane *lane = dlist_container(IntegLane, node, iter.cur);
 
@@ -229,7 +231,7 @@ backlogged_lanes(IntegDispatcher *dispatcher)
 	ArrayBuildState *state = initArrayResult(UUIDOID, dispatcher->scratch, false);
 	dlist_iter iter;
 
-	dlist_foreach(iter, &dispatcher->backlogged)
+	dlist_foreach (iter, &dispatcher->backlogged)
 		state = accumArrayResult(state, UUIDPGetDatum(&dlist_container(IntegLane, node, iter.cur)->instance), false,
 								 UUIDOID, dispatcher->scratch);
 	return makeArrayResult(state, dispatcher->scratch);
@@ -242,9 +244,8 @@ read_priority(IntegDispatcher *dispatcher, int priority, int limit, TimestampTz 
 	static IntegQuery due = {
 		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
 		" WHERE o.priority = $1 AND o.next_attempt_at <= $2 AND (o.next_attempt_at, o.id) > ($3, $4)"
-		" AND o.state IN ('queued', 'waiting') AND " INTEG_MINE("o.instance", "$5", "$6")
-		" AND o.instance <> ALL ($7) AND " FIRST_OF_KEY
-		" ORDER BY o.next_attempt_at, o.id LIMIT $8",
+		" AND o.state IN ('queued', 'waiting') AND " INTEG_MINE("o.instance", "$5", "$6") " AND o.instance <> ALL ($7) AND " FIRST_OF_KEY
+																						  " ORDER BY o.next_attempt_at, o.id LIMIT $8",
 		8,
 		{INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, INT8OID}};
 	IntegMark *mark = &dispatcher->marks[priority];
@@ -261,7 +262,7 @@ read_priority(IntegDispatcher *dispatcher, int priority, int limit, TimestampTz 
 	uint64 count;
 
 	/* Their calls are passed over here. */
-	dlist_foreach(iter, &dispatcher->backlogged)
+	dlist_foreach (iter, &dispatcher->backlogged)
 		integ_lane_backlog(dispatcher, dlist_container(IntegLane, node, iter.cur), priority, &start);
 	count = integ_query(&due, values, NULL);
 	for (uint64 i = 0; i < count; i++)
@@ -427,7 +428,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 
 		flight->lane = candidate->lane;
 		candidate->claimed = true;
-		dlist_push_tail(&dispatcher->claimed, &flight->node);
+		dlist_push_tail(&fresh, &flight->node);
 	}
 }
 
@@ -449,15 +450,26 @@ release_candidates(IntegDispatcher *dispatcher)
 			integ_ordered_release(dispatcher, &candidate->lane->instance, candidate->ordering_key);
 	}
 	ncandidates = 0;
+	while (!dlist_is_empty(&fresh))
+		dlist_push_tail(&dispatcher->claimed, dlist_pop_head_node(&fresh));
 }
 
 /* Flights of a claim whose transaction failed are nobody's. */
 static void
-drop_unclaimed(IntegDispatcher *dispatcher)
+drop_unclaimed(void)
 {
-	while (!dlist_is_empty(&dispatcher->claimed))
-		MemoryContextDelete(
-			dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed))->context);
+	while (!dlist_is_empty(&fresh))
+		MemoryContextDelete(dlist_container(IntegFlight, node, dlist_pop_head_node(&fresh))->context);
+}
+
+/*
+ * A claim that a crash takes back is claimed again: what must not be sent twice is marked durably
+ * before it leaves (prepare.c). So the claim's commit does not wait for disk.
+ */
+static void
+need_not_be_durable(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 void
@@ -471,12 +483,13 @@ integ_claim(IntegDispatcher *dispatcher)
 		return;
 	if (unfinished)
 	{
-		drop_unclaimed(dispatcher);
+		drop_unclaimed();
 		undo_candidates(dispatcher);
 	}
 	unfinished = true;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	need_not_be_durable();
 	SPI_connect();
 	read_unlocked(dispatcher, now);
 	for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < general; i--)

@@ -65,7 +65,7 @@ typedef struct IntegFlight
 	int max_attempts;
 	int priority;
 	bool is_write;
-	char *ordering_key; /* NULL: none */
+	char *ordering_key;		/* NULL: none */
 	TimestampTz expires_at; /* 0: never */
 
 	/* on its way */
@@ -95,7 +95,7 @@ typedef struct IntegDispatcher
 	TimestampTz due[INTEG_PRIORITIES]; /* when a claim of that priority may find something */
 	HTAB *lanes;
 	dlist_head backlogged;
-	HTAB *ordered;	   /* (instance, ordering key) of calls under way */
+	HTAB *ordered;		 /* (instance, ordering key) of calls under way */
 	dlist_head unlocked; /* ordering keys whose next call may run */
 
 	dlist_head claimed; /* to be prepared */

@@ -110,7 +110,7 @@ mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 	bool any = false;
 	dlist_iter iter;
 
-	dlist_foreach(iter, &dispatcher->claimed)
+	dlist_foreach (iter, &dispatcher->claimed)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
@@ -139,7 +139,7 @@ integ_prepare(IntegDispatcher *dispatcher)
 		return;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	dlist_foreach(iter, &dispatcher->claimed)
+	dlist_foreach (iter, &dispatcher->claimed)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 

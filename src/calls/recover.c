@@ -62,22 +62,21 @@ give_back(const IntegDispatcher *dispatcher, int64 lease)
 {
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.state = 'running' AND o.lease = $1"
-		" AND " INTEG_MINE("o.instance", "$2", "$3")
-		" AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ") RETURNING o.*)"
-		" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
-		" definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, error_detail, error_hint,"
-		" input)"
-		" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted + 1, priority, is_write,"
-		" CASE WHEN sent_at IS NOT NULL THEN 'unknown' WHEN cancel_requested THEN 'cancelled' ELSE 'dead' END,"
-		" client_id, user_id, instance_id, definition_id, method, ordering_key, idempotency_key, 'IG504',"
-		" 'the dispatcher ended while it ran the call',"
-		" CASE WHEN sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
-		" WHEN cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END,"
-		" CASE WHEN sent_at IS NOT NULL THEN"
-		" 'Look at the service whether it was carried out; integ_call_retry with {\"confirm\": true} repeats it.' END,"
-		" input FROM ended",
+		" AND " INTEG_MINE("o.instance", "$2", "$3") " AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ") RETURNING o.*)"
+													 " INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
+													 " timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
+													 " definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, error_detail, error_hint,"
+													 " input)"
+													 " SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
+													 " timeout_ms, attempt, max_attempts, interrupted + 1, priority, is_write,"
+													 " CASE WHEN sent_at IS NOT NULL THEN 'unknown' WHEN cancel_requested THEN 'cancelled' ELSE 'dead' END,"
+													 " client_id, user_id, instance_id, definition_id, method, ordering_key, idempotency_key, 'IG504',"
+													 " 'the dispatcher ended while it ran the call',"
+													 " CASE WHEN sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
+													 " WHEN cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END,"
+													 " CASE WHEN sent_at IS NOT NULL THEN"
+													 " 'Look at the service whether it was carried out; integ_call_retry with {\"confirm\": true} repeats it.' END,"
+													 " input FROM ended",
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	static IntegQuery again = {

@@ -34,7 +34,7 @@ record_intents(IntegDispatcher *dispatcher)
 	int count = 0;
 	dlist_iter iter;
 
-	dlist_foreach(iter, &dispatcher->ready)
+	dlist_foreach (iter, &dispatcher->ready)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 

@@ -134,19 +134,19 @@ array_of(const Columns *columns, Oid type, int16 length, bool by_value, char ali
 	return PointerGetDatum(construct_md_array(columns->values, columns->nulls, 1, dims, lower, type, length, by_value, align));
 }
 
-#define COLUMN(batch, wanted, value_of, is_null, type, length, by_value, align) \
-	({ \
+#define COLUMN(batch, wanted, value_of, is_null, type, length, by_value, align)                                 \
+	({                                                                                                          \
 		Columns columns_ = {0, palloc((batch)->count * sizeof(Datum)), palloc0((batch)->count * sizeof(bool))}; \
-		for (int i_ = 0; i_ < (batch)->count; i_++) \
-		{ \
-			IntegFlight *flight = (batch)->flights[i_]; \
-			if (!(wanted)) \
-				continue; \
-			columns_.nulls[columns_.count] = (is_null); \
-			columns_.values[columns_.count] = columns_.nulls[columns_.count] ? (Datum) 0 : (value_of); \
-			columns_.count++; \
-		} \
-		array_of(&columns_, type, length, by_value, align); \
+		for (int i_ = 0; i_ < (batch)->count; i_++)                                                             \
+		{                                                                                                       \
+			IntegFlight *flight = (batch)->flights[i_];                                                         \
+			if (!(wanted))                                                                                      \
+				continue;                                                                                       \
+			columns_.nulls[columns_.count] = (is_null);                                                         \
+			columns_.values[columns_.count] = columns_.nulls[columns_.count] ? (Datum) 0 : (value_of);          \
+			columns_.count++;                                                                                   \
+		}                                                                                                       \
+		array_of(&columns_, type, length, by_value, align);                                                     \
 	})
 #define UUID_COLUMN(batch, wanted, field) \
 	COLUMN(batch, wanted, UUIDPGetDatum(&flight->field), false, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)
@@ -380,7 +380,7 @@ fill_batch(Batch *batch, IntegDispatcher *dispatcher)
 
 	batch->dispatcher = dispatcher;
 	batch->count = 0;
-	dlist_foreach(iter, &dispatcher->answered)
+	dlist_foreach (iter, &dispatcher->answered)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 

@@ -20,14 +20,14 @@ typedef enum IntegVerdictKind
 
 typedef struct IntegAttempt
 {
-	int sqlerrcode;	  /* 0: success */
-	bool held;		  /* nothing may leave the database at present */
-	bool interrupted; /* the dispatcher stopped: the attempt does not count */
-	bool answered;	  /* a whole answer arrived */
+	int sqlerrcode;	   /* 0: success */
+	bool held;		   /* nothing may leave the database at present */
+	bool interrupted;  /* the dispatcher stopped: the attempt does not count */
+	bool answered;	   /* a whole answer arrived */
 	bool server_error; /* … with a status of 500 or more */
-	bool maybe_sent;  /* false: certain that nothing reached the service */
-	bool repeatable;  /* a read, or a write with an idempotency key that the service honours */
-	int counted;	  /* attempts so far that count, this one included */
+	bool maybe_sent;   /* false: certain that nothing reached the service */
+	bool repeatable;   /* a read, or a write with an idempotency key that the service honours */
+	int counted;	   /* attempts so far that count, this one included */
 	int max_attempts;
 	TimestampTz now;
 	TimestampTz retry_after; /* said by the service; 0: nothing */

@@ -24,8 +24,8 @@
 typedef struct IntegDispatcherSlot
 {
 	/* guarded by integ_shared->lock */
-	pid_t pid;	/* 0: none runs */
-	int total;	/* among how many it shares the instances */
+	pid_t pid;	  /* 0: none runs */
+	int total;	  /* among how many it shares the instances */
 	int failures; /* in a row */
 	TimestampTz since;
 	TimestampTz retry_at; /* not started again before */

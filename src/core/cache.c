@@ -3,6 +3,7 @@
  */
 #include "core/cache.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -84,6 +85,9 @@ integ_cache_init(void)
 uint64
 integ_cache_generation(IntegCacheKind kind)
 {
+	/* In a long transaction that takes no new lock nothing else looks; without news this reads one flag. */
+	if (IsTransactionState())
+		AcceptInvalidationMessages();
 	if (!oids_known)
 		learn_oids();
 	return generations[kind];

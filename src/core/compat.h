@@ -10,6 +10,16 @@
 #error "integ needs PostgreSQL 15 or newer"
 #endif
 
+/* PostgreSQL 18 replaced pg_attribute_noreturn() by a specifier that stands before the declaration. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* PostgreSQL 16 moved the macros of varlena out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* PostgreSQL 16 split the ownership checks into one function with a class. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_database.h"

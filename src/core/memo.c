@@ -3,6 +3,7 @@
  */
 #include "core/memo.h"
 
+#include "core/compat.h"
 #include "utils/memutils.h"
 
 typedef struct Memo

@@ -32,6 +32,29 @@ to_int(const JsonbValue *value, int64 *result)
 	return errno == 0 && *end == '\0';
 }
 
+/* NULL where the text is no interval: interval_in takes nothing that its error would leave behind. */
+static Interval *
+read_interval(char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Interval *volatile interval = NULL;
+
+	PG_TRY();
+	{
+		interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(text),
+														 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	}
+	PG_CATCH();
+	{
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return interval;
+}
+
 static bool
 to_duration(const JsonbValue *value, int64 *result)
 {
@@ -43,8 +66,9 @@ to_duration(const JsonbValue *value, int64 *result)
 	if (value->type != jbvString)
 		return false;
 	text = integ_json_value_text(value);
-	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(text),
-													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	interval = read_interval(text);
+	if (interval == NULL)
+		return false;
 	*result = ((int64) interval->month * DAYS_PER_MONTH + interval->day) * INT64CONST(86400000) +
 			  interval->time / 1000;
 	return true;

@@ -6,10 +6,34 @@
 #include <sys/time.h>
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_uuid_generate);
+
+/*
+ * Random bytes for ids, fetched many at a time: a call of the generator costs
+ * more than everything else of an id. A child process that inherits the rest
+ * of a parent's would repeat its ids, so they belong to one process.
+ */
+static void
+random_bytes(uint8 *bytes, size_t len)
+{
+	static uint8 pool[512];
+	static size_t left = 0;
+	static int owner = 0;
+
+	if (left < len || owner != MyProcPid)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+		left = sizeof(pool);
+		owner = MyProcPid;
+	}
+	left -= len;
+	memcpy(bytes, pool + left, len);
+}
 
 void
 integ_uuid_make(pg_uuid_t *id)
@@ -29,8 +53,7 @@ integ_uuid_make(pg_uuid_t *id)
 		ticks = last + 1;
 	last = ticks;
 
-	if (!pg_strong_random(id->data + 8, 8))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	random_bytes(id->data + 8, 8);
 	for (int i = 0; i < 6; i++)
 		id->data[i] = (uint8) (ticks >> (12 + 8 * (5 - i)));
 	id->data[6] = 0x70 | (uint8) ((ticks >> 8) & 0x0f);

@@ -12,20 +12,22 @@ starts_with(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* The URL with a letter for every placeholder, so that the rest of it can be judged. */
+/* The URL with a letter (or a port) for every placeholder, so that the rest of it can be judged. */
 static char *
 without_placeholders(const char *url)
 {
 	StringInfoData result;
 	int depth = 0;
+	char before = '\0';
 
 	initStringInfo(&result);
 	for (; *url != '\0'; url++)
 	{
 		if (*url == '{' && depth++ == 0)
-			appendStringInfoChar(&result, 'x');
+			appendStringInfoChar(&result, before == ':' ? '1' : 'x');
 		if (depth == 0)
 			appendStringInfoChar(&result, *url);
+		before = *url;
 		if (*url == '}' && depth > 0)
 			depth--;
 	}

@@ -97,9 +97,7 @@ credential_known(const IntegManifestCheck *check, const char *name)
 	for (int i = 0; i < check->definition->nauths; i++)
 	{
 		const IntegAuth *auth = &check->definition->auths[i];
-		const JsonbContainer *schema = list == NULL ? NULL :
-			integ_json_get_object(getIthJsonbValueFromContainer((JsonbContainer *) list, i)->val.binary.data,
-								  "credentialSchema");
+		const JsonbContainer *schema = list == NULL ? NULL : integ_json_get_object(getIthJsonbValueFromContainer((JsonbContainer *) list, i)->val.binary.data, "credentialSchema");
 
 		if (has_tokens(auth) && is_one_of(name, token_credentials, lengthof(token_credentials)))
 			return true;

@@ -79,6 +79,9 @@ compile_error(const JsonbContainer *rule, const char *where, IntegErrorRule *com
 	compiled->sqlstate = sqlstate_of(compiled->class);
 	compiled->retry_after = integ_compile_path(rule, "retryAfter", where);
 	compile_statuses(rule, compiled);
+	if (compiled->when == NULL && compiled->nstatuses == 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s would make every answer an error", where),
+						errhint("Give it \"when\", a path into the body, or \"status\".")));
 	if (message != NULL && (message[0] == '.' || message[0] == '$'))
 		compiled->message_path = integ_path_compile(message, psprintf("%s/message", where));
 	else

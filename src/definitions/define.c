@@ -1,5 +1,5 @@
 /*
- * integ_define: a manifest becomes a definition, or a new version of one.
+ * integ_define and integ_define_yaml: a manifest becomes a definition, or a new version of one.
  */
 #include "definitions/check.h"
 
@@ -11,13 +11,18 @@
 #include "core/query.h"
 #include "definitions/store.h"
 #include "definitions/version.h"
+#include "definitions/yaml.h"
 #include "fmgr.h"
 #include "instances/history.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(integ_define);
+PG_FUNCTION_INFO_V1(integ_define_yaml);
 PG_FUNCTION_INFO_V1(integ_definition_mirror);
+
+/* Of a YAML manifest as JSON, its aliases copied out. */
+#define YAML_MAX_BYTES (16 * 1024 * 1024)
 
 /* The client that the definition will belong to. */
 static const char *
@@ -94,11 +99,10 @@ check_visibility(const IntegActor *actor, const Jsonb *manifest)
 						errhint("Use \"private\": then only administrators of the client see it.")));
 }
 
-Datum
-integ_define(PG_FUNCTION_ARGS)
+/* Defines for the actor and returns the id; function is the name in messages about options. */
+static text *
+define(const IntegActor *actor, const Jsonb *manifest, const Jsonb *given, const char *function)
 {
-	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_ADMIN, "define integrations");
-	Jsonb *manifest = PG_GETARG_JSONB_P(0);
 	char *client;
 	bool replace = false;
 	const IntegOption options[] = {{"client", INTEG_OPTION_TEXT, &client}, {"replace", INTEG_OPTION_BOOL, &replace}};
@@ -108,7 +112,7 @@ integ_define(PG_FUNCTION_ARGS)
 	char *role = GetUserNameFromId(actor->role, false);
 	IntegOwnerScope scope;
 
-	integ_options_parse(PG_GETARG_JSONB_P(1), options, lengthof(options), "integ_define");
+	integ_options_parse(given, options, lengthof(options), function);
 	owner = target_client(actor, client);
 	integ_manifest_check(manifest);
 	check_visibility(actor, manifest);
@@ -125,7 +129,44 @@ integ_define(PG_FUNCTION_ARGS)
 	integ_owner_leave(&scope);
 	if (!stored.version_same)
 		integ_definition_history(actor, "definition.define", "definition.defined", id, version, owner);
-	PG_RETURN_TEXT_P(cstring_to_text(id));
+	return cstring_to_text(id);
+}
+
+Datum
+integ_define(PG_FUNCTION_ARGS)
+{
+	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_ADMIN, "define integrations");
+
+	PG_RETURN_TEXT_P(define(actor, PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), "integ_define"));
+}
+
+/* The document as jsonb; raises IG400 where it is no YAML. */
+static Jsonb *
+parse_yaml(text *document)
+{
+	char problem[256];
+	char *json = integ_yaml_to_json(VARDATA_ANY(document), VARSIZE_ANY_EXHDR(document), YAML_MAX_BYTES, problem,
+									sizeof(problem));
+	char *copy;
+
+	if (json == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the manifest is not YAML that integ can read"),
+						errdetail("%s", problem)));
+	copy = MemoryContextAllocExtended(CurrentMemoryContext, strlen(json) + 1, MCXT_ALLOC_NO_OOM);
+	if (copy != NULL)
+		strcpy(copy, json);
+	free(json);
+	if (copy == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return integ_json_parse(copy);
+}
+
+Datum
+integ_define_yaml(PG_FUNCTION_ARGS)
+{
+	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_ADMIN, "define integrations");
+
+	PG_RETURN_TEXT_P(define(actor, parse_yaml(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1), "integ_define_yaml"));
 }
 
 /*

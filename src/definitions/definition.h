@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "core/compat.h"
 #include "core/pinned.h"
 #include "schema/schema.h"
 #include "template/template.h"
@@ -18,8 +19,8 @@ typedef struct IntegErrorRule
 	IntegPath *when; /* finds something in the body; NULL: whatever the body */
 	int nstatuses;	 /* 0: whatever the status */
 	int *statuses;
-	const char *class; /* "IG422" … */
-	int sqlstate;	   /* the same, encoded for errcode() */
+	const char *class;		 /* "IG422" … */
+	int sqlstate;			 /* the same, encoded for errcode() */
 	IntegPath *message_path; /* the service's message, or NULL */
 	const char *message;	 /* text, or NULL */
 	IntegPath *retry_after;	 /* seconds to wait, or NULL */
@@ -43,27 +44,27 @@ typedef enum IntegBodyEncoding
 /* One way to authenticate. Where the manifest is silent, the defaults of its authType are filled in. */
 typedef struct IntegAuth
 {
-	const char *id;		 /* NULL: the definition's only one */
+	const char *id; /* NULL: the definition's only one */
 	const char *auth_type;
-	const char *in;		 /* header, query, body, cookie; NULL where nothing is injected that way */
+	const char *in; /* header, query, body, cookie; NULL where nothing is injected that way */
 	const char *name;
 	IntegTemplate *value;	 /* text template over credentials (and config), or NULL */
 	IntegTemplate *username; /* HTTP basic: user and password, or NULL */
 	IntegTemplate *password;
-	IntegSchema *credentials;		  /* credentialSchema or NULL */
-	const JsonbContainer *oauth2;	  /* oauth2Config or NULL */
-	const JsonbContainer *jwt;		  /* auth.jwt or NULL */
+	IntegSchema *credentials;	  /* credentialSchema or NULL */
+	const JsonbContainer *oauth2; /* oauth2Config or NULL */
+	const JsonbContainer *jwt;	  /* auth.jwt or NULL */
 } IntegAuth;
 
 typedef struct IntegMethod
 {
 	/* Known of every method of a definition: */
 	const char *id;
-	bool is_write;			 /* access: write */
+	bool is_write; /* access: write */
 	bool approval_required;
 	const JsonbContainer *manifest; /* the whole method */
-	int index;				 /* in the manifest's "methods" */
-	bool compiled;			 /* integ_definition_method compiles what follows at first use */
+	int index;						/* in the manifest's "methods" */
+	bool compiled;					/* integ_definition_method compiles what follows at first use */
 
 	const char *http_method; /* GET …; NULL where the method has no request of its own (steps, job, handler) */
 	IntegTemplate *path;	 /* text template; placeholders are percent-encoded */
@@ -73,19 +74,19 @@ typedef struct IntegMethod
 	IntegTemplate *body;	 /* any template or NULL */
 	IntegBodyEncoding body_encoding;
 	bool is_graphql;
-	const char *graphql_document;  /* or NULL */
-	const char *graphql_operation; /* or NULL */
+	const char *graphql_document;	  /* or NULL */
+	const char *graphql_operation;	  /* or NULL */
 	IntegTemplate *graphql_variables; /* or NULL: the input */
-	int timeout_ms;			 /* 0: the setting's */
-	IntegSchema *input;		 /* NULL: anything */
+	int timeout_ms;					  /* 0: the setting's */
+	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;
-	const Jsonb *response;	 /* the manifest's "response" or NULL: map, records, errors */
-	const char *response_type; /* json, text, binary, xml, none; NULL: as its content type says */
-	IntegMap *map;			 /* or NULL */
-	IntegPath *records;		 /* or NULL */
-	IntegErrorRules errors;	 /* its own; the definition's come after them */
+	const Jsonb *response;			  /* the manifest's "response" or NULL: map, records, errors */
+	const char *response_type;		  /* json, text, binary, xml, none; NULL: as its content type says */
+	IntegMap *map;					  /* or NULL */
+	IntegPath *records;				  /* or NULL */
+	IntegErrorRules errors;			  /* its own; the definition's come after them */
 	const JsonbContainer *pagination; /* or NULL */
-	const char *idempotency_in;	  /* header, query, body; NULL where the service honours none */
+	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
 } IntegMethod;
 
@@ -101,26 +102,26 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
-	bool customized;	   /* a superadmin changed status, visibility or plan */
-	int nauths;				/* at least one */
-	IntegAuth *auths;		/* the first is the default */
-	const char *auth_type;	/* of the default, as are the following */
-	IntegTemplate *auth_value;	/* text template over credentials, or NULL */
-	const char *auth_in;		/* header, query, … ; NULL where there is no auth */
+	bool customized;		   /* a superadmin changed status, visibility or plan */
+	int nauths;				   /* at least one */
+	IntegAuth *auths;		   /* the first is the default */
+	const char *auth_type;	   /* of the default, as are the following */
+	IntegTemplate *auth_value; /* text template over credentials, or NULL */
+	const char *auth_in;	   /* header, query, … ; NULL where there is no auth */
 	const char *auth_name;
 	IntegSchema *credentials;
-	IntegTemplate *base_url;	/* text template over config (and, later, the token answer); NULL where requests need none */
-	const char *base_url_source; /* as in the manifest, or NULL */
-	IntegTemplate *headers;		/* of every request, or NULL */
-	IntegTemplate *query;		/* of every request, or NULL */
+	IntegTemplate *base_url;		  /* text template over config (and, later, the token answer); NULL where requests need none */
+	const char *base_url_source;	  /* as in the manifest, or NULL */
+	IntegTemplate *headers;			  /* of every request, or NULL */
+	IntegTemplate *query;			  /* of every request, or NULL */
 	IntegTemplate *request_transform; /* or NULL */
 	IntegMap *response_transform;	  /* or NULL */
-	IntegErrorRules errors;		/* of every method and of raw requests */
-	IntegSchema *config;		/* configSchema or NULL */
-	const char *health_check;	/* method id or NULL */
-	const Jsonb *health_input;	/* its input, or NULL: {} */
+	IntegErrorRules errors;			  /* of every method and of raw requests */
+	IntegSchema *config;			  /* configSchema or NULL */
+	const char *health_check;		  /* method id or NULL */
+	const Jsonb *health_input;		  /* its input, or NULL: {} */
 	int nmethods;
-	IntegMethod *methods;		/* sorted by id; see integ_definition_method */
+	IntegMethod *methods; /* sorted by id; see integ_definition_method */
 	const Jsonb *manifest;
 } IntegDefinition;
 
@@ -151,6 +152,6 @@ extern char *integ_definition_follow(const char *id, const char *series);
 extern bool integ_definition_visible(const IntegDefinition *definition, const IntegActor *actor);
 
 /* Raises IG404 for a definition that is not there or not visible. */
-extern void integ_definition_unknown(const char *id) pg_attribute_noreturn();
+pg_noreturn extern void integ_definition_unknown(const char *id);
 
 #endif /* INTEG_DEFINITIONS_DEFINITION_H */

@@ -195,6 +195,10 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_define';
 COMMENT ON FUNCTION integ_define(jsonb, jsonb) IS
     'Adds a definition, or a new version of one, from its manifest and returns its id. Options: client (text; superadmins only, else the caller''s), replace (boolean: also where instances follow this version)';
 
+CREATE FUNCTION integ_define_yaml(manifest text, options jsonb DEFAULT '{}') RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_define_yaml';
+COMMENT ON FUNCTION integ_define_yaml(text, jsonb) IS 'As integ_define, for a manifest written in YAML';
+
 CREATE FUNCTION integ_undefine(definition text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_undefine';
 COMMENT ON FUNCTION integ_undefine(text) IS 'Removes a definition with all its versions; IG409 while instances use it';
@@ -213,5 +217,5 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_definiti
 COMMENT ON FUNCTION integ.mirror_definition(jsonb) IS
     'Adds or renews a definition that integ brings; called by the install and upgrade scripts';
 
-GRANT EXECUTE ON FUNCTION integ_define(jsonb, jsonb), integ_undefine(text) TO integ_admin;
+GRANT EXECUTE ON FUNCTION integ_define(jsonb, jsonb), integ_define_yaml(text, jsonb), integ_undefine(text) TO integ_admin;
 GRANT EXECUTE ON FUNCTION integ_permissions(text), integ_manifest_schema() TO integ_user;

@@ -36,41 +36,46 @@ integ_definition_lookup(const Jsonb *manifest, const char *id, const char *versi
 }
 
 /* Every column from the manifest; what a superadmin customized stays. */
-#define CURRENT_COLUMNS \
-	"name, display_name, description, version, category, icon, color, logo_url, docs_url, roles, is_premium, " \
-	"capabilities, supported_sync_directions, supports_realtime, supports_webhooks, supports_scheduling, " \
-	"supports_refresh, connection_scope, auth_type, oauth2_config, config_schema, credential_schema, " \
-	"methods, entities, triggers, manifest, builtin"
-
-#define EXCLUDED_COLUMNS \
-	"EXCLUDED.name, EXCLUDED.display_name, EXCLUDED.description, EXCLUDED.version, EXCLUDED.category, " \
-	"EXCLUDED.icon, EXCLUDED.color, EXCLUDED.logo_url, EXCLUDED.docs_url, EXCLUDED.roles, EXCLUDED.is_premium, " \
-	"EXCLUDED.capabilities, EXCLUDED.supported_sync_directions, EXCLUDED.supports_realtime, " \
-	"EXCLUDED.supports_webhooks, EXCLUDED.supports_scheduling, EXCLUDED.supports_refresh, " \
-	"EXCLUDED.connection_scope, EXCLUDED.auth_type, EXCLUDED.oauth2_config, EXCLUDED.config_schema, " \
-	"EXCLUDED.credential_schema, EXCLUDED.methods, EXCLUDED.entities, EXCLUDED.triggers, EXCLUDED.manifest, " \
-	"EXCLUDED.builtin"
-
-#define TEXTS(key) "ARRAY(SELECT pg_catalog.jsonb_array_elements_text(m -> '" key "'))"
-#define FLAG(key) "coalesce((m ->> '" key "')::boolean, false)"
-
 static void
 store_current(const Jsonb *manifest, const char *client_id, bool builtin, const char *created_by)
 {
 	static IntegQuery upsert = {
-		"INSERT INTO integ.definitions AS d (id, client_id, created_by, visibility, required_plan, status, " CURRENT_COLUMNS ") "
-		"SELECT m ->> 'integrationId', $2, $4, coalesce(m ->> 'visibility', 'public'), m ->> 'requiredPlan', "
-		"coalesce(m ->> 'status', 'active'), m ->> 'name', coalesce(m ->> 'displayName', m ->> 'name'), "
-		"m ->> 'description', m ->> 'version', coalesce(m ->> 'category', 'custom'), m ->> 'icon', m ->> 'color', "
-		"m ->> 'logoUrl', m ->> 'docsUrl', " TEXTS("roles") ", " FLAG("isPremium") ", " TEXTS("capabilities") ", "
-		TEXTS("supportedSyncDirections") ", " FLAG("supportsRealtime") ", "
-		"coalesce((m ->> 'supportsWebhooks')::boolean, m ? 'webhook'), " FLAG("supportsScheduling") ", "
-		FLAG("supportsRefresh") ", coalesce(m ->> 'connectionScope', 'both'), "
-		"coalesce(m ->> 'authType', m -> 'authMethods' -> 0 ->> 'authType', 'none'), m -> 'oauth2Config', "
-		"m -> 'configSchema', m -> 'credentialSchema', coalesce(m -> 'methods', '[]'), coalesce(m -> 'entities', '[]'), "
-		"coalesce(m -> 'triggers', '[]'), m, $3 "
-		"FROM (SELECT $1 AS m) AS manifest "
-		"ON CONFLICT (id) DO UPDATE SET (" CURRENT_COLUMNS ") = ROW(" EXCLUDED_COLUMNS "), "
+		"INSERT INTO integ.definitions AS d (id, client_id, created_by, visibility, required_plan, status, "
+		"name, display_name, description, version, category, icon, color, logo_url, docs_url, roles, "
+		"is_premium, capabilities, supported_sync_directions, supports_realtime, supports_webhooks, "
+		"supports_scheduling, supports_refresh, connection_scope, auth_type, oauth2_config, config_schema, "
+		"credential_schema, methods, entities, triggers, manifest, builtin) "
+		"SELECT m.\"integrationId\", $2, $4, coalesce(m.visibility, 'public'), m.\"requiredPlan\", "
+		"coalesce(m.status, 'active'), m.name, coalesce(m.\"displayName\", m.name), m.description, m.version, "
+		"coalesce(m.category, 'custom'), m.icon, m.color, m.\"logoUrl\", m.\"docsUrl\", coalesce(m.roles, "
+		"'{}'), coalesce(m.\"isPremium\", false), coalesce(m.capabilities, '{}'), "
+		"coalesce(m.\"supportedSyncDirections\", '{}'), coalesce(m.\"supportsRealtime\", false), "
+		"coalesce(m.\"supportsWebhooks\", m.webhook IS NOT NULL), coalesce(m.\"supportsScheduling\", false), "
+		"coalesce(m.\"supportsRefresh\", false), coalesce(m.\"connectionScope\", 'both'), "
+		"coalesce(m.\"authType\", m.\"authMethods\" -> 0 ->> 'authType', 'none'), m.\"oauth2Config\", "
+		"m.\"configSchema\", m.\"credentialSchema\", m.methods, coalesce(m.entities, '[]'), "
+		"coalesce(m.triggers, '[]'), $1, $3 "
+		"FROM pg_catalog.jsonb_to_record($1) AS m (\"integrationId\" text, visibility text, "
+		"\"requiredPlan\" text, status text, name text, \"displayName\" text, description text, version text, "
+		"category text, icon text, color text, \"logoUrl\" text, \"docsUrl\" text, roles text[], "
+		"\"isPremium\" boolean, capabilities text[], \"supportedSyncDirections\" text[], "
+		"\"supportsRealtime\" boolean, \"supportsWebhooks\" boolean, webhook jsonb, "
+		"\"supportsScheduling\" boolean, \"supportsRefresh\" boolean, \"connectionScope\" text, \"authType\" text, "
+		"\"authMethods\" jsonb, \"oauth2Config\" jsonb, \"configSchema\" jsonb, \"credentialSchema\" jsonb, "
+		"methods jsonb, entities jsonb, triggers jsonb) "
+		"ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, display_name = EXCLUDED.display_name, "
+		"description = EXCLUDED.description, version = EXCLUDED.version, category = EXCLUDED.category, "
+		"icon = EXCLUDED.icon, color = EXCLUDED.color, logo_url = EXCLUDED.logo_url, "
+		"docs_url = EXCLUDED.docs_url, roles = EXCLUDED.roles, is_premium = EXCLUDED.is_premium, "
+		"capabilities = EXCLUDED.capabilities, "
+		"supported_sync_directions = EXCLUDED.supported_sync_directions, "
+		"supports_realtime = EXCLUDED.supports_realtime, supports_webhooks = EXCLUDED.supports_webhooks, "
+		"supports_scheduling = EXCLUDED.supports_scheduling, supports_refresh = EXCLUDED.supports_refresh, "
+		"connection_scope = EXCLUDED.connection_scope, auth_type = EXCLUDED.auth_type, "
+		"oauth2_config = EXCLUDED.oauth2_config, config_schema = EXCLUDED.config_schema, "
+		"credential_schema = EXCLUDED.credential_schema, methods = EXCLUDED.methods, "
+		"entities = EXCLUDED.entities, triggers = EXCLUDED.triggers, manifest = EXCLUDED.manifest, "
+		"builtin = EXCLUDED.builtin, "
 		"status = CASE WHEN d.customized THEN d.status ELSE EXCLUDED.status END, "
 		"visibility = CASE WHEN d.customized THEN d.visibility ELSE EXCLUDED.visibility END, "
 		"required_plan = CASE WHEN d.customized THEN d.required_plan ELSE EXCLUDED.required_plan END, "

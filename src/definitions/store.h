@@ -13,11 +13,11 @@ typedef struct IntegStoredDefinition
 {
 	bool exists;
 	bool builtin;
-	char *client_id;	   /* owner; NULL where it does not exist */
-	char *version;		   /* current version; NULL where it does not exist */
-	bool version_exists;   /* this version is there already … */
-	bool version_same;	   /* … with the same manifest */
-	bool version_used;	   /* … and instances follow its major version */
+	char *client_id;	 /* owner; NULL where it does not exist */
+	char *version;		 /* current version; NULL where it does not exist */
+	bool version_exists; /* this version is there already … */
+	bool version_same;	 /* … with the same manifest */
+	bool version_used;	 /* … and instances follow its major version */
 } IntegStoredDefinition;
 
 /*

@@ -155,7 +155,7 @@ extern void integ_call_record(IntegCall *call);
 /* "crm_main.get_contact", for messages; in the call's context. */
 extern const char *integ_call_name(const IntegCall *call);
 
-/* Appends a header; one of the same name (in any case) is replaced. Raises IG400 for a value with control characters. */
+/* Appends a header; one of the same name (in any case) is replaced. integ_call_inject checks names and values. */
 extern void integ_call_add_header(IntegCall *call, const char *name, const char *value);
 
 /* Appends an already encoded "a=b&c=d" to the query. */
@@ -167,8 +167,11 @@ extern void integ_call_keep_secret(IntegCall *call, char *data, size_t len);
 /* As above, but only wiped: for what is more than a secret, such as a URL with one in it. */
 extern void integ_call_wipe_later(IntegCall *call, char *data, size_t len);
 
-/* Overwrites every secret of the call that the answer echoes. */
+/* Overwrites every secret of the call that the answer echoes, as it is or in JSON's escapes or percent-encoded. */
 extern void integ_call_mask(IntegCall *call);
+
+/* The same in a text made from the answer. */
+extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);
 
 /*
  * The credential name of the call's instance, for templates (arg is the call): in the call's memory, masked

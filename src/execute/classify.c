@@ -57,7 +57,7 @@ classify_failure(IntegCall *call)
 static char *
 excerpt(const IntegCall *call)
 {
-	char *text = integ_decode_excerpt(call->response, EXCERPT_BYTES);
+	char *text = integ_decode_excerpt(call, EXCERPT_BYTES);
 
 	for (char *c = text; *c != '\0'; c++)
 		if (*c == '\n' || *c == '\r' || *c == '\t')

@@ -6,29 +6,9 @@
 #include "common/base64.h"
 #include "core/errors.h"
 #include "core/json.h"
-#include "http/body.h"
+#include "http/decode.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
-
-static void
-free_text(void *text)
-{
-	free(text);
-}
-
-/* The owned text lives as long as the call. */
-static void
-adopt(IntegCall *call, IntegBodyText *text)
-{
-	MemoryContextCallback *callback;
-
-	if (text->owned == NULL)
-		return;
-	callback = MemoryContextAlloc(call->context, sizeof(MemoryContextCallback));
-	callback->func = free_text;
-	callback->arg = text->owned;
-	MemoryContextRegisterResetCallback(call->context, callback);
-}
 
 static void
 refuse(IntegCall *call, const char *what, char *detail)
@@ -71,30 +51,6 @@ parse(IntegCall *call, const char *text)
 	return document;
 }
 
-static void
-decode_json(IntegCall *call, const char *content_type)
-{
-	const IntegHttpResponse *response = call->response;
-	IntegBodyText text;
-
-	switch (integ_body_to_json_text(response->body, response->body_len, content_type, &text))
-	{
-		case INTEG_BODY_OK:
-			break;
-		case INTEG_BODY_TOO_DEEP:
-			refuse(call, "is nested too deeply",
-				   psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH));
-			return;
-		case INTEG_BODY_CHARSET:
-			refuse(call, "is JSON in a charset that JSON cannot have", psprintf("Its Content-Type is \"%s\".", content_type));
-			return;
-		case INTEG_BODY_NO_MEMORY:
-			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	}
-	adopt(call, &text);
-	call->body = parse(call, text.text);
-}
-
 static const Jsonb *
 string_document(const char *text, size_t len)
 {
@@ -105,40 +61,42 @@ string_document(const char *text, size_t len)
 	return integ_json_value_jsonb(&value);
 }
 
-/* The server's conversion knows the charsets that are not Unicode's. */
-static char *
-convert_charset(const IntegHttpResponse *response, const char *charset)
-{
-	int encoding = pg_char_to_encoding(charset);
-
-	if (encoding < 0 || response->body_len > MaxAllocSize / MAX_CONVERSION_GROWTH)
-		return NULL;
-	return pg_any_to_server(response->body, response->body_len, encoding);
-}
-
-static void
-decode_text(IntegCall *call, const char *content_type)
+/*
+ * The body as text. What another charset hid from the first look (UTF-16 has a NUL beside every letter) is masked
+ * here.
+ */
+static IntegBodyStatus
+read_text(const IntegCall *call, const char *content_type, bool json, IntegBodyText *text)
 {
 	const IntegHttpResponse *response = call->response;
-	IntegMediaType type;
-	IntegBodyText text;
-	char *converted;
+	IntegBodyStatus status = integ_body_decode(response->body, response->body_len, content_type, json, text);
+	bool within = status == INTEG_BODY_OK && text->text >= response->body &&
+				  text->text <= response->body + response->body_len;
 
-	switch (integ_body_to_text(response->body, response->body_len, content_type, &text))
+	if (status == INTEG_BODY_OK && !within)
+		integ_call_mask_text(call, (char *) text->text, text->len);
+	return status;
+}
+
+/* JSON as it is, other text as a JSON string. */
+static void
+decode_text(IntegCall *call, const char *content_type, bool json)
+{
+	IntegBodyText text;
+
+	switch (read_text(call, content_type, json, &text))
 	{
 		case INTEG_BODY_OK:
-			adopt(call, &text);
-			call->body = string_document(text.text, text.len);
+			call->body = json ? parse(call, text.text) : string_document(text.text, text.len);
+			return;
+		case INTEG_BODY_TOO_DEEP:
+			refuse(call, "is nested too deeply",
+				   psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH));
 			return;
 		case INTEG_BODY_CHARSET:
-			integ_media_type_parse(content_type, &type);
-			converted = convert_charset(response, type.charset);
-			if (converted != NULL)
-				call->body = string_document(converted, strlen(converted));
-			else
-				refuse(call, "is text in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
+			refuse(call, "is in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
 			return;
-		default:
+		case INTEG_BODY_NO_MEMORY:
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	}
 }
@@ -179,10 +137,10 @@ integ_call_decode(IntegCall *call)
 		case INTEG_BODY_EMPTY:
 			return;
 		case INTEG_BODY_JSON:
-			decode_json(call, content_type);
+			decode_text(call, content_type, true);
 			return;
 		case INTEG_BODY_TEXT:
-			decode_text(call, content_type);
+			decode_text(call, content_type, false);
 			return;
 		case INTEG_BODY_BINARY:
 			decode_binary(call, content_type);
@@ -191,22 +149,20 @@ integ_call_decode(IntegCall *call)
 }
 
 char *
-integ_decode_excerpt(const IntegHttpResponse *response, int max_bytes)
+integ_decode_excerpt(const IntegCall *call, int max_bytes)
 {
+	const IntegHttpResponse *response = call->response;
 	const char *content_type = integ_http_response_header(response, "content-type");
 	IntegBodyText text;
 	IntegBodyKind kind = integ_body_kind(content_type, response->body, response->body_len);
-	char *excerpt;
 	int len;
 
 	if (kind == INTEG_BODY_EMPTY)
 		return pstrdup("(no body)");
 	if (kind == INTEG_BODY_BINARY)
 		return psprintf("(%zu bytes of %s)", response->body_len, content_type != NULL ? content_type : "binary data");
-	if (integ_body_to_text(response->body, response->body_len, content_type, &text) != INTEG_BODY_OK)
+	if (read_text(call, content_type, false, &text) != INTEG_BODY_OK)
 		return pstrdup("(unreadable text)");
 	len = pg_mbcliplen(text.text, Min(text.len, max_bytes * 2), max_bytes);
-	excerpt = psprintf("%.*s%s", len, text.text, (size_t) len < text.len ? " …" : "");
-	free(text.owned);
-	return excerpt;
+	return psprintf("%.*s%s", len, text.text, (size_t) len < text.len ? " …" : "");
 }

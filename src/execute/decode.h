@@ -14,6 +14,6 @@
 extern void integ_call_decode(IntegCall *call);
 
 /* The first bytes of a text answer as valid UTF-8, "" for none, a remark for binary; in CurrentMemoryContext. */
-extern char *integ_decode_excerpt(const IntegHttpResponse *response, int max_bytes);
+extern char *integ_decode_excerpt(const IntegCall *call, int max_bytes);
 
 #endif /* INTEG_EXECUTE_DECODE_H */

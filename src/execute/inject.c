@@ -132,7 +132,6 @@ add_query_auth(IntegCall *call)
 	explicit_bzero(encoded, strlen(encoded));
 	free(encoded);
 	integ_call_add_query(call, pair);
-	integ_call_wipe_later(call, call->query, strlen(call->query));
 }
 
 static void
@@ -173,6 +172,20 @@ compose_url(IntegCall *call)
 	explicit_bzero(url, strlen(url));
 	free(url);
 	integ_call_wipe_later(call, (char *) call->request.url, strlen(call->request.url));
+	if (path != NULL)
+		integ_call_wipe_later(call, path, strlen(path));
+}
+
+/* A line break in a value could add headers of its own: refused here, before anything is recorded. */
+static void
+check_request(const IntegCall *call)
+{
+	char problem[256];
+
+	if (!integ_http_request_check(&call->request, problem, sizeof(problem)))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the request of %s cannot be sent", integ_call_name(call)),
+						errdetail("%s", problem),
+						errhint("Correct the input, the config, the credential or the definition.")));
 }
 
 void
@@ -182,4 +195,5 @@ integ_call_inject(IntegCall *call)
 	compose_url(call);
 	call->request.headers = call->headers;
 	call->request.nheaders = call->nheaders;
+	check_request(call);
 }

@@ -15,21 +15,9 @@
 /* Larger request bodies than this are refused: what is meant is an upload, not a call. */
 #define MAX_REQUEST_BODY (64 * 1024 * 1024)
 
-static void
-refuse_control_characters(const IntegCall *call, const char *name, const char *value)
-{
-	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
-		if ((*c < 0x20 && *c != '\t') || *c == 0x7f)
-			ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-							errmsg("header \"%s\" of %s contains a control character", name, integ_call_name(call)),
-							errdetail("A line break in a value could add headers of its own."),
-							errhint("Remove it from the input, the config or the credential.")));
-}
-
 void
 integ_call_add_header(IntegCall *call, const char *name, const char *value)
 {
-	refuse_control_characters(call, name, value);
 	for (int i = 0; i < call->nheaders; i++)
 	{
 		if (pg_strcasecmp(call->headers[i].name, name) == 0)
@@ -56,6 +44,9 @@ integ_call_add_query(IntegCall *call, const char *query)
 	if (query == NULL || query[0] == '\0')
 		return;
 	call->query = call->query == NULL ? pstrdup(query) : psprintf("%s&%s", call->query, query);
+	/* It may hold credentials that the template names. */
+	if (call->secrets != NULL)
+		integ_call_wipe_later(call, call->query, strlen(call->query));
 }
 
 typedef struct RenderedHeader
@@ -182,7 +173,7 @@ timeout_ms(const IntegCall *call)
 
 	if (wanted == 0)
 		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
-	return (int) (call->options.asynchronous ? wanted : Min(wanted, integ_max_sync_wait));
+	return (int) Min(wanted, call->options.asynchronous ? PG_INT32_MAX : integ_max_sync_wait);
 }
 
 void

@@ -33,22 +33,22 @@ static const struct
 	uint8_t bytes[4];
 	int bits;
 } special_ipv4[] = {
-	{{0, 0, 0, 0}, 8},			 /* "this network", RFC 791 */
-	{{10, 0, 0, 0}, 8},			 /* private, RFC 1918 */
-	{{100, 64, 0, 0}, 10},		 /* shared address space, RFC 6598 */
-	{{127, 0, 0, 0}, 8},		 /* loopback, RFC 1122 */
-	{{168, 63, 129, 16}, 32},	 /* platform service of a large cloud: public by number, local by reach */
-	{{169, 254, 0, 0}, 16},		 /* link-local, RFC 3927; cloud metadata */
-	{{172, 16, 0, 0}, 12},		 /* private, RFC 1918 */
-	{{192, 0, 0, 0}, 24},		 /* IETF protocol assignments, RFC 6890 */
-	{{192, 0, 2, 0}, 24},		 /* documentation, RFC 5737 */
-	{{192, 88, 99, 0}, 24},		 /* 6to4 relays, deprecated by RFC 7526 */
-	{{192, 168, 0, 0}, 16},		 /* private, RFC 1918 */
-	{{198, 18, 0, 0}, 15},		 /* benchmarking, RFC 2544 */
-	{{198, 51, 100, 0}, 24},	 /* documentation, RFC 5737 */
-	{{203, 0, 113, 0}, 24},		 /* documentation, RFC 5737 */
-	{{224, 0, 0, 0}, 4},		 /* multicast, RFC 5771 */
-	{{240, 0, 0, 0}, 4},		 /* reserved, RFC 1112; limited broadcast */
+	{{0, 0, 0, 0}, 8},		  /* "this network", RFC 791 */
+	{{10, 0, 0, 0}, 8},		  /* private, RFC 1918 */
+	{{100, 64, 0, 0}, 10},	  /* shared address space, RFC 6598 */
+	{{127, 0, 0, 0}, 8},	  /* loopback, RFC 1122 */
+	{{168, 63, 129, 16}, 32}, /* platform service of a large cloud: public by number, local by reach */
+	{{169, 254, 0, 0}, 16},	  /* link-local, RFC 3927; cloud metadata */
+	{{172, 16, 0, 0}, 12},	  /* private, RFC 1918 */
+	{{192, 0, 0, 0}, 24},	  /* IETF protocol assignments, RFC 6890 */
+	{{192, 0, 2, 0}, 24},	  /* documentation, RFC 5737 */
+	{{192, 88, 99, 0}, 24},	  /* 6to4 relays, deprecated by RFC 7526 */
+	{{192, 168, 0, 0}, 16},	  /* private, RFC 1918 */
+	{{198, 18, 0, 0}, 15},	  /* benchmarking, RFC 2544 */
+	{{198, 51, 100, 0}, 24},  /* documentation, RFC 5737 */
+	{{203, 0, 113, 0}, 24},	  /* documentation, RFC 5737 */
+	{{224, 0, 0, 0}, 4},	  /* multicast, RFC 5771 */
+	{{240, 0, 0, 0}, 4},	  /* reserved, RFC 1112; limited broadcast */
 };
 
 /* Within 2000::/3; everything outside of it is special. */
@@ -234,8 +234,7 @@ parse_network(const char *item, size_t len, Network *network, char *problem, siz
 
 	if (len == 0 || len >= sizeof(text))
 	{
-		snprintf(problem, size, len == 0 ? "An item of the list is empty."
-										 : "An item of the list is too long to be a network.");
+		snprintf(problem, size, len == 0 ? "An item of the list is empty." : "An item of the list is too long to be a network.");
 		return false;
 	}
 	memcpy(text, item, len);

@@ -90,24 +90,6 @@ utf8_sequence(const Byte *p, const Byte *end, size_t *bad)
 	return need;
 }
 
-void
-integ_utf8_sanitize(char *bytes, size_t len)
-{
-	Byte *p = (Byte *) bytes, *end = p + len;
-
-	while (p < end)
-	{
-		size_t bad, valid = *p < 0x80 ? 1 : utf8_sequence(p, end, &bad);
-
-		if (valid == 0)
-		{
-			memset(p, '?', bad);
-			valid = bad;
-		}
-		p += valid;
-	}
-}
-
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
@@ -116,6 +98,40 @@ static inline uint64_t
 zero_byte(uint64_t word)
 {
 	return (word - ONES) & ~word & HIGHS;
+}
+
+static inline const Byte *
+skip_ascii(const Byte *p, const Byte *end)
+{
+	uint64_t word;
+
+	for (; end - p >= 8; p += 8)
+	{
+		memcpy(&word, p, 8);
+		if (word & HIGHS)
+			break;
+	}
+	while (p < end && *p < 0x80)
+		p++;
+	return p;
+}
+
+void
+integ_utf8_sanitize(char *bytes, size_t len)
+{
+	Byte *p = (Byte *) bytes, *end = p + len;
+
+	while ((p = (Byte *) skip_ascii(p, end)) < end)
+	{
+		size_t bad, valid = utf8_sequence(p, end, &bad);
+
+		if (valid == 0)
+		{
+			memset(p, '?', bad);
+			valid = bad;
+		}
+		p += valid;
+	}
 }
 
 /* Skips bytes that need no look: ASCII but NUL, and in strings but quote and backslash. */
@@ -442,9 +458,7 @@ declared_encoding(const char *charset)
 		const char *name;
 		Encoding encoding;
 	} known[] = {
-		{"", UTF8}, {"utf-8", UTF8}, {"utf8", UTF8}, {"us-ascii", UTF8}, {"ascii", UTF8}, {"unicode-1-1-utf-8", UTF8},
-		{"utf-16", UTF16_ANY}, {"utf16", UTF16_ANY}, {"utf-16le", UTF16LE}, {"utf-16be", UTF16BE},
-		{"utf-32", UTF32_ANY}, {"utf32", UTF32_ANY}, {"utf-32le", UTF32LE}, {"utf-32be", UTF32BE}};
+		{"", UTF8}, {"utf-8", UTF8}, {"utf8", UTF8}, {"us-ascii", UTF8}, {"ascii", UTF8}, {"unicode-1-1-utf-8", UTF8}, {"utf-16", UTF16_ANY}, {"utf16", UTF16_ANY}, {"utf-16le", UTF16LE}, {"utf-16be", UTF16BE}, {"utf-32", UTF32_ANY}, {"utf32", UTF32_ANY}, {"utf-32le", UTF32LE}, {"utf-32be", UTF32BE}};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(charset, known[i].name) == 0)

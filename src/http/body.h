@@ -40,8 +40,8 @@ extern IntegBodyKind integ_body_kind(const char *content_type, const char *body,
 typedef enum IntegBodyStatus
 {
 	INTEG_BODY_OK,
-	INTEG_BODY_TOO_DEEP,  /* nested beyond INTEG_BODY_MAX_DEPTH */
-	INTEG_BODY_CHARSET,	  /* declares an encoding that is not one of Unicode's */
+	INTEG_BODY_TOO_DEEP, /* nested beyond INTEG_BODY_MAX_DEPTH */
+	INTEG_BODY_CHARSET,	 /* declares an encoding that is not one of Unicode's */
 	INTEG_BODY_NO_MEMORY
 } IntegBodyStatus;
 
@@ -49,8 +49,8 @@ typedef struct IntegBodyText
 {
 	const char *text; /* valid UTF-8 without NUL bytes, NUL-terminated; into the body where nothing had to change */
 	size_t len;
-	char *owned;	  /* malloc'ed text to free, NULL where text points into the body */
-	bool replaced;	  /* something in it became U+FFFD */
+	char *owned;   /* malloc'ed text to free, NULL where text points into the body */
+	bool replaced; /* something in it became U+FFFD */
 } IntegBodyText;
 
 /*

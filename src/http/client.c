@@ -102,6 +102,8 @@ interrupted(void)
 	/* A barrier holds up the whole cluster until every process has absorbed it. */
 	if (ProcSignalBarrierPending)
 		ProcessProcSignalBarrier();
+	if (LogMemoryContextPending)
+		ProcessLogMemoryContextInterrupt();
 	if (!INTERRUPTS_CAN_BE_PROCESSED())
 		return false;
 	if (CheckClientConnectionPending)

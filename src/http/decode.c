@@ -20,8 +20,7 @@ encoding_of(const char *charset)
 	{
 		const char *charset;
 		int encoding;
-	} aliases[] = {{"cp1250", PG_WIN1250}, {"cp1251", PG_WIN1251}, {"cp1252", PG_WIN1252}, {"gb2312", PG_GBK},
-				   {"ks_c_5601-1987", PG_UHC}, {"x-sjis", PG_SJIS}, {"ms_kanji", PG_SJIS}, {"x-euc-jp", PG_EUC_JP}};
+	} aliases[] = {{"cp1250", PG_WIN1250}, {"cp1251", PG_WIN1251}, {"cp1252", PG_WIN1252}, {"gb2312", PG_GBK}, {"ks_c_5601-1987", PG_UHC}, {"x-sjis", PG_SJIS}, {"ms_kanji", PG_SJIS}, {"x-euc-jp", PG_EUC_JP}};
 
 	for (size_t i = 0; i < lengthof(aliases); i++)
 		if (strcmp(charset, aliases[i].charset) == 0)

@@ -10,6 +10,9 @@
 
 #include "http/transfer_private.h"
 
+/* CURLE_TOO_LARGE of libcurl 8.6; before, CURLE_OUT_OF_MEMORY served for it. */
+#define CODE_TOO_LARGE 100
+
 /* Codes whose meaning does not depend on how far the exchange came. %s is the origin. */
 static const struct
 {
@@ -199,8 +202,9 @@ integ_transfer_explain(IntegTransfer *transfer, CURLcode code)
 			set(transfer, INTEG_HTTP_CONNECT, "the connection to %s broke before an answer");
 		return;
 	}
-	/* A header line beyond libcurl's own limit has been given this code. */
-	if (code == CURLE_OUT_OF_MEMORY && transfer->sent_in_hop && !transfer->headers_complete)
+	/* A header line beyond libcurl's own limit. */
+	if ((code == CURLE_OUT_OF_MEMORY || code == CODE_TOO_LARGE) && transfer->sent_in_hop &&
+		!transfer->headers_complete)
 	{
 		transfer->stop = INTEG_STOP_HEADERS;
 		explain_stop(transfer);

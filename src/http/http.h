@@ -31,10 +31,10 @@ typedef struct IntegHttpRequest
 	int nheaders;
 	const char *body; /* NULL for none */
 	size_t body_len;
-	int timeout_ms;		   /* of the whole exchange */
+	int timeout_ms; /* of the whole exchange */
 	int connect_timeout_ms;
-	size_t max_response;   /* bytes after decompression */
-	int max_redirects;	   /* 0: a redirect is the answer; else those of GET and HEAD are followed, within the same origin only */
+	size_t max_response;		   /* bytes after decompression */
+	int max_redirects;			   /* of GET and HEAD, within the same origin; 0: a redirect is the answer */
 	const char *allowed_addresses; /* CIDR list */
 	const char *ca_file;		   /* NULL or "": the system's only */
 	const char *proxy;			   /* NULL or "": none, also not from the environment */
@@ -59,9 +59,9 @@ typedef enum IntegHttpFailure
 typedef struct IntegHttpResponse
 {
 	IntegHttpFailure failure;
-	char error[256];   /* sentence for a person; no secret, no query values */
-	bool maybe_sent;   /* false: certain that no byte of the request reached the service */
-	long status;	   /* 0 where none arrived */
+	char error[256];		  /* sentence for a person; no secret, no query values */
+	bool maybe_sent;		  /* false: certain that no byte of the request reached the service */
+	long status;			  /* 0 where none arrived */
 	IntegHttpHeader *headers; /* of the final answer, names in lower case, values valid UTF-8 */
 	int nheaders;
 	char *body; /* decompressed; NUL-terminated beyond body_len; never NULL after an exchange that is OK */
@@ -73,8 +73,8 @@ typedef struct IntegHttpResponse
 /*
  * Whether the request can be sent as it stands: method and header names are tokens (RFC 9110, section
  * 5.6.2), header values have no control characters (no injection of further headers), and no
- * header is one that HTTP itself owns (Host, Content-Length, Transfer-Encoding, Connection, …). On false problem holds a
- * sentence that names the header but not its value: bad input, to be refused before anything is
+ * header is one that HTTP itself owns (Host, Content-Length, Transfer-Encoding, Connection, …). On
+ * false problem holds a sentence that names the header but not its value: bad input, to be refused before anything is
  * recorded. A request that fails this is never sent: it ends as INTEG_HTTP_INTERNAL.
  */
 extern bool integ_http_request_check(const IntegHttpRequest *request, char *problem, size_t size);

@@ -138,7 +138,8 @@ arm(IntegTransferPool *pool, IntegSocket *entry, int descriptor, uint32_t events
 
 	if (entry->armed == events)
 		return true;
-	operation = events == 0 ? EPOLL_CTL_DEL : entry->armed == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+	operation = events == 0 ? EPOLL_CTL_DEL : entry->armed == 0 ? EPOLL_CTL_ADD
+																: EPOLL_CTL_MOD;
 	entry->armed = events;
 	return epoll_ctl(pool->epoll, operation, descriptor, &event) == 0 || operation == EPOLL_CTL_DEL;
 }
@@ -254,6 +255,8 @@ integ_transfer_pool_destroy(IntegTransferPool *pool)
 	free(pool->allowed_addresses);
 	free(pool->ca_file);
 	free(pool->proxy);
+	free(pool->authority);
+	free(pool->origin);
 	free(pool);
 }
 

@@ -30,7 +30,7 @@ static bool
 is_one_of(const char *name, const char *const *names)
 {
 	for (; *names != NULL; names++)
-		if (strcasecmp(name, *names) == 0)
+		if ((name[0] | 0x20) == (*names)[0] && strcasecmp(name, *names) == 0)
 			return true;
 	return false;
 }

@@ -19,12 +19,12 @@
 #define READ_IDLE_SECONDS 60
 #define CA_CACHE_SECONDS 86400L
 
-#define SET(option, value)                                             \
-	do                                                                 \
-	{                                                                  \
-		CURLcode code_ = curl_easy_setopt(easy, (option), (value));    \
-		if (code_ != CURLE_OK)                                         \
-			return code_;                                              \
+#define SET(option, value)                                          \
+	do                                                              \
+	{                                                               \
+		CURLcode code_ = curl_easy_setopt(easy, (option), (value)); \
+		if (code_ != CURLE_OK)                                      \
+			return code_;                                           \
 	} while (0)
 
 /* CURLOPT_RESOLVER_START_FUNCTION: the thread that resolves a name may be started next. */

@@ -229,6 +229,32 @@ integ_transfer_completed(IntegTransfer *transfer, CURLcode code)
 	settle(transfer);
 }
 
+/* integ_url_origin, with the parsing saved where the URL begins as the last one. */
+static char *
+origin_of(IntegTransferPool *pool, const char *url, char *problem, size_t size)
+{
+	size_t len;
+	char *origin;
+
+	if (!integ_url_check(url, &len, problem, size))
+		return NULL;
+	if (pool->authority != NULL && strncmp(pool->authority, url, len) == 0 && pool->authority[len] == '\0')
+		return strdup(pool->origin);
+	origin = integ_url_origin(url, problem, size);
+	if (origin == NULL)
+		return NULL;
+	free(pool->authority);
+	free(pool->origin);
+	pool->authority = strndup(url, len);
+	pool->origin = strdup(origin);
+	if (pool->origin == NULL)
+	{
+		free(pool->authority);
+		pool->authority = NULL;
+	}
+	return origin;
+}
+
 /* Whether the request may be sent at all; else the failure is set. */
 static bool
 admit(IntegTransfer *transfer)
@@ -241,7 +267,8 @@ admit(IntegTransfer *transfer)
 	transfer->response.failure = INTEG_HTTP_INTERNAL;
 	if (!integ_http_request_check(request, error, size))
 		return false;
-	transfer->origin = integ_url_origin(request->url, error, size);
+	snprintf(error, size, "out of memory");
+	transfer->origin = origin_of(transfer->pool, request->url, error, size);
 	if (transfer->origin == NULL)
 		return false;
 	if (proxied)

@@ -16,12 +16,12 @@
 typedef enum IntegStop
 {
 	INTEG_STOP_NONE,
-	INTEG_STOP_BODY,   /* longer than max_response */
+	INTEG_STOP_BODY,	/* longer than max_response */
 	INTEG_STOP_HEADERS, /* beyond their caps */
 	INTEG_STOP_MEMORY,
-	INTEG_STOP_REPEAT, /* libcurl was about to send a write a second time */
+	INTEG_STOP_REPEAT,	/* libcurl was about to send a write a second time */
 	INTEG_STOP_UNCLEAN, /* the kept connection has something to say before it was asked */
-	INTEG_STOP_CA_FILE /* the file of authorities cannot be read */
+	INTEG_STOP_CA_FILE	/* the file of authorities cannot be read */
 } IntegStop;
 
 typedef struct IntegBuffer
@@ -54,29 +54,29 @@ struct IntegTransfer
 	void *owner;
 
 	/* what is asked for */
-	char *url;		/* of this hop; NULL: the request's */
-	char *origin;	/* of all hops */
+	char *url;	  /* of this hop; NULL: the request's */
+	char *origin; /* of all hops */
 	int redirects;
-	void *lines;	/* header list and its text in one block, with secrets */
+	void *lines; /* header list and its text in one block, with secrets */
 	size_t lines_size;
 	int64_t started; /* microseconds of the monotonic clock */
 	bool separate;	 /* shares no connection, because its settings are not the pool's */
 	bool fresh;		 /* uses no kept connection, because the last one was not clean */
 
 	/* what happened */
-	bool sent;		   /* the request may have left, in any hop */
+	bool sent; /* the request may have left, in any hop */
 	bool sent_in_hop;
-	bool worn;		   /* the easy handle counts failures and is not to be used again */
-	int descriptor;	   /* the socket the request went to, -1: not known */
-	bool opened;	   /* a socket was opened in this hop */
-	bool blocked;	   /* an address was refused in this hop */
+	bool worn;		/* the easy handle counts failures and is not to be used again */
+	int descriptor; /* the socket the request went to, -1: not known */
+	bool opened;	/* a socket was opened in this hop */
+	bool blocked;	/* an address was refused in this hop */
 	char blocked_address[INTEG_ADDRESS_TEXT_SIZE];
 	IntegStop stop;
 	char curl_error[CURL_ERROR_SIZE];
 
 	/* what came back */
-	IntegBuffer header_text;						/* name NUL value NUL … */
-	size_t header_offsets[INTEG_HTTP_MAX_HEADERS];	/* of the names */
+	IntegBuffer header_text;					   /* name NUL value NUL … */
+	size_t header_offsets[INTEG_HTTP_MAX_HEADERS]; /* of the names */
 	int nheaders;
 	size_t header_bytes;   /* of all answers */
 	bool headers_complete; /* of the present answer */
@@ -90,12 +90,12 @@ struct IntegTransfer
 /* What the pool knows of a descriptor that libcurl asked to be watched. */
 typedef struct IntegSocket
 {
-	uint32_t armed;	 /* events it is registered for, 0: not registered */
-	bool ours;		 /* opened by our callback, so that we learn of its end */
-	bool wanted;	 /* libcurl is waiting for it */
-	bool answered;	 /* an exchange was completed on it */
+	uint32_t armed;	  /* events it is registered for, 0: not registered */
+	bool ours;		  /* opened by our callback, so that we learn of its end */
+	bool wanted;	  /* libcurl is waiting for it */
+	bool answered;	  /* an exchange was completed on it */
 	bool multiplexed; /* HTTP/2: its frames say which request they belong to */
-	int port;		 /* its local port, 0: not asked for yet */
+	int port;		  /* its local port, 0: not asked for yet */
 } IntegSocket;
 
 struct IntegTransferPool
@@ -105,7 +105,7 @@ struct IntegTransferPool
 	int epoll;
 	int64_t timer; /* when libcurl wants to be called, microseconds; -1: not */
 	int max_connections;
-	bool broken;   /* the multi handle cannot be used any further */
+	bool broken; /* the multi handle cannot be used any further */
 
 	IntegSocket *sockets; /* by descriptor */
 	int nsockets;
@@ -116,6 +116,9 @@ struct IntegTransferPool
 
 	/* What the kept connections were opened under; another setting must not use them. */
 	char *allowed_addresses, *ca_file, *proxy;
+
+	/* The last URL's beginning up to its path, and its origin: most requests go to the same one. */
+	char *authority, *origin;
 
 	sigset_t signals; /* to be restored when the call into libcurl is over */
 	bool signals_blocked;

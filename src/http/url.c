@@ -245,6 +245,21 @@ build_origin(CURLU *parsed, char *problem, size_t size)
 	return origin;
 }
 
+bool
+integ_url_check(const char *url, size_t *authority, char *problem, size_t size)
+{
+	const char *sentence = check_text(url), *start;
+
+	if (sentence != NULL)
+	{
+		fail(problem, size, sentence);
+		return false;
+	}
+	start = authority_start(url);
+	*authority = (size_t) (start - url) + strcspn(start, "/?#");
+	return true;
+}
+
 static CURLU *
 parse(const char *url, char *problem, size_t size)
 {

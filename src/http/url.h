@@ -23,6 +23,13 @@
 extern char *integ_url_origin(const char *url, char *problem, size_t size);
 
 /*
+ * What integ_url_origin says of the text of a URL, without parsing its host and port: false with a sentence in problem
+ * where it refuses. *authority is the length up to the path, query or end. For a URL that
+ * begins as one whose origin is known.
+ */
+extern bool integ_url_check(const char *url, size_t *authority, char *problem, size_t size);
+
+/*
  * base (an absolute URL, maybe with a path and a query) joined with path (already percent-encoded
  * where it came from values; "" for none; may carry a query) and query (encoded, without '?';
  * NULL for none), malloc'ed. The result has base's origin and a path that starts with base's path: a

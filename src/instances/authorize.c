@@ -188,8 +188,9 @@ integ_connect_check_definition(const IntegConnect *connect)
 		refuse(connect, "Each client connects the definition itself (connectionScope \"tenant\").",
 			   "Give the options \"context\" and \"client\".");
 	if (!plan_allows(connect))
-		refuse(connect, psprintf("The definition needs the plan \"%s\", which the plan of \"%s\" does not include.",
-								 definition->required_plan, connect->client_id),
+		refuse(connect,
+			   psprintf("The definition needs the plan \"%s\", which the plan of \"%s\" does not include.",
+						definition->required_plan, connect->client_id),
 			   "Change the client's plan in integ.clients.");
 	integ_definition_require_usable(definition);
 }

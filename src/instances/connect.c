@@ -144,8 +144,10 @@ choose_auth(IntegConnect *connect, char *old)
 static void
 choose_lender(IntegConnect *connect, const pg_uuid_t *old)
 {
-	const char *name = connect->borrow != NULL ? connect->borrow : old != NULL ? integ_uuid_text(old) : NULL;
+	const char *name = connect->borrow;
 
+	if (name == NULL && old != NULL)
+		name = integ_uuid_text(old);
 	if (name == NULL)
 		return;
 	connect->lender = integ_instance_resolve(connect->actor, name);
@@ -366,7 +368,9 @@ integ_connect(PG_FUNCTION_ARGS)
 	integ_connect_check_handle(&connect);
 	choose_version(&connect, current);
 	integ_connect_check_definition(&connect);
-	connect.config = !PG_ARGISNULL(2) ? PG_GETARG_JSONB_P(2) : connect.exists ? old_config : integ_json_empty_object();
+	connect.config = connect.exists ? old_config : integ_json_empty_object();
+	if (!PG_ARGISNULL(2))
+		connect.config = PG_GETARG_JSONB_P(2);
 	choose_auth(&connect, old_auth);
 	choose_lender(&connect, old_lender);
 	choose_origin(&connect);

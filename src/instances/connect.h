@@ -41,7 +41,7 @@ typedef struct IntegConnect
 	char *old_series;
 	char *old_status;
 	char *old_origin;
-	bool switched_off;	   /* is_active = false … */
+	bool switched_off;			 /* is_active = false … */
 	bool switched_off_by_person; /* … by a person */
 
 	/* what will be written */

@@ -28,18 +28,18 @@ typedef struct IntegInstance
 	bool is_active;
 	const char *deactivated_by;		/* role that switched it off, NULL: nobody or integ */
 	const char *deactivated_reason; /* or NULL */
-	const char *auth_method;  /* NULL: the definition's only one */
-	const Jsonb *config;	  /* own config over that of the borrowed instance, defaults filled in */
-	const pg_uuid_t *borrows; /* the instance whose credentials, limits and breaker are used, NULL: its own */
-	const char *lender;		  /* its handle, status and is_active; NULL, NULL and true where it borrows none */
+	const char *auth_method;		/* NULL: the definition's only one */
+	const Jsonb *config;			/* own config over that of the borrowed instance, defaults filled in */
+	const pg_uuid_t *borrows;		/* the instance whose credentials, limits and breaker are used, NULL: its own */
+	const char *lender;				/* its handle, status and is_active; NULL, NULL and true where it borrows none */
 	const char *lender_status;
 	bool lender_is_active;
 	IntegCredentialOwner credentials; /* whose credentials are used: its own, or the borrowed one's */
-	const char *origin;		  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
-	const char *base_url;	  /* rendered; NULL as origin, or where the definition has none */
-	int nmethods;			  /* methods that only this instance has, sorted by id; see integ_instance_method */
+	const char *origin;				  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
+	const char *base_url;			  /* rendered; NULL as origin, or where the definition has none */
+	int nmethods;					  /* methods that only this instance has, sorted by id; see integ_instance_method */
 	IntegMethod *methods;
-	bool plan_allows;		  /* the plan of the client that calls includes the definition's requiredPlan */
+	bool plan_allows; /* the plan of the client that calls includes the definition's requiredPlan */
 } IntegInstance;
 
 /*

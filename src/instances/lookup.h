@@ -10,10 +10,10 @@
 
 typedef enum IntegLookup
 {
-	INTEG_LOOKUP_CALL,		 /* handle, id or definition: what the actor may call */
-	INTEG_LOOKUP_MANAGE,	 /* the same, and what administrators see of their users' */
-	INTEG_LOOKUP_HANDLE,	 /* handle or id only; NULL where nothing matches */
-	INTEG_LOOKUP_DEFINITION	 /* the definition's id only */
+	INTEG_LOOKUP_CALL,		/* handle, id or definition: what the actor may call */
+	INTEG_LOOKUP_MANAGE,	/* the same, and what administrators see of their users' */
+	INTEG_LOOKUP_HANDLE,	/* handle or id only; NULL where nothing matches */
+	INTEG_LOOKUP_DEFINITION /* the definition's id only */
 } IntegLookup;
 
 /*

@@ -5,8 +5,6 @@
  */
 #include "operate/operate.h"
 
-#include <sys/stat.h>
-
 #include "access/actor.h"
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
@@ -20,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "vault/state.h"
 
 PG_FUNCTION_INFO_V1(integ_status);
 PG_FUNCTION_INFO_V1(integ_version);
@@ -139,7 +138,7 @@ put_worker_slots(ReturnSetInfo *result)
 
 		if (!OidIsValid(slot->database))
 			continue;
-		wanted += 2;
+		wanted += 2 + integ_dispatchers;
 		lacking |= slot->state == INTEG_DATABASE_WAITING && lacks_worker_slot(slot->last_error);
 	}
 	LWLockRelease(integ_shared->lock);
@@ -206,6 +205,29 @@ put_recorder(ReturnSetInfo *result, IntegDatabase *slot)
 }
 
 static void
+put_dispatchers(ReturnSetInfo *result, const IntegDatabase *copy)
+{
+	Line line = {.component = "dispatchers", .database = copy->database, .depth = -1};
+	int running = 0, failures = 0;
+
+	for (int i = 0; i < INTEG_MAX_DISPATCHERS; i++)
+	{
+		const IntegDispatcherSlot *slot = &copy->dispatch.slots[i];
+
+		running += slot->pid != 0 ? 1 : 0;
+		failures += slot->failures;
+		if (slot->pid != 0)
+			line.since = Max(line.since, slot->since);
+	}
+	line.state = psprintf("%d of %d running", running, integ_dispatchers);
+	if (integ_dispatchers == 0)
+		line.hint = "Durable calls wait: set integ.dispatchers in postgresql.conf and reload.";
+	else if (running < integ_dispatchers && failures > 0)
+		line.hint = "One failed and is started again after a pause; the server log has the reason.";
+	put(result, &line);
+}
+
+static void
 put_database(ReturnSetInfo *result, IntegDatabase *slot)
 {
 	IntegDatabase copy;
@@ -223,6 +245,7 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 	line.state = copy.maintenance_pid != 0 ? "running" : "idle";
 	line.since = copy.maintenance_since;
 	put(result, &line);
+	put_dispatchers(result, &copy);
 }
 
 static void
@@ -262,30 +285,16 @@ put_held(ReturnSetInfo *result)
 	put(result, &line);
 }
 
-/* Whether a key is configured at all and can be read; whether it is the right one, the vault says when it opens one. */
 static void
 put_master_key(ReturnSetInfo *result)
 {
-	Line line = {.component = "master key", .state = "configured", .depth = -1};
-	bool has_file = integ_master_key_file != NULL && integ_master_key_file[0] != '\0';
-	bool has_command = integ_master_key_command != NULL && integ_master_key_command[0] != '\0';
-	struct stat st;
+	IntegVaultState vault = integ_vault_state();
+	Line line = {.component = "master key",
+				 .state = vault.state,
+				 .last_error = vault.problem,
+				 .depth = -1,
+				 .hint = vault.hint};
 
-	if (!has_file && !has_command)
-	{
-		line.state = "missing";
-		line.hint = "Set integ.master_key_file or integ.master_key_command; without it no credential can be stored or used.";
-	}
-	else if (has_file && stat(integ_master_key_file, &st) != 0)
-	{
-		line.state = "unreadable";
-		line.hint = "The file that integ.master_key_file names cannot be read by the server.";
-	}
-	else if (has_file && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-	{
-		line.state = "unsafe";
-		line.hint = "The file that integ.master_key_file names is open to others: chmod 600.";
-	}
 	put(result, &line);
 }
 

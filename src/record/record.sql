@@ -74,7 +74,6 @@ CREATE TABLE integ.audit_log (
     outcome text NOT NULL,
     detail jsonb,
     PRIMARY KEY (id, created_at, retention),
-    CONSTRAINT audit_log_retention_check CHECK (retention IN ('short', 'standard', 'long')),
     CONSTRAINT audit_log_outcome_check CHECK (outcome IN ('pending', 'succeeded', 'failed', 'unknown', 'denied'))
 ) PARTITION BY LIST (retention);
 CREATE INDEX audit_log_call_id_idx ON integ.audit_log (call_id);

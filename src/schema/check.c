@@ -10,7 +10,8 @@ enum
 {
 	UNSEEN,
 	ON_THE_WAY,
-	DONE
+	DONE,
+	HAS_DEFAULT
 };
 
 static void visit(SchemaCompiler *c, SchemaNode *node);
@@ -66,6 +67,25 @@ schema_check_cycles(SchemaCompiler *c)
 		visit(c, lfirst(cell));
 }
 
+/* Gives a node the default of what it refers to, where it has none of its own. */
+static void
+inherit_default(SchemaNode *node)
+{
+	if (node == NULL || node->visit == HAS_DEFAULT)
+		return;
+	check_stack_depth();
+	node->visit = HAS_DEFAULT;
+	inherit_default(node->ref);
+	if (node->fallback == NULL && node->ref != NULL)
+		node->fallback = node->ref->fallback;
+	for (int i = 0; i < node->all_of.count; i++)
+	{
+		inherit_default(node->all_of.nodes[i]);
+		if (node->fallback == NULL)
+			node->fallback = node->all_of.nodes[i]->fallback;
+	}
+}
+
 static bool
 list_fills(const SchemaList *list)
 {
@@ -94,7 +114,7 @@ fills(const SchemaNode *node)
 	{
 		const SchemaNode *property = object->properties[i].node;
 
-		if (property != NULL && (property->fills || schema_default_of(property) != NULL))
+		if (property != NULL && (property->fills || property->fallback != NULL))
 			return true;
 	}
 	return false;
@@ -105,7 +125,10 @@ void
 schema_find_defaults(SchemaCompiler *c)
 {
 	bool changed;
+	ListCell *cell;
 
+	foreach (cell, c->nodes)
+		inherit_default(lfirst(cell));
 	do
 	{
 		changed = false;

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "core/compat.h"
 #include "nodes/pg_list.h"
 #include "schema/node.h"
 #include "utils/hsearch.h"
@@ -90,8 +91,7 @@ typedef struct SchemaKeyword
 extern const SchemaKeyword *schema_keyword_find(const char *name, int len, SchemaDialect dialect);
 
 /* Raises IG400 with the pointer of the current place in the detail. */
-extern void schema_compile_fail(SchemaCompiler *c, const char *format, ...) pg_attribute_printf(2, 3)
-	pg_attribute_noreturn();
+pg_noreturn extern void schema_compile_fail(SchemaCompiler *c, const char *format, ...) pg_attribute_printf(2, 3);
 
 /* Compiles a value that must be a schema; the frame says where it is below c->at. */
 extern SchemaNode *schema_compile_at(SchemaCompiler *c, const JsonbValue *value, SchemaFrame *frame);

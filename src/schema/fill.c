@@ -6,19 +6,14 @@
 #include "miscadmin.h"
 #include "schema/node.h"
 
-static bool fill_value(const SchemaNode *node, JsonbValue *value, int depth);
-
-const JsonbValue *
-schema_default_of(const SchemaNode *node)
+/* One filling: how deep it is within defaults, and how many steps are left. */
+typedef struct Fill
 {
-	const JsonbValue *found = node->fallback;
+	int depth;
+	int64 steps;
+} Fill;
 
-	if (found == NULL && node->ref != NULL)
-		found = schema_default_of(node->ref);
-	for (int i = 0; i < node->all_of.count && found == NULL; i++)
-		found = schema_default_of(node->all_of.nodes[i]);
-	return found;
-}
+static bool fill_value(Fill *fill, const SchemaNode *node, JsonbValue *value);
 
 /* The builder's values may be documents, which it unpacks. */
 static JsonbValue *
@@ -42,27 +37,29 @@ finish(JsonbValue *built, JsonbValue *value)
 
 /* The value to insert for an absent property; false where it has no default. */
 static bool
-default_value(const SchemaProperty *property, JsonbValue *value, int depth)
+default_value(Fill *fill, const SchemaProperty *property, JsonbValue *value)
 {
-	const JsonbValue *fallback = property->node == NULL ? NULL : schema_default_of(property->node);
+	const JsonbValue *fallback = property->node == NULL ? NULL : property->node->fallback;
 
 	if (fallback == NULL)
 		return false;
-	if (depth >= SCHEMA_MAX_DEFAULT_DEPTH)
+	if (fill->depth >= SCHEMA_MAX_DEFAULT_DEPTH)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the defaults of a schema insert each other without an end"),
 						errdetail("Property \"%.*s\" is nested in defaults %d levels deep.", property->len,
 								  property->name, SCHEMA_MAX_DEFAULT_DEPTH),
 						errhint("Remove the default of the property that contains itself.")));
 	*value = *fallback;
-	(void) fill_value(property->node, value, depth + 1);
+	fill->depth++;
+	(void) fill_value(fill, property->node, value);
+	fill->depth--;
 	return true;
 }
 
 /* Pushes the defaults of properties that come before a key (NULL: all that are left) and are absent. */
 static bool
-push_missing(JsonbParseState **state, const SchemaProperty **property, const SchemaProperty *end, const JsonbValue *key,
-			 int depth)
+push_missing(Fill *fill, JsonbParseState **state, const SchemaProperty **property, const SchemaProperty *end,
+			 const JsonbValue *key)
 {
 	bool changed = false;
 
@@ -73,7 +70,7 @@ push_missing(JsonbParseState **state, const SchemaProperty **property, const Sch
 		if (key != NULL && integ_json_key_compare((*property)->name, (*property)->len, key->val.string.val,
 												  key->val.string.len) >= 0)
 			break;
-		if (!default_value(*property, &value, depth))
+		if (!default_value(fill, *property, &value))
 			continue;
 		name.type = jbvString;
 		name.val.string.val = (char *) (*property)->name;
@@ -86,7 +83,7 @@ push_missing(JsonbParseState **state, const SchemaProperty **property, const Sch
 }
 
 static bool
-fill_object(const SchemaObjectRules *rules, JsonbValue *object, int depth)
+fill_object(Fill *fill, const SchemaObjectRules *rules, JsonbValue *object)
 {
 	const SchemaProperty *property = rules->properties, *end = property + rules->nproperties;
 	JsonbParseState *state = NULL;
@@ -100,17 +97,17 @@ fill_object(const SchemaObjectRules *rules, JsonbValue *object, int depth)
 	{
 		const SchemaNode *node = rules->npatterns == 0 ? rules->additional : NULL;
 
-		if (push_missing(&state, &property, end, &key, depth))
+		if (push_missing(fill, &state, &property, end, &key))
 			changed = true;
 		if (property < end && integ_json_key_compare(property->name, property->len, key.val.string.val,
 													 key.val.string.len) == 0)
 			node = (property++)->node;
-		if (node != NULL && fill_value(node, &value, depth))
+		if (node != NULL && fill_value(fill, node, &value))
 			changed = true;
 		push(&state, WJB_KEY, &key);
 		push(&state, WJB_VALUE, &value);
 	}
-	if (push_missing(&state, &property, end, NULL, depth))
+	if (push_missing(fill, &state, &property, end, NULL))
 		changed = true;
 	if (changed)
 		finish(push(&state, WJB_END_OBJECT, NULL), object);
@@ -118,7 +115,7 @@ fill_object(const SchemaObjectRules *rules, JsonbValue *object, int depth)
 }
 
 static bool
-fill_array(const SchemaArrayRules *rules, JsonbValue *array, int depth)
+fill_array(Fill *fill, const SchemaArrayRules *rules, JsonbValue *array)
 {
 	JsonbParseState *state = NULL;
 	bool changed = false;
@@ -132,7 +129,7 @@ fill_array(const SchemaArrayRules *rules, JsonbValue *array, int depth)
 		uint32 index = elements.next - 1;
 		const SchemaNode *node = index < rules->prefix.count ? rules->prefix.nodes[index] : rules->items;
 
-		if (node != NULL && fill_value(node, &element, depth))
+		if (node != NULL && fill_value(fill, node, &element))
 			changed = true;
 		push(&state, WJB_ELEM, &element);
 	}
@@ -160,11 +157,11 @@ may_change(const SchemaNode *node, const JsonbValue *value)
 		const SchemaProperty *property = &rules->properties[i];
 		bool present;
 
-		if (property->node == NULL || (!property->node->fills && schema_default_of(property->node) == NULL))
+		if (property->node == NULL || (!property->node->fills && property->node->fallback == NULL))
 			continue;
 		present = getKeyJsonValueFromContainer((JsonbContainer *) container, property->name, property->len,
 											   &ignored) != NULL;
-		if (present ? property->node->fills : schema_default_of(property->node) != NULL)
+		if (present ? property->node->fills : property->node->fallback != NULL)
 			return true;
 	}
 	return false;
@@ -172,7 +169,7 @@ may_change(const SchemaNode *node, const JsonbValue *value)
 
 /* Fills a value by a node and what applies beside it; true where the value was replaced. */
 static bool
-fill_value(const SchemaNode *node, JsonbValue *value, int depth)
+fill_value(Fill *fill, const SchemaNode *node, JsonbValue *value)
 {
 	bool changed = false;
 
@@ -180,25 +177,30 @@ fill_value(const SchemaNode *node, JsonbValue *value, int depth)
 		return false;
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
-	if (node->ref != NULL && fill_value(node->ref, value, depth))
+	if (--fill->steps < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("a schema takes too long to fill a document"),
+						errdetail("Its parts apply each other too many times."),
+						errhint("Refer to a schema once where allOf refers to it repeatedly.")));
+	if (node->ref != NULL && fill_value(fill, node->ref, value))
 		changed = true;
 	for (int i = 0; i < node->all_of.count; i++)
-		if (fill_value(node->all_of.nodes[i], value, depth))
+		if (fill_value(fill, node->all_of.nodes[i], value))
 			changed = true;
 	if (!may_change(node, value))
 		return changed;
 	if (integ_json_is_array(value))
-		return fill_array(node->array, value, depth) || changed;
-	return fill_object(node->object, value, depth) || changed;
+		return fill_array(fill, node->array, value) || changed;
+	return fill_object(fill, node->object, value) || changed;
 }
 
 const Jsonb *
 integ_schema_fill(const IntegSchema *schema, const Jsonb *document)
 {
+	Fill fill = {0, schema_steps(document)};
 	JsonbValue root;
 
 	if (!schema->root->fills || JB_ROOT_IS_SCALAR(document))
 		return document;
 	integ_json_root(document, &root);
-	return fill_value(schema->root, &root, 0) ? JsonbValueToJsonb(&root) : document;
+	return fill_value(&fill, schema->root, &root) ? JsonbValueToJsonb(&root) : document;
 }

@@ -16,8 +16,15 @@
 #include "utils/jsonb.h"
 
 /* How deep schemas, documents and inserted defaults may nest. */
-#define SCHEMA_MAX_DEPTH 1000
+#define SCHEMA_MAX_DEPTH 500
 #define SCHEMA_MAX_DEFAULT_DEPTH 32
+
+/* How many schemas may be applied to a document: in proportion to its size. */
+static inline int64
+schema_steps(const Jsonb *document)
+{
+	return INT64CONST(1000000) + INT64CONST(100) * VARSIZE(document);
+}
 
 /* How much of a key a message shows. */
 #define SCHEMA_MAX_SHOWN 200
@@ -139,7 +146,7 @@ struct SchemaNode
 
 	SchemaNode *unevaluated_items;
 	SchemaNode *unevaluated_properties;
-	JsonbValue *fallback;		  /* "default" */
+	JsonbValue *fallback;		  /* "default": its own, else that of a schema it refers to */
 	const JsonbContainer *source; /* NULL for the shared true and false */
 };
 
@@ -148,8 +155,5 @@ struct IntegSchema
 	const char *where;
 	SchemaNode *root;
 };
-
-/* The default of a schema: its own, else that of a schema it refers to; NULL where there is none. */
-extern const JsonbValue *schema_default_of(const SchemaNode *node);
 
 #endif /* INTEG_SCHEMA_NODE_H */

@@ -42,7 +42,7 @@ extern IntegSchema *integ_schema_compile(const Jsonb *schema, const char *where)
 
 /*
  * Whether the document is valid. Both strings of a problem are in CurrentMemoryContext. Raises IG400 for a
- * document of more than 1000 levels. problems may be NULL: then the first violation ends the walk.
+ * document of more than 500 levels. problems may be NULL: then the first violation ends the walk.
  */
 extern bool integ_schema_validate(const IntegSchema *schema, const Jsonb *document,
 								  IntegSchemaProblems *problems);

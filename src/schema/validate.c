@@ -215,6 +215,18 @@ check_with_marks(SchemaWalk *walk, const SchemaNode *node, const SchemaNode *une
 	return ok;
 }
 
+/* Schemas that refer to each other twice on every level would be applied 2^levels times. */
+static void
+count_step(SchemaWalk *walk)
+{
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	if (--*walk->steps < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("a schema takes too long on a document"),
+						errdetail("Its parts apply each other too many times."),
+						errhint("Refer to a schema once where allOf, anyOf or oneOf refer to it repeatedly.")));
+}
+
 bool
 schema_validate_node(SchemaWalk *walk, const SchemaNode *node, const JsonbValue *value, const SchemaStep *at,
 					 SchemaMarks *marks)
@@ -234,12 +246,9 @@ schema_validate_node(SchemaWalk *walk, const SchemaNode *node, const JsonbValue 
 		ok = false;
 	if (!ok && schema_enough(walk))
 		return false;
-	check_stack_depth();
+	count_step(walk);
 	if (value->type == jbvBinary)
-	{
-		CHECK_FOR_INTERRUPTS();
 		unevaluated = integ_json_is_object(value) ? node->unevaluated_properties : node->unevaluated_items;
-	}
 	if (unevaluated != NULL)
 		return check_with_marks(walk, node, unevaluated, value, at, marks) && ok;
 	return check_rules(walk, node, value, at, marks) && ok;
@@ -248,7 +257,7 @@ schema_validate_node(SchemaWalk *walk, const SchemaNode *node, const JsonbValue 
 bool
 schema_accepts(const SchemaWalk *walk, const SchemaNode *node, const JsonbValue *value)
 {
-	SchemaWalk quiet = {NULL, walk->depth};
+	SchemaWalk quiet = {NULL, walk->depth, walk->steps};
 
 	return schema_validate_node(&quiet, node, value, NULL, NULL);
 }
@@ -256,7 +265,8 @@ schema_accepts(const SchemaWalk *walk, const SchemaNode *node, const JsonbValue 
 bool
 integ_schema_validate(const IntegSchema *schema, const Jsonb *document, IntegSchemaProblems *problems)
 {
-	SchemaWalk walk = {problems, 0};
+	int64 steps = schema_steps(document);
+	SchemaWalk walk = {problems, 0, &steps};
 	JsonbValue root;
 
 	if (problems != NULL)

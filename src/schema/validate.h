@@ -22,6 +22,7 @@ typedef struct SchemaWalk
 {
 	IntegSchemaProblems *problems;
 	int depth;
+	int64 *steps; /* left, before the walk is out of proportion to the document */
 } SchemaWalk;
 
 /*

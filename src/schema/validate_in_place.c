@@ -9,7 +9,7 @@
 static bool
 try_schema(const SchemaWalk *walk, const SchemaNode *node, const JsonbValue *value, SchemaMarks *marks)
 {
-	SchemaWalk quiet = {NULL, walk->depth};
+	SchemaWalk quiet = {NULL, walk->depth, walk->steps};
 	SchemaMarks own;
 	bool accepted;
 

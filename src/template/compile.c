@@ -18,7 +18,7 @@ typedef struct Compiler
 
 static TemplateNode *compile_value(Compiler *c, const JsonbValue *value);
 
-static void malformed(const Compiler *c, const char *format, ...) pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn static void malformed(const Compiler *c, const char *format, ...) pg_attribute_printf(2, 3);
 
 static void
 malformed(const Compiler *c, const char *format, ...)

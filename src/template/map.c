@@ -6,6 +6,7 @@
 #include "core/json_walk.h"
 #include "miscadmin.h"
 #include "template/node.h"
+#include "utils/memutils.h"
 
 typedef enum MapKind
 {
@@ -32,8 +33,14 @@ struct IntegMap
 	MapNode *root;
 };
 
+/* An evaluation under way. */
+typedef struct MapEval
+{
+	MemoryContext scratch; /* of one jsonpath, made for the first */
+} MapEval;
+
 static MapNode *compile_value(const JsonbValue *value, const char *where, int depth);
-static bool eval(const IntegMap *map, const MapNode *node, const JsonbValue *document, JsonbValue *out);
+static bool eval(MapEval *run, const MapNode *node, const JsonbValue *document, JsonbValue *out);
 
 static void
 malformed(const char *where, const char *problem)
@@ -139,13 +146,36 @@ integ_map_compile(const Jsonb *source, const char *where)
 	return map;
 }
 
+/* As integ_path_find; of a jsonpath, which may be asked for each element of a list, only the result is left. */
 static bool
-eval_each(const IntegMap *map, const MapNode *node, const JsonbValue *document, JsonbValue *out)
+find(MapEval *run, const IntegPath *path, const JsonbValue *document, JsonbValue *found)
+{
+	MemoryContext outer;
+	Jsonb *kept = NULL;
+
+	if (path->jsonpath == NULL)
+		return integ_path_find(path, document, found);
+	if (run->scratch == NULL)
+		run->scratch = AllocSetContextCreate(CurrentMemoryContext, "integ map", ALLOCSET_SMALL_SIZES);
+	outer = MemoryContextSwitchTo(run->scratch);
+	if (integ_path_find(path, document, found))
+	{
+		MemoryContextSwitchTo(outer);
+		kept = JsonbValueToJsonb(found);
+		integ_json_root(kept, found);
+	}
+	MemoryContextSwitchTo(outer);
+	MemoryContextReset(run->scratch);
+	return kept != NULL;
+}
+
+static bool
+eval_each(MapEval *run, const MapNode *node, const JsonbValue *document, JsonbValue *out)
 {
 	IntegJsonWalk walk;
 	JsonbValue list, element;
 
-	if (!integ_path_find(node->path, document, &list) || list.type == jbvNull)
+	if (!find(run, node->path, document, &list) || list.type == jbvNull)
 		return false;
 	out->type = jbvArray;
 	out->val.array.rawScalar = false;
@@ -154,7 +184,7 @@ eval_each(const IntegMap *map, const MapNode *node, const JsonbValue *document, 
 	if (!integ_json_is_array(&list))
 	{
 		out->val.array.elems = palloc(sizeof(JsonbValue));
-		out->val.array.nElems = eval(map, node->children[0], &list, out->val.array.elems) ? 1 : 0;
+		out->val.array.nElems = eval(run, node->children[0], &list, out->val.array.elems) ? 1 : 0;
 		return true;
 	}
 	integ_json_walk_begin(&walk, list.val.binary.data);
@@ -162,21 +192,21 @@ eval_each(const IntegMap *map, const MapNode *node, const JsonbValue *document, 
 	while (integ_json_walk_element(&walk, &element))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (eval(map, node->children[0], &element, &out->val.array.elems[out->val.array.nElems]))
+		if (eval(run, node->children[0], &element, &out->val.array.elems[out->val.array.nElems]))
 			out->val.array.nElems++;
 	}
 	return true;
 }
 
 static bool
-eval_object(const IntegMap *map, const MapNode *node, const JsonbValue *document, JsonbValue *out)
+eval_object(MapEval *run, const MapNode *node, const JsonbValue *document, JsonbValue *out)
 {
 	JsonbPair *pair = palloc(Max(node->count, 1) * sizeof(JsonbPair));
 
 	out->type = jbvObject;
 	out->val.object.pairs = pair;
 	for (int i = 0; i < node->count; i++)
-		if (eval(map, node->children[i], document, &pair->value))
+		if (eval(run, node->children[i], document, &pair->value))
 		{
 			pair->key = node->keys[i];
 			pair->order = 0;
@@ -187,21 +217,21 @@ eval_object(const IntegMap *map, const MapNode *node, const JsonbValue *document
 }
 
 static bool
-eval_array(const IntegMap *map, const MapNode *node, const JsonbValue *document, JsonbValue *out)
+eval_array(MapEval *run, const MapNode *node, const JsonbValue *document, JsonbValue *out)
 {
 	out->type = jbvArray;
 	out->val.array.rawScalar = false;
 	out->val.array.nElems = 0;
 	out->val.array.elems = palloc(Max(node->count, 1) * sizeof(JsonbValue));
 	for (int i = 0; i < node->count; i++)
-		if (eval(map, node->children[i], document, &out->val.array.elems[out->val.array.nElems]))
+		if (eval(run, node->children[i], document, &out->val.array.elems[out->val.array.nElems]))
 			out->val.array.nElems++;
 	return true;
 }
 
 /* Evaluates a node on a document; false where it finds nothing. */
 static bool
-eval(const IntegMap *map, const MapNode *node, const JsonbValue *document, JsonbValue *out)
+eval(MapEval *run, const MapNode *node, const JsonbValue *document, JsonbValue *out)
 {
 	JsonbValue found;
 	Size ignored = 0;
@@ -212,16 +242,16 @@ eval(const IntegMap *map, const MapNode *node, const JsonbValue *document, Jsonb
 			*out = node->literal;
 			return true;
 		case MAP_PATH:
-			if (!integ_path_find(node->path, document, &found))
+			if (!find(run, node->path, document, &found))
 				return false;
 			template_unpack(&found, out, &ignored);
 			return true;
 		case MAP_OBJECT:
-			return eval_object(map, node, document, out);
+			return eval_object(run, node, document, out);
 		case MAP_ARRAY:
-			return eval_array(map, node, document, out);
+			return eval_array(run, node, document, out);
 		case MAP_EACH:
-			return eval_each(map, node, document, out);
+			return eval_each(run, node, document, out);
 	}
 	return false;
 }
@@ -229,10 +259,16 @@ eval(const IntegMap *map, const MapNode *node, const JsonbValue *document, Jsonb
 Jsonb *
 integ_map_eval(const IntegMap *map, const Jsonb *document)
 {
+	MapEval run = {NULL};
 	JsonbValue root, out;
+	Jsonb *mapped = NULL;
 
 	integ_json_root(document, &root);
-	return eval(map, map->root, &root, &out) ? JsonbValueToJsonb(&out) : NULL;
+	if (eval(&run, map->root, &root, &out))
+		mapped = JsonbValueToJsonb(&out);
+	if (run.scratch != NULL)
+		MemoryContextDelete(run.scratch);
+	return mapped;
 }
 
 Jsonb *

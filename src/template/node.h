@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 
+#include "core/compat.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "template/template.h"
@@ -129,9 +130,11 @@ typedef struct TemplateRender
 {
 	const IntegTemplate *template;
 	const IntegTemplateScope *scope;
-	Size bytes; /* rendered so far, about */
+	Size bytes;			 /* rendered so far, about */
+	StringInfoData text; /* of the text at hand; data NULL before the first */
 	JsonbValue locals[TEMPLATE_MAX_LOCALS];
 	Jsonb *predicate_scope; /* made when the first predicate needs it */
+	MemoryContext scratch;	/* of one predicate, made with predicate_scope */
 	List *secrets;			/* copies to wipe */
 } TemplateRender;
 
@@ -176,6 +179,6 @@ extern void template_render_begin(TemplateRender *render, const IntegTemplate *c
 /* Overwrites the copies of secrets that were made. */
 extern void template_render_end(TemplateRender *render);
 
-extern void template_fail(const char *where, const char *format, ...) pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn extern void template_fail(const char *where, const char *format, ...) pg_attribute_printf(2, 3);
 
 #endif /* INTEG_TEMPLATE_NODE_H */

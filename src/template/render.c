@@ -6,6 +6,7 @@
 #include "core/json_walk.h"
 #include "miscadmin.h"
 #include "template/node.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 void
@@ -34,7 +35,9 @@ template_render_begin(TemplateRender *render, const IntegTemplate *compiled, con
 	render->template = compiled;
 	render->scope = scope;
 	render->bytes = 0;
+	render->text.data = NULL;
 	render->predicate_scope = NULL;
+	render->scratch = NULL;
 	render->secrets = NIL;
 }
 
@@ -43,10 +46,14 @@ template_render_end(TemplateRender *render)
 {
 	ListCell *cell;
 
+	if (render->secrets != NIL && render->text.data != NULL)
+		explicit_bzero(render->text.data, render->text.maxlen);
 	foreach (cell, render->secrets)
 		explicit_bzero(lfirst(cell), strlen(lfirst(cell)));
 	list_free_deep(render->secrets);
 	render->secrets = NIL;
+	if (render->scratch != NULL)
+		MemoryContextDelete(render->scratch);
 }
 
 static bool
@@ -125,26 +132,43 @@ add_container(IntegJsonBuilder *builder, const char *key, const JsonbContainer *
 	integ_json_add(builder, key, &value);
 }
 
-/* What a predicate looks at: {"input": …, "config": …, "task": …}, and the elements of lists as its variables. */
-static bool
-predicate_holds(TemplateRender *render, const TemplateNode *node)
+/* What predicates look at: {"input": …, "config": …, "task": …}. */
+static void
+begin_predicates(TemplateRender *render)
 {
 	IntegJsonBuilder builder;
 
+	integ_json_begin_object(&builder);
+	add_container(&builder, "input", render->scope->input);
+	add_container(&builder, "config", render->scope->config);
+	add_container(&builder, "task", render->scope->task);
+	render->predicate_scope = integ_json_end(&builder);
+	render->scratch = AllocSetContextCreate(CurrentMemoryContext, "integ predicate", ALLOCSET_SMALL_SIZES);
+}
+
+/* Asks a predicate, with the elements of lists as variables. It may be asked for each element, so it leaves nothing. */
+static bool
+predicate_holds(TemplateRender *render, const TemplateNode *node)
+{
+	Jsonb *variables = NULL;
+	MemoryContext outer;
+	IntegJsonBuilder builder;
+	bool holds;
+
 	if (render->predicate_scope == NULL)
+		begin_predicates(render);
+	outer = MemoryContextSwitchTo(render->scratch);
+	if (node->nlocals > 0)
 	{
 		integ_json_begin_object(&builder);
-		add_container(&builder, "input", render->scope->input);
-		add_container(&builder, "config", render->scope->config);
-		add_container(&builder, "task", render->scope->task);
-		render->predicate_scope = integ_json_end(&builder);
+		for (int i = 0; i < node->nlocals; i++)
+			integ_json_add(&builder, node->local_names[i], &render->locals[i]);
+		variables = integ_json_end(&builder);
 	}
-	if (node->nlocals == 0)
-		return template_path_holds(node->predicate, render->predicate_scope, NULL);
-	integ_json_begin_object(&builder);
-	for (int i = 0; i < node->nlocals; i++)
-		integ_json_add(&builder, node->local_names[i], &render->locals[i]);
-	return template_path_holds(node->predicate, render->predicate_scope, integ_json_end(&builder));
+	holds = template_path_holds(node->predicate, render->predicate_scope, variables);
+	MemoryContextSwitchTo(outer);
+	MemoryContextReset(render->scratch);
+	return holds;
 }
 
 static bool
@@ -162,32 +186,48 @@ render_if(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
 	return branch != NULL && template_render_node(render, branch, out);
 }
 
+/* Appends an element to an array that grows, so that lists within lists take what they give and no more. */
+static void
+append_element(JsonbValue *array, int *room, const JsonbValue *element)
+{
+	if (array->val.array.nElems == *room)
+	{
+		*room *= 2;
+		array->val.array.elems = repalloc_huge(array->val.array.elems, *room * sizeof(JsonbValue));
+	}
+	array->val.array.elems[array->val.array.nElems++] = *element;
+}
+
 static bool
 render_each(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
 {
 	IntegJsonWalk walk;
-	JsonbValue list, element;
+	JsonbValue list, element, rendered;
+	int room = 4;
 
 	if (!template_ref_value(render, node->ref, &list) || list.type == jbvNull)
 		return false;
 	if (!integ_json_is_array(&list))
 		template_fail(render->template->where, "\"%s\" is not a list, and \"$each\" needs one", node->ref->name);
-	integ_json_walk_begin(&walk, list.val.binary.data);
 	out->type = jbvArray;
 	out->val.array.rawScalar = false;
 	out->val.array.nElems = 0;
-	out->val.array.elems = MemoryContextAllocHuge(CurrentMemoryContext, Max(walk.count, 1) * sizeof(JsonbValue));
+	out->val.array.elems = palloc(room * sizeof(JsonbValue));
+	render->bytes += sizeof(JsonbValue);
+	integ_json_walk_begin(&walk, list.val.binary.data);
 	while (integ_json_walk_element(&walk, &element))
 	{
 		CHECK_FOR_INTERRUPTS();
+		/* A turn counts though it may give nothing: lists within lists multiply. */
+		render->bytes += sizeof(JEntry);
 		render->locals[node->slot] = element;
 		if (node->index_slot >= 0)
 		{
 			render->locals[node->index_slot].type = jbvNumeric;
 			render->locals[node->index_slot].val.numeric = int64_to_numeric(walk.next - 1);
 		}
-		if (template_render_node(render, node->body, &out->val.array.elems[out->val.array.nElems]))
-			out->val.array.nElems++;
+		if (template_render_node(render, node->body, &rendered))
+			append_element(out, &room, &rendered);
 	}
 	return true;
 }
@@ -229,17 +269,17 @@ render_array(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
 static bool
 render_text(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
 {
-	StringInfoData text;
-
-	initStringInfo(&text);
-	if (!template_render_text(render, node, INTEG_TEMPLATE_RAW, &text))
+	if (render->text.data == NULL)
+		initStringInfo(&render->text);
+	resetStringInfo(&render->text);
+	if (!template_render_text(render, node, INTEG_TEMPLATE_RAW, &render->text))
 		return false;
-	if (render->secrets != NIL)
-		render->secrets = lappend(render->secrets, text.data);
 	out->type = jbvString;
-	out->val.string.val = text.data;
-	out->val.string.len = text.len;
-	render->bytes += text.len + sizeof(JEntry);
+	out->val.string.len = render->text.len;
+	out->val.string.val = pnstrdup(render->text.data, render->text.len);
+	if (render->secrets != NIL)
+		render->secrets = lappend(render->secrets, out->val.string.val);
+	render->bytes += render->text.len + sizeof(JEntry);
 	return true;
 }
 

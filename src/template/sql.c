@@ -7,12 +7,14 @@
 #include "core/json_walk.h"
 #include "core/memo.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "template/template.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(integ_template_render_sql);
 PG_FUNCTION_INFO_V1(integ_template_text_sql);
 PG_FUNCTION_INFO_V1(integ_template_query_sql);
+PG_FUNCTION_INFO_V1(integ_template_headers_sql);
 PG_FUNCTION_INFO_V1(integ_path_get_sql);
 PG_FUNCTION_INFO_V1(integ_path_exists_sql);
 PG_FUNCTION_INFO_V1(integ_path_map_sql);
@@ -104,16 +106,38 @@ integ_template_text_sql(PG_FUNCTION_ARGS)
 					errhint("Encodings are raw, percent and header.")));
 }
 
-/* integ.template_query(template jsonb, input jsonb, config jsonb, task jsonb) → text */
+/* integ.template_query(template jsonb, input jsonb, config jsonb, task jsonb, form boolean) → text */
 Datum
 integ_template_query_sql(PG_FUNCTION_ARGS)
 {
 	IntegTemplateScope scope = scope_arguments(fcinfo);
-	char *query = integ_template_query(template_argument(fcinfo), &scope);
+	IntegTemplate *compiled = template_argument(fcinfo);
+	char *query = PG_GETARG_BOOL(4) ? integ_template_form(compiled, &scope) : integ_template_query(compiled, &scope);
 
 	if (query == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(query));
+}
+
+static void
+put_header(const char *name, const char *value, void *arg)
+{
+	ReturnSetInfo *result = arg;
+	Datum values[2] = {CStringGetTextDatum(name), CStringGetTextDatum(value)};
+	bool nulls[2] = {false, false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* integ.template_headers(template jsonb, input jsonb, config jsonb, task jsonb) → table (name text, value text) */
+Datum
+integ_template_headers_sql(PG_FUNCTION_ARGS)
+{
+	IntegTemplateScope scope = scope_arguments(fcinfo);
+
+	InitMaterializedSRF(fcinfo, 0);
+	integ_template_headers(template_argument(fcinfo), &scope, put_header, fcinfo->resultinfo);
+	return (Datum) 0;
 }
 
 static IntegPath *

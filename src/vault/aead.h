@@ -22,9 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INTEG_DATA_KEY_MAX 64		/* bytes of the largest data key */
+#define INTEG_DATA_KEY_MAX 64		 /* bytes of the largest data key */
 #define INTEG_AEAD_MAX (1024 * 1024) /* largest plaintext */
-#define INTEG_AEAD_OVERHEAD 64		/* no sealed value is larger than its plaintext by more */
+#define INTEG_AEAD_OVERHEAD 64		 /* no sealed value is larger than its plaintext by more */
 
 typedef enum IntegVaultAlgorithm
 {

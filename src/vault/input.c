@@ -31,6 +31,7 @@ typedef struct Options
 	char *expires_at;
 	char *hint;
 	char *env;
+	bool test;
 	bool promote;
 	bool revert;
 } Options;
@@ -44,13 +45,14 @@ parse_options(const Jsonb *document, const char *function, bool rotating, bool *
 		{"expires_at", INTEG_OPTION_TEXT, &options->expires_at},
 		{"hint", INTEG_OPTION_TEXT, &options->hint},
 		{"env", INTEG_OPTION_TEXT, &options->env},
+		{"test", INTEG_OPTION_BOOL, &options->test},
 		{"promote", INTEG_OPTION_BOOL, &options->promote},
 		{"revert", INTEG_OPTION_BOOL, &options->revert},
 	};
 	JsonbValue value;
 
 	memset(options, 0, sizeof(*options));
-	integ_options_parse(document, known, rotating ? lengthof(known) : lengthof(known) - 2, function);
+	integ_options_parse(document, known, rotating ? lengthof(known) : lengthof(known) - 3, function);
 	*has_sealed = document != NULL && integ_json_get(&document->root, "sealed", &value) && value.type == jbvBool;
 }
 
@@ -99,7 +101,10 @@ unseal(IntegCredentialValue *value, const char *data, size_t len)
 	value->len = plain_len;
 }
 
-/* A variable of the server's environment may hold what is not the caller's: only who manages everything may point at it. */
+/*
+ * A variable of the server's environment may hold what is not the caller's:
+ * only who manages everything may point at it.
+ */
 static void
 use_environment(const IntegVaultTarget *target, IntegCredentialValue *value, const char *name)
 {
@@ -241,7 +246,10 @@ parse_origins(const Jsonb *array, IntegCredentialValue *value)
 	value->origins = origins;
 }
 
-/* Where the secret goes unless the caller says so: to the instance's service; those of inbound and outbound hooks sign, and go nowhere. */
+/*
+ * Where the secret goes unless the caller says so: to the instance's service.
+ * Those of webhooks and endpoints sign, and go nowhere.
+ */
 static void
 default_origins(const IntegVaultTarget *target, IntegCredentialValue *value)
 {
@@ -273,6 +281,11 @@ read_value(const IntegVaultTarget *target, const char *function, bool rotating, 
 							   rotating ? "one of the options \"env\", \"promote\" and \"revert\""
 										: "the option \"env\""),
 						errhint("Give NULL as the value where an option stands for it.")));
+	if (options->test && (target->instance == NULL || options->promote || options->revert))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("the option \"test\" of %s is for a new value of an instance", function),
+						errdetail("It calls the instance's health check.")));
+	input->test = options->test;
 	input->promote = options->promote;
 	input->revert = options->revert;
 	input->has_value = given != NULL || options->env != NULL;

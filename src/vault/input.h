@@ -13,6 +13,7 @@
 typedef struct IntegCredentialInput
 {
 	bool has_value; /* false for a rotate that only promotes or reverts */
+	bool test;		/* the new value must prove itself at once */
 	bool promote;
 	bool revert;
 	IntegCredentialValue value;
@@ -20,7 +21,7 @@ typedef struct IntegCredentialInput
 
 /*
  * Reads value (NULL where the caller gave none) and options. der: value is bytea
- * of a sealed value in DER. rotating: the options promote and revert exist. The plaintext is in
+ * of a sealed value in DER. rotating: the options test, promote and revert exist. The plaintext is in
  * integ_secret_alloc memory of CurrentMemoryContext. Must be called outside
  * integ_owner_enter. Raises IG400 for a bad option or value, IG403 for "env" by who may not,
  * IG500 where the vault's private key cannot be opened.
@@ -29,7 +30,10 @@ extern void integ_credential_input(const IntegVaultTarget *target, const char *f
 								   struct varlena *value, bool der, const Jsonb *options, bool rotating,
 								   IntegCredentialInput *input);
 
-/* Raises IG400 where the value of an instance's credential is not what the credentialSchema of its definition asks for. */
+/*
+ * Raises IG400 where the definition has no such credential, or its credentialSchema
+ * asks for something else.
+ */
 extern void integ_credential_check(const IntegInstance *instance, const char *name, const char *value, size_t len);
 
 #endif /* INTEG_VAULT_INPUT_H */

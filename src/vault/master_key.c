@@ -74,7 +74,7 @@ identify(MasterKey *key, const uint8_t *material)
 
 	if (status != INTEG_CRYPTO_OK)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("could not compute the master key's identifier: %s",
-																   integ_crypto_message(status))));
+																	integ_crypto_message(status))));
 	configuration = PgReloadTime;
 	key->known = true;
 }

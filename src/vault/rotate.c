@@ -2,7 +2,9 @@
  * integ_credential_rotate: a new value beside the one before, until it has
  * proven itself (dual read).
  *
- *	value		the new one is current, the one before is previous
+ *	value		the new one is current, the one before is previous; with
+ *				"test" the instance's health check is called with it, and
+ *				an error undoes all where it does not succeed
  *	promote		the one before is dropped; also what a call that
  *				succeeds with the new one does (integ_vault_promote)
  *	revert		the new one is dropped, the one before is current again
@@ -11,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/errors.h"
+#include "core/json.h"
 #include "core/owner.h"
 #include "core/query.h"
 #include "fmgr.h"
@@ -19,6 +22,9 @@
 #include "vault/audit.h"
 #include "vault/input.h"
 #include "vault/verbs.h"
+
+/* The function of src/execute/health.c. */
+extern PGDLLEXPORT Datum integ_test(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(integ_credential_rotate);
 PG_FUNCTION_INFO_V1(integ_credential_rotate_sealed);
@@ -58,6 +64,28 @@ finish(const IntegVaultCall *call, bool promote)
 		(void) integ_query(&restore, values, NULL);
 }
 
+/*
+ * Calls the instance's health check, which tries the new value and then the one
+ * before: only a success with the new one ends the rotation.
+ */
+static void
+require_proof(const IntegVaultCall *call)
+{
+	const char *instance = call->target.owner.id;
+	Jsonb *health = DatumGetJsonbP(DirectFunctionCall1(integ_test, CStringGetTextDatum(instance)));
+	char *problem = integ_json_get_string(&health->root, "error");
+
+	if (!integ_vault_rotating(&call->target.owner))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+					errmsg("the new value of the credential \"%s\" has not proven itself", call->name),
+					errdetail("The health check of \"%s\" %s", call->target.instance->instance_id,
+							  problem != NULL ? psprintf("failed: %s.", problem)
+											  : "did not succeed with it, or its definition has none."),
+					errhint("The value before is still in use. Without the option \"test\" the next call that "
+							"succeeds is the proof.")));
+}
+
 static void
 rotate(FunctionCallInfo fcinfo, bool der)
 {
@@ -78,6 +106,8 @@ rotate(FunctionCallInfo fcinfo, bool der)
 	if (input.has_value && call.target.instance != NULL)
 		integ_instance_credentials_entered(&call.target.instance->id);
 	integ_owner_leave(&scope);
+	if (input.test)
+		require_proof(&call);
 	integ_vault_audit(&call.target,
 					  input.has_value ? "credential.rotate"
 					  : input.promote ? "credential.promote"

@@ -16,8 +16,8 @@ typedef struct IntegCredentialRow
 	IntegCredentialOwner owner;
 	const char *name;
 	int64 version;
-	bool previous;			  /* the value before a rotation that is not promoted */
-	TimestampTz expires_at;	  /* DT_NOEND: never */
+	bool previous;			/* the value before a rotation that is not promoted */
+	TimestampTz expires_at; /* DT_NOEND: never */
 	int norigins;
 	const char **origins;
 	IntegDataKey key;
@@ -44,7 +44,7 @@ extern const IntegCredentialRows *integ_vault_rows(const IntegCredentialOwner *o
  * Fills row, in context, from a result row with the columns owner_kind, owner_id, client_id, name, version,
  * algorithm, allowed_origins, ciphertext, expires_at, state and those of integ_data_key_read. Inside an owner scope.
  */
-#define INTEG_CREDENTIAL_COLUMNS \
+#define INTEG_CREDENTIAL_COLUMNS                                                                               \
 	"c.owner_kind, c.owner_id, c.client_id, c.name, c.version, c.algorithm, c.allowed_origins, c.ciphertext, " \
 	"c.expires_at, c.state, k.id, k.algorithm, k.master_key_id, k.wrapped "
 #define INTEG_CREDENTIAL_COLUMN_COUNT 14

@@ -150,7 +150,7 @@ integ_vault_store(const IntegCredentialOwner *owner, const char *name, const Int
 	lock_existing(owner, name, &existing);
 	if (rotate && !existing.current)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("there is no credential \"%s\" to rotate", name),
-						errdetail("It would belong to %s %s.", owner->kind, owner->id),
+						errdetail("Only one that has a value can be rotated."),
 						errhint("Enter the first value with integ_credential_set.")));
 	make_room(owner, name, &existing, rotate);
 	if (!insert(&key, owner, name, value, existing.version + 1))

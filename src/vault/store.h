@@ -15,13 +15,13 @@
 typedef struct IntegCredentialValue
 {
 	const char *data;
-	size_t len;			   /* 1 to INTEG_CREDENTIAL_MAX */
-	const char **origins;  /* canonical origins (integ_url_origin), sorted, without repetition */
-	int norigins;		   /* 0: it never leaves the server */
-	const char *hint;	   /* or NULL */
+	size_t len;				/* 1 to INTEG_CREDENTIAL_MAX */
+	const char **origins;	/* canonical origins (integ_url_origin), sorted, without repetition */
+	int norigins;			/* 0: it never leaves the server */
+	const char *hint;		/* or NULL */
 	TimestampTz expires_at; /* DT_NOEND: never */
-	const char *user_id;   /* the user in whose context the owner is, or NULL */
-	Oid role;			   /* who sets it */
+	const char *user_id;	/* the user in whose context the owner is, or NULL */
+	Oid role;				/* who sets it */
 } IntegCredentialValue;
 
 /*

@@ -14,9 +14,9 @@ typedef struct IntegVaultTarget
 {
 	IntegCredentialOwner owner;
 	const IntegActor *actor;
-	const char *user_id;			 /* of an instance in a user's context, else NULL */
-	const IntegInstance *instance;	 /* NULL for the other kinds */
-	const char *label;				 /* for messages: what the caller wrote */
+	const char *user_id;		   /* of an instance in a user's context, else NULL */
+	const IntegInstance *instance; /* NULL for the other kinds */
+	const char *label;			   /* for messages: what the caller wrote */
 } IntegVaultTarget;
 
 /*

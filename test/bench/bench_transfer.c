@@ -1,4 +1,5 @@
-/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
+/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c */
+/* sources: src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
 /* libs: -lcurl -lcrypto -lssl */
 /*
  * The transfer layer against a bare libcurl loop, turn by turn in one process, so that both
@@ -7,13 +8,14 @@
  *		bench_transfer URL [count]
  */
 #include <curl/curl.h>
-#include <poll.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "http/body.h"
 #include "http/transfer.h"
@@ -69,6 +71,47 @@ die(const char *message)
 	exit(1);
 }
 
+/* Takes the place of the C library's: a name that is never resolved. */
+int
+getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+{
+	(void) host;
+	(void) service;
+	(void) hints;
+	(void) result;
+	while (1)
+		sleep(3600);
+}
+
+/* How long giving up takes while a name is being resolved. */
+static void
+bench_give_up(void)
+{
+	IntegHttpRequest request = {.method = "GET", .url = "http://slow.example/", .timeout_ms = 30000, .connect_timeout_ms = 10000, .max_response = 1 << 26};
+	double rounds[ROUNDS];
+	char problem[128];
+	IntegTransferPool *pool = integ_transfer_pool_create(8, problem, sizeof(problem));
+
+	if (pool == NULL)
+		die(problem);
+	for (int round = 0; round < ROUNDS; round++)
+	{
+		IntegTransfer *transfer = integ_transfer_start(pool, &request, NULL);
+		IntegHttpResponse response;
+		double start;
+
+		usleep(10000);
+		integ_transfer_drive(pool);
+		start = now_us();
+		integ_transfer_finish(transfer, &response);
+		rounds[round] = now_us() - start;
+		if (response.failure != INTEG_HTTP_CANCELLED)
+			die(response.error);
+	}
+	printf("bench transfer_give_up_resolving_ms %.3f\n", median(rounds) / 1000);
+	integ_transfer_pool_destroy(pool);
+}
+
 /* As a backend waits: the pool's descriptor inside another epoll set. */
 static void
 exchange(IntegTransferPool *pool, int outer, const IntegHttpRequest *request)
@@ -93,9 +136,7 @@ static void
 bench_exchange(const char *url, int count)
 {
 	IntegHttpHeader headers[] = {{"Authorization", "Bearer 0123456789abcdef"}, {"Accept", "application/json"}};
-	IntegHttpRequest request = {.method = "GET", .url = url, .headers = headers, .nheaders = 2, .timeout_ms = 30000,
-								.connect_timeout_ms = 10000, .max_response = 1 << 26, .max_redirects = 5,
-								.allowed_addresses = "127.0.0.0/8"};
+	IntegHttpRequest request = {.method = "GET", .url = url, .headers = headers, .nheaders = 2, .timeout_ms = 30000, .connect_timeout_ms = 10000, .max_response = 1 << 26, .max_redirects = 5, .allowed_addresses = "127.0.0.0/8"};
 	struct curl_slist *list = curl_slist_append(curl_slist_append(NULL, "Authorization: Bearer 0123456789abcdef"),
 												"Accept: application/json");
 	struct epoll_event event = {.events = EPOLLIN};
@@ -114,6 +155,9 @@ bench_exchange(const char *url, int count)
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, discard);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* The same request, byte for byte. */
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "integ");
+	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	for (int round = 0; round < ROUNDS; round++)
 	{
 		double start = now_us(), cpu = cpu_us();
@@ -178,6 +222,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	bench_exchange(argv[1], argc > 2 ? atoi(argv[2]) : 44000);
+	bench_give_up();
 	bench_body("ascii",
 			   "{\"id\":12345,\"name\":\"A name of a usual length\",\"active\":true,\"balance\":1234.56,\"tags\":[\"one\",\"two\"],"
 			   "\"note\":\"Some longer text, as descriptions have it; it goes on for a line or two and then ends.\"}");

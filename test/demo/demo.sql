@@ -57,6 +57,16 @@ FROM unnest(ARRAY['BR', 'JP', 'KE']) AS code;
 \echo '--- A write: its audit is on disk before the request leaves'
 SELECT integ_execute('iso', 'create_country', '{"id": "XK", "name": "Kosovo"}');
 
+\echo '--- Durable calls: what commits is done in the background, what rolls back is never sent'
+BEGIN;
+SELECT integ_enqueue('iso', 'create_country', '{"id": "XB", "name": "Never sent"}') IS NOT NULL AS enqueued;
+ROLLBACK;
+BEGIN;
+SELECT integ_enqueue('iso', 'get_country', '{"code": "IS"}', '{"idempotency_key": "demo-1"}') AS call \gset
+COMMIT;
+SELECT jsonb_pretty(integ_await(:'call', '10 seconds'));
+SELECT state, method, attempt, result FROM integ.calls;
+
 \echo '--- Mistakes say what to do'
 \set ON_ERROR_STOP off
 SELECT integ_execute('iso', 'get_country', '{"code": "nz"}');
@@ -71,7 +81,7 @@ SELECT integ_execute('iso', 'find_country', '{}');
 DO $$
 BEGIN
     FOR try IN 1 .. 200 LOOP
-        EXIT WHEN (SELECT count(*) >= 8 FROM integ.requests);
+        EXIT WHEN (SELECT count(*) >= 9 FROM integ.requests);
         PERFORM pg_sleep(0.05);
         COMMIT;
     END LOOP;

@@ -167,6 +167,19 @@ my $binary = seal("\0\1\2", '-outform', 'PEM', @gcm);
 ($state) = $node->sql_error("SELECT integ_credential_set('$owner', 'bad', '$binary')");
 is($state, 'IG400', 'sealed, but no text');
 
+my $envelope = seal('almost', '-outform', 'DER', @gcm);
+substr($envelope, -1) = chr(ord(substr($envelope, -1)) ^ 1);
+my $flipped = unpack('H*', $envelope);
+($state, $report) = $node->sql_error("SELECT integ_credential_set('$owner', 'bad', '\\x$flipped'::bytea)");
+is($state, 'IG400', 'sealed, but changed on its way');
+like($report, qr/does not open.*HINT: /s, 'says so');
+my $lines = secret('sealed_lines');
+my $windows = seal("$lines\r\n", '-outform', 'PEM', @gcm);
+$node->safe_psql('postgres', "SELECT integ_credential_set('$owner', 'sealed_lines', '$windows', '$options')");
+opens('sealed_lines', $lines, 'sealed with a line end of Windows');
+($state) = $node->sql_error("BEGIN; DELETE FROM integ.credentials WHERE owner_kind = 'sealing_key'; SELECT integ_credential_set('$owner', 'bad', '$windows')");
+is($state, 'IG500', 'the private key is gone');
+
 # --- a new key pair; values sealed to the old one still open ---
 
 my $before = secret('sealed_before');
@@ -282,7 +295,8 @@ sub forms
 	my $escaped = $value =~ s/(["\\])/\\$1/gr;
 	my $core = substr($value, 0, 24);   # no character that is quoted somewhere
 	# debug_print_parse shows a constant as its bytes.
-	return ($core, $escaped, unpack('H*', $core), join(' ', map { ord } split //, $core), encode_base64(substr($core, 0, 24), ''));
+	my $bytes = join(' ', map { ord } split //, $core);
+	return ($core, $escaped, unpack('H*', $core), $bytes, encode_base64($core, ''));
 }
 
 # Which secrets are in a text.
@@ -298,8 +312,8 @@ sub found_in
 }
 
 my %views = map { $_ => $node->safe_psql('postgres', "SET log_statement = none; TABLE $_") }
-  qw(pg_stat_activity pg_stat_statements pg_stat_user_functions pg_prepared_statements pg_cursors integ.credential_hints integ.sealing_keys
-	integ.audit_log integ.requests integ.events integ.notifications pg_statistic pg_stats);
+  qw(pg_stat_activity pg_stat_statements pg_stat_user_functions pg_prepared_statements pg_cursors
+	integ.credential_hints integ.sealing_keys integ.audit_log integ.requests integ.events integ.notifications pg_statistic pg_stats);
 for my $command ([ 'pg_dump', 'postgres' ], [ 'pg_dump', '--inserts', 'postgres' ], ['pg_dumpall'])
 {
 	my ($out) = run_command([ $command->[0], '-h', $node->host, '-p', $node->port, @{$command}[ 1 .. $#$command ] ]);

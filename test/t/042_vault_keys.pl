@@ -117,6 +117,8 @@ for my $mode (0644, 0640, 0620, 0601)
 	configure(master_key_file => key_file('open', $good, $mode));
 	refused(sprintf('mode %04o', $mode), qr/others than its owner may use it \(mode @{[ sprintf('%04o', $mode) ]}\)/);
 }
+like(sql(q(SELECT state || ' ' || last_error FROM integ_status() WHERE component = 'master key')),
+	qr/^unusable .*others than its owner may use it \(mode 0601\)/, 'integ_status() says so');
 configure(master_key_file => $folder);
 refused('a folder', qr/not a regular file/);
 spew($node->data_dir . '/inside.key', $good);

@@ -38,20 +38,23 @@ my $suite = find_suite();
 plan skip_all => "the JSON Schema test suite cannot be had: install the Debian package $package"
   unless defined $suite;
 
-# What is out of scope: file, group and, where it is not the whole group, case.
-my %out_of_scope;
+# What is out of scope: file, group and, where it is not the whole group,
+# case. A name that ends in * stands for all that start like it.
+my @out_of_scope;
 while (my $line = <DATA>)
 {
 	chomp $line;
 	next if $line =~ /^#/ || $line eq '';
-	my ($file, $group, $case) = split /\t/, $line;
-	$out_of_scope{ join "\t", $file, $group // '*', $case // '*' } = 1;
+	push @out_of_scope, [ map { s/\\\*$/.*/r } map { quotemeta } split /\t/, $line ];
 }
 
 sub out_of_scope
 {
-	my ($file, $group, $case) = @_;
-	return grep { $out_of_scope{$_} } "$file\t*\t*", "$file\t$group\t*", "$file\t$group\t$case";
+	my @names = @_;
+	return grep {
+		my $entry = $_;
+		!grep { $names[$_] !~ /^$entry->[$_]$/ } 0 .. $#$entry;
+	} @out_of_scope;
 }
 
 my $node = PostgreSQL::Test::Cluster->new('suite');
@@ -123,7 +126,8 @@ $node->stop;
 done_testing();
 
 __DATA__
-# the schema refers to another document (or to the metaschema): validating never fetches, so this is refused at compile
+# the schema refers to another document (or to the metaschema): validating
+# never fetches, so this is refused at compile
 draft2020-12/anchor.json	invalid anchors
 draft2020-12/defs.json	validate definition against metaschema
 draft2020-12/id.json	Invalid use of fragments in location-independent $id
@@ -163,10 +167,11 @@ draft7/refRemote.json	Location-independent identifier in remote ref
 draft7/refRemote.json	retrieved nested refs resolve relative to their URI not $id
 draft7/refRemote.json	$ref to $ref finds location-independent $id
 
-# several $dynamicAnchors of one name: which one is meant depends on the way to them; refused at compile. Some also leave the document
-draft2020-12/dynamicRef.json	A $dynamicRef resolves to the first $dynamicAnchor still in scope that is encountered when the schema is evaluated
-draft2020-12/dynamicRef.json	A $dynamicRef with intermediate scopes that don't include a matching $dynamicAnchor does not affect dynamic scope resolution
-draft2020-12/dynamicRef.json	A $dynamicRef that initially resolves to a schema with a matching $dynamicAnchor resolves to the first $dynamicAnchor in the dynamic scope
+# several $dynamicAnchors of one name: which one is meant depends on the way
+# to them; refused at compile. Some also leave the document
+draft2020-12/dynamicRef.json	A $dynamicRef resolves to the first $dynamicAnchor still in scope that is encountered *
+draft2020-12/dynamicRef.json	A $dynamicRef with intermediate scopes that don't include a matching $dynamicAnchor do*
+draft2020-12/dynamicRef.json	A $dynamicRef that initially resolves to a schema with a matching $dynamicAnchor resol*
 draft2020-12/dynamicRef.json	multiple dynamic paths to the $dynamicRef keyword
 draft2020-12/dynamicRef.json	after leaving a dynamic scope, it is not used by a $dynamicRef
 draft2020-12/dynamicRef.json	strict-tree schema, guards against misspelled properties
@@ -176,7 +181,7 @@ draft2020-12/dynamicRef.json	$ref and $dynamicAnchor are independent of order - 
 draft2020-12/dynamicRef.json	$ref to $dynamicRef finds detached $dynamicAnchor
 draft2020-12/dynamicRef.json	$dynamicRef skips over intermediate resources - direct reference
 draft2020-12/dynamicRef.json	$dynamicRef avoids the root of each schema, but scopes are still registered
-draft2020-12/optional/dynamicRef.json	$dynamicRef skips over intermediate resources - pointer reference across resource boundary
+draft2020-12/optional/dynamicRef.json	$dynamicRef skips over intermediate resources - pointer reference across reso*
 draft2020-12/unevaluatedItems.json	unevaluatedItems with $dynamicRef
 draft2020-12/unevaluatedProperties.json	unevaluatedProperties with $dynamicRef
 
@@ -191,7 +196,7 @@ draft2020-12/format.json	date format	invalid date string is only an annotation b
 draft2020-12/format.json	date-time format	invalid date-time string is only an annotation by default
 draft2020-12/format.json	time format	invalid time string is only an annotation by default
 draft2020-12/format.json	json-pointer format	invalid json-pointer string is only an annotation by default
-draft2020-12/format.json	relative-json-pointer format	invalid relative-json-pointer string is only an annotation by default
+draft2020-12/format.json	relative-json-pointer format	invalid relative-json-pointer string is only an annotation by*
 draft2020-12/format.json	iri format	invalid iri string is only an annotation by default
 draft2020-12/format.json	iri-reference format	invalid iri-reference string is only an annotation by default
 draft2020-12/format.json	uri format	invalid uri string is only an annotation by default
@@ -211,10 +216,10 @@ draft7/optional/format/idn-hostname.json	validation of internationalized host na
 draft7/optional/format/idn-hostname.json	validation of separators in internationalized host names
 
 # metaschemas and their vocabularies are not read
-draft2020-12/vocabulary.json	schema that uses custom metaschema with with no validation vocabulary	no validation: invalid number, but it still validates
+draft2020-12/vocabulary.json	schema that uses custom metaschema with with no validation vocabulary	no validation: i*
 
 # contentEncoding and contentMediaType are annotations
 draft7/optional/content.json	validation of string-encoded content based on media type	an invalid JSON document
-draft7/optional/content.json	validation of binary string-encoding	an invalid base64 string (% is not a valid character)
+draft7/optional/content.json	validation of binary string-encoding	an invalid base64 string (% is not a valid charac*
 draft7/optional/content.json	validation of binary-encoded media type documents	a validly-encoded invalid JSON document
-draft7/optional/content.json	validation of binary-encoded media type documents	an invalid base64 string that is valid JSON
+draft7/optional/content.json	validation of binary-encoded media type documents	an invalid base64 string that is val*

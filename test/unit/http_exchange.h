@@ -35,8 +35,7 @@ tear_down(void **state)
 static inline IntegHttpRequest
 get(const char *url)
 {
-	return (IntegHttpRequest){.method = "GET", .url = url, .timeout_ms = 20000, .connect_timeout_ms = 10000,
-							  .max_response = 1 << 20, .max_redirects = 5, .allowed_addresses = LOOPBACK};
+	return (IntegHttpRequest){.method = "GET", .url = url, .timeout_ms = 20000, .connect_timeout_ms = 10000, .max_response = 1 << 20, .max_redirects = 5, .allowed_addresses = LOOPBACK};
 }
 
 static inline void

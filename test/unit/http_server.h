@@ -36,7 +36,7 @@ struct HttpServer
 	atomic_int running;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	int clients[1024]; /* sockets by connection; 0: none */
+	int clients[1024];				/* sockets by connection; 0: none */
 	char last[HTTP_SERVER_REQUEST]; /* the last request that was read whole */
 };
 
@@ -95,7 +95,8 @@ http_server_start(HttpServer *server, HttpScript script, const void *argument)
 	server->argument = argument;
 	pthread_mutex_init(&server->lock, NULL);
 	server->listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(server->listener, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(server->listener, 64) != 0 ||
+	if (bind(server->listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+		listen(server->listener, 64) != 0 ||
 		getsockname(server->listener, (struct sockaddr *) &address, &len) != 0)
 	{
 		perror("http_server_start");
@@ -140,7 +141,7 @@ http_server_read(HttpServer *server, int client)
 		text[len] = '\0';
 		if (end == NULL && (end = strstr(text, "\r\n\r\n")) != NULL)
 		{
-			char *length = strcasestr(text, "\r\nContent-Length:");
+			char *length = strstr(text, "\r\nContent-Length:");
 
 			end += 4;
 			wanted = (size_t) (end - text) + (length != NULL && length < end ? strtoul(length + 17, NULL, 10) : 0);
@@ -172,6 +173,75 @@ http_server_reset(int client)
 	struct linger linger = {.l_onoff = 1};
 
 	setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+/* The server's URL with a path; four of them stay at a time. */
+static inline const char *
+url_of(const HttpServer *server, const char *path)
+{
+	static char urls[4][512];
+	static int next = 0;
+	char *url = urls[next++ % 4];
+
+	snprintf(url, sizeof(urls[0]), "%s%s", server->base, path);
+	return url;
+}
+
+/* Scripts */
+
+/* Answers every request of a connection with the argument. */
+static inline void
+repeat(HttpServer *server, int client, int connection)
+{
+	(void) connection;
+	while (http_server_read(server, client))
+		http_server_say(client, server->argument);
+}
+
+/* Answers one request with the argument, and closes. */
+static inline void
+once(HttpServer *server, int client, int connection)
+{
+	(void) connection;
+	if (http_server_read(server, client))
+		http_server_say(client, server->argument);
+}
+
+/* As once, but what was said ends with a reset. (What has arrived before it is read all the same.) */
+static inline void
+once_and_reset(HttpServer *server, int client, int connection)
+{
+	once(server, client, connection);
+	usleep(20000);
+	http_server_reset(client);
+}
+
+/* Says the argument, then its last line for ever. */
+static inline void
+endless(HttpServer *server, int client, int connection)
+{
+	const char *text = server->argument, *last = strrchr(text, '\n');
+	char piece[16384];
+
+	(void) connection;
+	last = last[1] == '\0' ? text + strlen(text) - 2 : last + 1;
+	if (*last == '\r')
+		while (last > text && last[-1] != '\n')
+			last--;
+	for (size_t i = 0; i < sizeof(piece); i++)
+		piece[i] = last[i % strlen(last)];
+	if (!http_server_read(server, client) || !http_server_say(client, text))
+		return;
+	while (http_server_write(client, piece, sizeof(piece) / strlen(last) * strlen(last)))
+		;
+}
+
+static inline void
+silent(HttpServer *server, int client, int connection)
+{
+	(void) connection;
+	while (http_server_read(server, client))
+		;
 }
 
 #endif /* TEST_HTTP_SERVER_H */

@@ -228,10 +228,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(public_addresses_are_allowed),	   cmocka_unit_test(special_addresses_are_not),
-		cmocka_unit_test(list_names_networks),			   cmocka_unit_test(carried_addresses_are_judged_too),
-		cmocka_unit_test(other_families_are_refused),	   cmocka_unit_test(addresses_are_written),
-		cmocka_unit_test(lists_are_checked),			   cmocka_unit_test(hosts_are_judged_by_their_text),
+		cmocka_unit_test(public_addresses_are_allowed),
+		cmocka_unit_test(special_addresses_are_not),
+		cmocka_unit_test(list_names_networks),
+		cmocka_unit_test(carried_addresses_are_judged_too),
+		cmocka_unit_test(other_families_are_refused),
+		cmocka_unit_test(addresses_are_written),
+		cmocka_unit_test(lists_are_checked),
+		cmocka_unit_test(hosts_are_judged_by_their_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

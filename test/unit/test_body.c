@@ -56,7 +56,8 @@ expect_same(bool json, const char *body, size_t len)
 	char *copy = exact(body, len);
 	IntegBodyText text;
 
-	assert_int_equal(json ? integ_body_to_json_text(copy, len, NULL, &text) : integ_body_to_text(copy, len, NULL, &text),
+	assert_int_equal(json ? integ_body_to_json_text(copy, len, NULL, &text)
+						  : integ_body_to_text(copy, len, NULL, &text),
 					 INTEG_BODY_OK);
 	assert_ptr_equal(text.text, copy);
 	assert_null(text.owned);
@@ -377,11 +378,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_bodies_are_not_copied), cmocka_unit_test(what_cannot_be_held_is_replaced),
-		cmocka_unit_test(many_replacements),		  cmocka_unit_test(every_alignment),
-		cmocka_unit_test(depth_is_capped),			  cmocka_unit_test(unicode_encodings),
-		cmocka_unit_test(deep_utf16),				  cmocka_unit_test(other_charsets_are_named),
-		cmocka_unit_test(media_types),				  cmocka_unit_test(kinds),
+		cmocka_unit_test(good_bodies_are_not_copied),
+		cmocka_unit_test(what_cannot_be_held_is_replaced),
+		cmocka_unit_test(many_replacements),
+		cmocka_unit_test(every_alignment),
+		cmocka_unit_test(depth_is_capped),
+		cmocka_unit_test(unicode_encodings),
+		cmocka_unit_test(deep_utf16),
+		cmocka_unit_test(other_charsets_are_named),
+		cmocka_unit_test(media_types),
+		cmocka_unit_test(kinds),
 		cmocka_unit_test(sanitized),
 	};
 

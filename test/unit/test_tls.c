@@ -1,4 +1,5 @@
-/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
+/* sources: src/http/transfer.c src/http/pool.c src/http/setup.c src/http/receive.c src/http/failure.c */
+/* sources: src/http/response.c src/http/address.c src/http/url.c src/http/body.c src/http/media_type.c */
 /* libs: -lcurl -lcrypto -lssl -lpthread */
 /*
  * TLS: certificates that are good, expired, for another name, of nobody's authority. They
@@ -113,7 +114,8 @@ server_context(const char *name)
 }
 
 static void
-try_certificate(const char *name, const char *host, const char *authority, IntegHttpFailure failure, const char *sentence)
+try_certificate(const char *name, const char *host, const char *authority, IntegHttpFailure failure,
+				const char *sentence)
 {
 	SSL_CTX *context = server_context(name);
 	HttpServer server;
@@ -251,7 +253,6 @@ sessions_are_resumed_and_not_under_other_settings(void **state)
 	request.url = close_url;
 	perform(&request);
 	request.url = url;
-	usleep(50000);
 	perform(&request);
 	expect(INTEG_HTTP_OK, true, "");
 	assert_string_equal(response.body, "secure");

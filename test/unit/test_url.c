@@ -108,9 +108,15 @@ no_origins(void **state)
 	expect_no_origin("http://%65xample.com/", "percent");
 	expect_no_origin("http://example.com%00.evil.example/", "percent");
 	expect_no_origin("http://[fe80::1%25eth0]/", "percent");
-	expect_no_origin("http://b\xc3\xbc" "cher.example/", "ASCII");
-	expect_no_origin("http://example.com\xef\xbc\x8f" "evil.example/", "ASCII");
-	expect_no_origin("http://example\xe3\x80\x82" "com/", "ASCII");
+	expect_no_origin("http://b\xc3\xbc"
+					 "cher.example/",
+					 "ASCII");
+	expect_no_origin("http://example.com\xef\xbc\x8f"
+					 "evil.example/",
+					 "ASCII");
+	expect_no_origin("http://example\xe3\x80\x82"
+					 "com/",
+					 "ASCII");
 	expect_no_origin("http://example.com:0/", "port");
 	expect_no_origin("http://example.com:65536/", "port");
 	expect_no_origin("http://example.com:99999999999/", "port");
@@ -332,9 +338,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(origins),			 cmocka_unit_test(no_origins),
-		cmocka_unit_test(compositions),		 cmocka_unit_test(no_compositions),
-		cmocka_unit_test(encoding),			 cmocka_unit_test(values_stay_in_their_place),
+		cmocka_unit_test(origins),
+		cmocka_unit_test(no_origins),
+		cmocka_unit_test(compositions),
+		cmocka_unit_test(no_compositions),
+		cmocka_unit_test(encoding),
+		cmocka_unit_test(values_stay_in_their_place),
 		cmocka_unit_test(redirects),
 	};
 

@@ -140,7 +140,7 @@ seals_differently_each_time(void **state)
 		integ_aead_seal(algorithms[a], key, NULL, 0, (const uint8_t *) "secret", 6, one, &one_len);
 		integ_aead_seal(algorithms[a], key, NULL, 0, (const uint8_t *) "secret", 6, two, &two_len);
 		assert_int_equal(one_len, two_len);
-		assert_memory_not_equal(one, two, 12);		 /* the IV */
+		assert_memory_not_equal(one, two, 12);			/* the IV */
 		assert_memory_not_equal(one + 16, two + 16, 6); /* the ciphertext */
 	}
 }

@@ -259,9 +259,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(certificate_is_sound),		 cmocka_unit_test(opens_every_form),
-		cmocka_unit_test(opens_base64),				 cmocka_unit_test(refuses_what_is_no_envelope),
-		cmocka_unit_test(refuses_other_types),		 cmocka_unit_test(refuses_every_change),
+		cmocka_unit_test(certificate_is_sound),
+		cmocka_unit_test(opens_every_form),
+		cmocka_unit_test(opens_base64),
+		cmocka_unit_test(refuses_what_is_no_envelope),
+		cmocka_unit_test(refuses_other_types),
+		cmocka_unit_test(refuses_every_change),
 		cmocka_unit_test(survives_damaged_keys),
 	};
 

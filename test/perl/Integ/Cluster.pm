@@ -115,6 +115,16 @@ sub wait_for_sql
 		});
 }
 
+# Stopped and started: pg_ctl restart takes the executable of the running
+# server, past the wrapper that brings the sanitizer's runtime.
+sub restart
+{
+	my ($self) = @_;
+
+	$self->stop('fast');
+	return $self->start;
+}
+
 # Orderly, so that every process writes its coverage counts.
 sub teardown_node
 {

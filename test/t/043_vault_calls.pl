@@ -1,0 +1,94 @@
+# Rotation of a credential as calls live through it: the service changes its
+# token before or after we do, and no call fails.
+
+use strict;
+use warnings;
+
+use Integ::Cluster;
+use Integ::Provider;
+use Test::More;
+
+my $node = Integ::Cluster->create('main');
+# Two services of one kind: they differ in the token they accept.
+my $old = Integ::Provider->start(token => 'the old token');
+my $new = Integ::Provider->start(token => 'the new token');
+
+sub sql
+{
+	my ($statement) = @_;
+	return $node->safe_psql('postgres', $statement);
+}
+
+my $definition = <<'JSON';
+{"integrationId": "iso", "name": "ISO codes", "version": "1.0.0", "baseUrl": "{config.base_url}",
+ "authType": "bearer", "auth": {"in": "header", "name": "Authorization", "value": "Bearer {credentials.token}"},
+ "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string", "format": "uri"}}},
+ "credentialSchema": {"type": "object", "required": ["token"], "properties": {"token": {"type": "string"}}},
+ "healthCheck": "country",
+ "methods": [{"id": "country", "name": "Country", "access": "read", "inputSchema": {"type": "object"}, "outputSchema": {},
+              "request": {"method": "GET", "path": "/v1/countries/FR"}}]}
+JSON
+sql("SELECT integ_define('$definition')");
+
+sub connect_to
+{
+	my ($handle, $provider, @tokens) = @_;
+	my $url = $provider->url('');
+	sql("SELECT integ_connect('iso', '$handle', '{\"base_url\": \"$url\"}'); SELECT integ_credential_set('$handle', 'token', '$tokens[0]')");
+	sql("SELECT integ_credential_rotate('$handle', 'token', '$tokens[1]')") if @tokens > 1;
+	return;
+}
+
+sub call
+{
+	my ($handle) = @_;
+	return $node->psql('postgres', "SELECT integ_execute('$handle', 'country') IS NOT NULL", on_error_stop => 1) == 0 ? 'works' : 'fails';
+}
+
+sub state_of
+{
+	my ($handle) = @_;
+	return sql("SELECT hint || ' ' || rotating FROM integ.credential_hints WHERE instance_id = '$handle'");
+}
+
+# We rotate first: the service still accepts the old token only.
+connect_to('early', $old, 'the old token', 'the new token');
+is(call('early'), 'works', 'the service does not know the new token yet: the old one is used');
+is(state_of('early'), '…oken true', 'and is kept');
+
+# The service knows the new one.
+connect_to('late', $new, 'the old token', 'the new token');
+is(call('late'), 'works', 'the service knows the new token');
+is(state_of('late'), '…oken false', 'which has proven itself: the old one is gone');
+is(call('late'), 'works', 'and goes on');
+
+# Tested at once.
+connect_to('tested', $new, 'the old token');
+is(call('tested'), 'fails', 'the service refuses the token');
+sql("SELECT integ_credential_rotate('tested', 'token', 'the new token', '{\"test\": true}')");
+is(state_of('tested'), '…oken false', 'the new one is tested and promoted at once');
+is(call('tested'), 'works', 'and used');
+my ($state, $report) = $node->sql_error("SELECT integ_credential_rotate('tested', 'token', 'a wrong token', '{\"test\": true}')");
+is($state, 'IG401', 'a wrong one does not pass the test');
+like($report, qr/has not proven itself.*DETAIL: .*HINT: /s, 'and says so');
+unlike($report, qr/a wrong token|the new token/, 'without a token');
+is(state_of('tested'), '…oken false', 'nothing is left of it');
+is(call('tested'), 'works', 'the one before goes on');
+($state) = $node->sql_error(q(SELECT integ_credential_rotate('tested', 'token', NULL, '{"test": true, "promote": true}')));
+is($state, 'IG400', 'only a new value can be tested');
+sql(q(SELECT integ_credential_set('webhook:00000000-0000-7000-8000-000000000001', 'secret', 'x')));
+($state) = $node->sql_error(q(SELECT integ_credential_rotate('webhook:00000000-0000-7000-8000-000000000001', 'secret', 'y', '{"test": true}')));
+is($state, 'IG400', 'and only that of an instance');
+
+# An instance that goes to another origin: its token stays where it was.
+my $url = $old->url('');
+sql("SELECT integ_connect('iso', 'tested', '{\"base_url\": \"$url\"}')");
+my $requests = $old->count('/v1/countries/FR');
+($state, $report) = $node->sql_error(q(SELECT integ_execute('tested', 'country')));
+is($state, 'IG403', 'after a change of the address the token is refused');
+is($old->count('/v1/countries/FR'), $requests, 'and nothing was sent');
+sql(q(SELECT integ_credential_set('tested', 'token', 'the old token')));
+is(call('tested'), 'works', 'once it is entered again, it works');
+
+$node->stop;
+done_testing();
