@@ -159,7 +159,7 @@ prepare_process(void)
 	integ_wake_mute();
 	integ_claim_rescan(&dispatcher);
 
-	events = integ_wait_event_set(3);
+	events = integ_create_wait_event_set(3);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, integ_transfer_pool_descriptor(dispatcher.pool), NULL, NULL);

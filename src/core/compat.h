@@ -73,11 +73,4 @@ integ_wait_event_http(void)
 #define integ_transaction_timeout_pending() (false)
 #endif
 
-/* PostgreSQL 17 lets a resource owner free a set of wait events. */
-#if PG_VERSION_NUM >= 170000
-#define integ_wait_event_set(count) CreateWaitEventSet(NULL, (count))
-#else
-#define integ_wait_event_set(count) CreateWaitEventSet(TopMemoryContext, (count))
-#endif
-
 #endif /* INTEG_CORE_COMPAT_H */

@@ -134,22 +134,24 @@ is_finding(int sqlerrcode)
 	return state[0] == 'I' && state[1] == 'G';
 }
 
-/* Takes the error that is being handled as the call's outcome, or raises it on. */
+/*
+ * Takes the error that is being handled as the call's outcome; the caller then
+ * ends its (sub)transaction. Raises on what is no finding.
+ */
 static void
-take_error(IntegCall *call, MemoryContext context)
+take_error(IntegCall *call)
 {
 	ErrorData *error;
 
 	MemoryContextSwitchTo(call->context);
 	error = CopyErrorData();
-	FlushErrorState();
 	if (!is_finding(error->sqlerrcode))
-		ReThrowError(error);
+		PG_RE_THROW();
+	FlushErrorState();
 	call->outcome.sqlerrcode = error->sqlerrcode;
 	call->outcome.message = error->message;
 	call->outcome.detail = error->detail;
 	call->outcome.hint = error->hint;
-	MemoryContextSwitchTo(context);
 }
 
 /* The whole check in the caller's transaction; a failed one is a finding, not an error. */
@@ -168,9 +170,8 @@ check_here(IntegCall *call)
 	}
 	PG_CATCH();
 	{
+		take_error(call);
 		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		take_error(call, context);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -267,7 +268,7 @@ prepare_check(const IntegActor *actor, const pg_uuid_t *id, MemoryContext contex
 		if (call == NULL && geterrcode() != ERRCODE_INTEG_NOT_FOUND)
 			PG_RE_THROW();
 		if (call != NULL)
-			take_error(call, context);
+			take_error(call);
 		else
 			FlushErrorState();
 		AbortCurrentTransaction();
@@ -306,6 +307,27 @@ check_in_worker(const IntegActor *actor, const pg_uuid_t *id, MemoryContext cont
 	finish_check(call, id, context);
 }
 
+/* What goes wrong with one instance is reported, and does not keep the others from their check. */
+static void
+check_guarded(const IntegActor *actor, const pg_uuid_t *id, MemoryContext context)
+{
+	PG_TRY();
+	{
+		check_in_worker(actor, id, context);
+	}
+	PG_CATCH();
+	{
+		int sqlerrcode = geterrcode();
+
+		if (sqlerrcode == ERRCODE_QUERY_CANCELED || sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			PG_RE_THROW();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+}
+
 void
 integ_health_run(void)
 {
@@ -318,7 +340,7 @@ integ_health_run(void)
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		check_in_worker(&actor, &ids[i], each);
+		check_guarded(&actor, &ids[i], each);
 		MemoryContextSwitchTo(TopMemoryContext);
 		MemoryContextReset(each);
 	}

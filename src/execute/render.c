@@ -173,7 +173,10 @@ timeout_ms(const IntegCall *call)
 
 	if (wanted == 0)
 		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
-	return (int) Min(wanted, call->options.asynchronous ? PG_INT32_MAX : integ_max_sync_wait);
+	/* A health check has its own limit, which a caller's settings must not turn into a finding. */
+	if (call->options.asynchronous || call->options.health_check)
+		return (int) Min(wanted, PG_INT32_MAX);
+	return (int) Min(wanted, integ_max_sync_wait);
 }
 
 void

@@ -124,7 +124,8 @@ integ_vault_promote(const IntegCredentialOwner *owner)
 					   CStringGetTextDatum(owner->client_id)};
 	IntegOwnerScope scope;
 
-	if (XactReadOnly || !integ_vault_rotating(owner))
+	/* The request has left: nothing here may fail, as a serialization error would. The next success promotes. */
+	if (XactReadOnly || IsolationUsesXactSnapshot() || !integ_vault_rotating(owner))
 		return;
 	integ_owner_enter(&scope);
 	(void) integ_query(&promote, values, NULL);
