@@ -22,6 +22,11 @@
 #define ERROR 21
 #define FATAL 22
 #define PANIC 23
-#define ereport(level, ...) do { if ((level) >= ERROR) abort(); } while (0)
+#define ereport(level, ...)   \
+	do                        \
+	{                         \
+		if ((level) >= ERROR) \
+			abort();          \
+	} while (0)
 #define elog(level, ...) ereport(level)
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))

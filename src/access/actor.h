@@ -11,9 +11,9 @@
 
 typedef enum IntegLevel
 {
-	INTEG_LEVEL_NONE,	 /* not a member: sees nothing */
-	INTEG_LEVEL_USER,	 /* calls, and manages what is in its own user context */
-	INTEG_LEVEL_ADMIN,	 /* manages its client */
+	INTEG_LEVEL_NONE,	   /* not a member: sees nothing */
+	INTEG_LEVEL_USER,	   /* calls, and manages what is in its own user context */
+	INTEG_LEVEL_ADMIN,	   /* manages its client */
 	INTEG_LEVEL_SUPERADMIN /* manages everything */
 } IntegLevel;
 

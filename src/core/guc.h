@@ -9,10 +9,10 @@
 #include "vault/aead.h" /* IntegVaultAlgorithm */
 
 /* vault */
-extern char *integ_master_key_file;	   /* SIGHUP: file of 64 hex digits */
-extern char *integ_master_key_command; /* SIGHUP: command that prints them */
+extern char *integ_master_key_file;			 /* SIGHUP: file of 64 hex digits */
+extern char *integ_master_key_command;		 /* SIGHUP: command that prints them */
 extern char *integ_master_key_previous_file; /* SIGHUP: the key before, while it is being changed */
-extern int integ_vault_algorithm;	   /* SIGHUP: IntegVaultAlgorithm for new values */
+extern int integ_vault_algorithm;			 /* SIGHUP: IntegVaultAlgorithm for new values */
 
 /* outbound HTTP */
 extern char *integ_allowed_addresses; /* SIGHUP: CIDR list of private addresses that may be reached */

@@ -31,7 +31,7 @@ typedef enum IntegOutputCheck
 
 typedef struct IntegCallOptions
 {
-	int64 timeout_ms; /* 0: integ.request_timeout */
+	int64 timeout_ms;  /* 0: integ.request_timeout */
 	bool asynchronous; /* no transaction waits for it: integ.max_sync_wait does not hold */
 	IntegOutputCheck validate_output;
 	bool health_check; /* may be sent although the instance's last status says that it will fail */
@@ -69,7 +69,7 @@ typedef struct IntegCall
 	const char *method_id;
 	const Jsonb *input;
 	IntegCallOptions options;
-	int attempt; /* of a durable call, from 1; 0: the only one */
+	int attempt;			   /* of a durable call, from 1; 0: the only one */
 	bool previous_credentials; /* those before a rotation, which the service may still want */
 
 	/* resolve, authorize */

@@ -34,7 +34,7 @@ typedef struct IntegInstance
 	const char *lender;				/* its handle, status and is_active; NULL, NULL and true where it borrows none */
 	const char *lender_status;
 	bool lender_is_active;
-	bool lender_granted; /* false: the grant by which it borrows was taken away */
+	bool lender_granted;			  /* false: the grant by which it borrows was taken away */
 	IntegCredentialOwner credentials; /* whose credentials are used: its own, or the borrowed one's */
 	const char *origin;				  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
 	const char *base_url;			  /* rendered; NULL as origin, or where the definition has none */
