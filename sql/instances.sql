@@ -105,7 +105,8 @@ SELECT inst_test.connect('inst_open', 'shared', '{}', '{"context": "global"}');
 SELECT inst_test.connect('inst_open', 'granted', '{}', '{"grants": ["inst_a"]}');
 SELECT inst_test.connect('inst_open', 'granted', '{}', '{"grants": ["inst_x"]}');
 SELECT inst_test.connect('inst_open', 'for_b', '{}', '{"client": "inst_b", "grants": ["inst_a"]}');
-SELECT i.instance_id, g.client_id, g.granted_by FROM integ.instance_grants g JOIN integ.instances i ON i.id = g.instance ORDER BY 1;
+SELECT i.instance_id, g.client_id, g.granted_by FROM integ.instance_grants g
+JOIN integ.instances i ON i.id = g.instance ORDER BY 1;
 
 -- Each sees its own, its client's and what it was granted. Never others'.
 SET ROLE inst_admin;

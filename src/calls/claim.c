@@ -418,7 +418,8 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 	}
 	values[0] = Int64GetDatum(dispatcher->lease);
 	values[1] = TimestampTzGetDatum(now);
-	values[2] = PointerGetDatum(construct_array(ctids, ncandidates, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+	values[2] = PointerGetDatum(construct_array(ctids, ncandidates, TIDOID, sizeof(ItemPointerData), false,
+												TYPALIGN_SHORT));
 	values[3] = PointerGetDatum(construct_array(ids, ncandidates, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	count = integ_query(&claim, values, NULL);
 	for (uint64 i = 0; i < count; i++)

@@ -131,7 +131,8 @@ array_of(const Columns *columns, Oid type, int16 length, bool by_value, char ali
 	int dims[1] = {columns->count};
 	int lower[1] = {1};
 
-	return PointerGetDatum(construct_md_array(columns->values, columns->nulls, 1, dims, lower, type, length, by_value, align));
+	return PointerGetDatum(construct_md_array(columns->values, columns->nulls, 1, dims, lower, type, length, by_value,
+											  align));
 }
 
 #define COLUMN(batch, wanted, value_of, is_null, type, length, by_value, align)                                 \
@@ -244,7 +245,8 @@ store_done(Batch *batch)
 		TEXT_COLUMN(batch, !flight->settled, flight->outcome.message),
 		TEXT_COLUMN(batch, !flight->settled, detail_text(flight)),
 		TEXT_COLUMN(batch, !flight->settled, flight->outcome.hint),
-		COLUMN(batch, !flight->settled, JsonbPGetDatum(flight->outcome.result), flight->outcome.result == NULL, JSONBOID,
+		COLUMN(batch, !flight->settled, JsonbPGetDatum(flight->outcome.result), flight->outcome.result == NULL,
+			   JSONBOID,
 			   -1, false, TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 

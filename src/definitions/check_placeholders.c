@@ -244,7 +244,8 @@ check_members(const JsonbContainer *container, const Visit *parent)
 static void
 check_value(const JsonbValue *value, Visit *visit)
 {
-	if (value->type == jbvBinary && !(JsonContainerIsObject(value->val.binary.data) && is_directive(value->val.binary.data)))
+	if (value->type == jbvBinary &&
+		!(JsonContainerIsObject(value->val.binary.data) && is_directive(value->val.binary.data)))
 		check_members(value->val.binary.data, visit);
 	else
 		integ_template_visit(integ_template_compile(value, visit->where), visit_name, visit);

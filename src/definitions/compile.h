@@ -19,7 +19,10 @@ extern IntegDefinition *integ_definition_compile(const Jsonb *manifest, const ch
 /* Compiles a method in place, in CurrentMemoryContext; where is its path in the manifest ("/methods/0"). */
 extern void integ_method_compile(IntegMethod *method, const char *where);
 
-/* The method with that id among methods sorted by id, compiled below parent; NULL where there is none. owner is for messages. */
+/*
+ * The method with that id among methods sorted by id, compiled below parent; NULL where there is none. owner is
+ * for messages.
+ */
 extern const IntegMethod *integ_method_find(IntegMethod *methods, int nmethods, const char *id, MemoryContext parent,
 											const char *owner);
 

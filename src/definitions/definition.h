@@ -110,7 +110,7 @@ typedef struct IntegDefinition
 	const char *auth_in;	   /* header, query, … ; NULL where there is no auth */
 	const char *auth_name;
 	IntegSchema *credentials;
-	IntegTemplate *base_url;		  /* text template over config (and, later, the token answer); NULL where requests need none */
+	IntegTemplate *base_url;		  /* text template over config (and the token answer), or NULL */
 	const char *base_url_source;	  /* as in the manifest, or NULL */
 	IntegTemplate *headers;			  /* of every request, or NULL */
 	IntegTemplate *query;			  /* of every request, or NULL */

@@ -94,7 +94,7 @@ compare_numbers(uint64_t a, uint64_t b)
 	return a < b ? -1 : a > b;
 }
 
-/* Numeric identifiers precede others; among themselves they compare by value: without leading zeros, by length first. */
+/* Numeric identifiers precede others; among themselves they compare by value: no leading zeros, so by length first. */
 static int
 compare_identifiers(const char *a, size_t alen, const char *b, size_t blen)
 {

@@ -52,7 +52,8 @@ client_of(const IntegConnect *connect)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the context \"%s\" needs a client", connect->context_type),
 						errdetail("The caller acts globally."), errhint("Give the option \"client\".")));
-	if (connect->client != NULL && actor->level != INTEG_LEVEL_SUPERADMIN && strcmp(connect->client, actor->client) != 0)
+	if (connect->client != NULL && actor->level != INTEG_LEVEL_SUPERADMIN &&
+		strcmp(connect->client, actor->client) != 0)
 		refuse(connect, "The option \"client\" names another client.", "Leave it out, or ask a superadmin.");
 	return connect->client == NULL ? actor->client : connect->client;
 }

@@ -22,7 +22,10 @@ typedef struct IntegSite
  */
 extern void integ_site_check(const IntegDefinition *definition, const Jsonb *config, const char *instance_id);
 
-/* Fills defaults and renders the base URL, in CurrentMemoryContext. Raises IG400 where that gives no http(s) URL, or one of a host that the manifest does not mean. */
+/*
+ * Fills defaults and renders the base URL, in CurrentMemoryContext. Raises IG400 where that gives no http(s) URL,
+ * or one of a host that the manifest does not mean.
+ */
 extern void integ_site_render(const IntegDefinition *definition, const Jsonb *config, const char *instance_id,
 							  IntegSite *site);
 

@@ -54,7 +54,8 @@ BEGIN
         EXIT WHEN ids IS NULL;
         COMMIT;
         WITH ended AS (DELETE FROM bench_open WHERE id = ANY (ids) RETURNING *)
-        INSERT INTO bench_done (id, instance, created_at, run_at, started_at, finished_at, owner, attempt, max_attempts, interrupted,
+        INSERT INTO bench_done (id, instance, created_at, run_at, started_at, finished_at, owner, attempt,
+            max_attempts, interrupted,
             priority, is_write, state, client_id, instance_id, definition_id, method, input, result)
         SELECT id, instance, created_at, run_at, started_at, clock_timestamp(), owner, attempt, max_attempts, interrupted,
             priority, is_write, 'succeeded', client_id, instance_id, definition_id, method, input,

@@ -234,7 +234,8 @@ compress_text(size_t len, const char *encoding)
 {
 	Gzip gzip = {.data = malloc(len / 500 + 1024)};
 	unsigned char *text = malloc(len);
-	z_stream stream = {.next_in = text, .avail_in = (uInt) len, .next_out = gzip.data, .avail_out = (uInt) (len / 500 + 1024)};
+	z_stream stream = {
+		.next_in = text, .avail_in = (uInt) len, .next_out = gzip.data, .avail_out = (uInt) (len / 500 + 1024)};
 
 	memset(text, 'a', len);
 	deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY);
