@@ -202,9 +202,9 @@ integ_transfer_explain(IntegTransfer *transfer, CURLcode code)
 			set(transfer, INTEG_HTTP_CONNECT, "the connection to %s broke before an answer");
 		return;
 	}
-	/* A header line beyond libcurl's own limit. */
-	if ((code == CURLE_OUT_OF_MEMORY || code == CODE_TOO_LARGE) && transfer->sent_in_hop &&
-		!transfer->headers_complete)
+	/* A header line, or trailers, beyond libcurl's own limit; older versions have no code of their own for it. */
+	if (transfer->sent_in_hop &&
+		(code == CODE_TOO_LARGE || (code == CURLE_OUT_OF_MEMORY && !transfer->headers_complete)))
 	{
 		transfer->stop = INTEG_STOP_HEADERS;
 		explain_stop(transfer);

@@ -118,9 +118,11 @@ CREATE TRIGGER maintenance_jobs_wake AFTER INSERT OR UPDATE OR DELETE OR TRUNCAT
 ALTER TABLE integ.maintenance_jobs ENABLE ALWAYS TRIGGER maintenance_jobs_wake;
 
 -- The keeper knows its jobs, a restore brings them again with what people set.
+-- Both may insert at the same moment: the second waits, and then finds the row.
 CREATE FUNCTION integ.tg_maintenance_jobs_merge() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock('integ.maintenance_jobs'::pg_catalog.regclass::pg_catalog.int8);
     UPDATE integ.maintenance_jobs j
     SET schedule = NEW.schedule, is_active = NEW.is_active, next_run_at = NEW.next_run_at
     WHERE j.name = NEW.name;
