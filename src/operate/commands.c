@@ -88,13 +88,25 @@ wanted_database(Node *statement, bool *is_copy)
 	return NULL;
 }
 
+/* As have_createdb_privilege(), which early minor versions of PostgreSQL 15 keep to themselves. */
+static bool
+may_create_databases(void)
+{
+	HeapTuple role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	bool may = HeapTupleIsValid(role) && ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
+
+	if (HeapTupleIsValid(role))
+		ReleaseSysCache(role);
+	return may;
+}
+
 static bool
 may_have(Oid database, bool is_copy)
 {
 	if (superuser())
 		return true;
 	if (is_copy)
-		return have_createdb_privilege() &&
+		return may_create_databases() &&
 			   (is_template(database) || integ_database_ownercheck(database, GetUserId()));
 	return integ_database_ownercheck(database, GetUserId());
 }
