@@ -279,10 +279,6 @@ integ_definition_compile(const Jsonb *manifest, const char *root)
 	integ_compile_errors(keys, root, &definition->errors);
 	compile_auths(keys, root, definition);
 	definition->auth_type = definition->auths[0].auth_type;
-	definition->auth_in = definition->auths[0].in;
-	definition->auth_name = definition->auths[0].name;
-	definition->auth_value = definition->auths[0].value;
-	definition->credentials = definition->auths[0].credentials;
 	compile_health_check(keys, definition);
 	describe_methods(keys, definition);
 	return definition;

@@ -102,14 +102,10 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
-	bool customized;		   /* a superadmin changed status, visibility or plan */
-	int nauths;				   /* at least one */
-	IntegAuth *auths;		   /* the first is the default */
-	const char *auth_type;	   /* of the default, as are the following */
-	IntegTemplate *auth_value; /* text template over credentials, or NULL */
-	const char *auth_in;	   /* header, query, … ; NULL where there is no auth */
-	const char *auth_name;
-	IntegSchema *credentials;
+	bool customized;				  /* a superadmin changed status, visibility or plan */
+	int nauths;						  /* at least one */
+	IntegAuth *auths;				  /* the first is the default */
+	const char *auth_type;			  /* of the default */
 	IntegTemplate *base_url;		  /* text template over config (and the token answer), or NULL */
 	const char *base_url_source;	  /* as in the manifest, or NULL */
 	IntegTemplate *headers;			  /* of every request, or NULL */
