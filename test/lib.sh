@@ -61,6 +61,13 @@ source_copy() {
     # Modes come from the caller's umask; the server's user writes object counts and results here.
     chmod -R u+rwX,go+rX "$source"
     chown -R "$server_user" "$source"
+    # Test data beside the checkout; tests that want it skip where it is not there.
+    unset INTEG_SHARED
+    if [ -d "$checkout/../shared" ]; then
+        cp -r --no-preserve=ownership,mode "$checkout/../shared" "$scratch/shared"
+        chmod -R a+rX "$scratch/shared"
+        export INTEG_SHARED=$scratch/shared
+    fi
 }
 
 # Builds integ and installs it into a private copy of the server's trees:
