@@ -77,8 +77,9 @@ check_place(IntegManifestCheck *check, const IntegMethod *method, const char *st
 
 	if (equals(in, "url") && !equals(style, "cursor") && !equals(style, "next_url") && !equals(style, "link"))
 		integ_manifest_problem(check, psprintf("%s/in", where), "style \"%s\" needs a parameter, which a URL is not", style);
-	if (equals(in, "body") && (equals(method->http_method, "GET") || equals(method->http_method, "HEAD")))
-		integ_manifest_problem(check, psprintf("%s/in", where), "a %s request has no body", method->http_method);
+	if (equals(in, "body") && (method->exchange != NULL &&
+							   (equals(method->exchange->http_method, "GET") || equals(method->exchange->http_method, "HEAD"))))
+		integ_manifest_problem(check, psprintf("%s/in", where), "a %s request has no body", method->exchange->http_method);
 }
 
 void
@@ -98,11 +99,11 @@ integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *me
 		integ_manifest_problem(check, where, "style \"%s\" needs \"param\"", style);
 	if ((needs & NEEDS_NEXT) && integ_json_get_string(pagination, "next") == NULL)
 		integ_manifest_problem(check, where, "style \"%s\" needs \"next\"", style);
-	if ((needs & NEEDS_RECORDS) && method->records == NULL)
+	if ((needs & NEEDS_RECORDS) && (method->exchange == NULL || method->exchange->records == NULL))
 		integ_manifest_problem(check, where, "style \"%s\" needs the method's response.records", style);
 	if (equals(style, "graphql") && !method->is_graphql)
 		integ_manifest_problem(check, where, "style \"graphql\" needs the protocol \"graphql\"");
-	if (!equals(style, "none") && method->http_method == NULL)
+	if (!equals(style, "none") && method->exchange == NULL)
 		integ_manifest_problem(check, where, "only a method with a \"request\" of its own has pages");
 	check_place(check, method, style, where);
 	check_next(check, pagination, style, where);

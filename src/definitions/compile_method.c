@@ -39,43 +39,61 @@ integ_method_describe(IntegMethod *method, const JsonbContainer *manifest, int i
 }
 
 static void
-compile_graphql(const JsonbContainer *request, const char *where, IntegMethod *method)
+compile_graphql(const JsonbContainer *request, const char *where, IntegExchange *exchange)
 {
 	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
 
 	if (graphql == NULL)
 		return;
-	method->graphql_document = integ_json_get_string(graphql, "document");
-	method->graphql_operation = integ_json_get_string(graphql, "operationName");
-	method->graphql_variables = integ_compile_template(graphql, "variables", psprintf("%s/graphql", where));
+	exchange->is_graphql = true;
+	exchange->graphql_document = integ_json_get_string(graphql, "document");
+	exchange->graphql_operation = integ_json_get_string(graphql, "operationName");
+	exchange->graphql_variables = integ_compile_template(graphql, "variables", psprintf("%s/graphql", where));
 }
 
 static void
-compile_request(const JsonbContainer *request, const char *where, IntegMethod *method)
+compile_request(const JsonbContainer *request, const char *where, IntegExchange *exchange)
 {
 	char *encoding = integ_json_get_string(request, "encoding");
 	char *path = integ_json_get_string(request, "path");
 
-	method->http_method = integ_json_get_string(request, "method");
-	method->path_source = path == NULL ? "" : path;
-	method->path = integ_compile_template(request, "path", where);
-	method->query = integ_compile_template(request, "query", where);
-	method->headers = integ_compile_template(request, "headers", where);
-	method->body = integ_compile_template(request, "body", where);
-	method->timeout_ms = (int) integ_json_get_int(request, "timeoutMs", 0);
+	exchange->http_method = integ_json_get_string(request, "method");
+	exchange->path_source = path == NULL ? "" : path;
+	exchange->path = integ_compile_template(request, "path", where);
+	exchange->query = integ_compile_template(request, "query", where);
+	exchange->headers = integ_compile_template(request, "headers", where);
+	exchange->body = integ_compile_template(request, "body", where);
+	exchange->timeout_ms = (int) integ_json_get_int(request, "timeoutMs", 0);
 	for (size_t i = 0; encoding != NULL && i < lengthof(body_encodings); i++)
 		if (strcmp(encoding, body_encodings[i]) == 0)
-			method->body_encoding = (IntegBodyEncoding) i;
-	compile_graphql(request, where, method);
+			exchange->body_encoding = (IntegBodyEncoding) i;
+	compile_graphql(request, where, exchange);
 }
 
 static void
-compile_response(const JsonbContainer *response, const char *where, IntegMethod *method)
+compile_response(const JsonbContainer *response, const char *where, IntegExchange *exchange)
 {
-	method->response_type = integ_json_get_string(response, "type");
-	method->map = integ_compile_map(response, "map", where);
-	method->records = integ_compile_path(response, "records", where);
-	integ_compile_errors(response, where, &method->errors);
+	exchange->response_type = integ_json_get_string(response, "type");
+	exchange->map = integ_compile_map(response, "map", where);
+	exchange->records = integ_compile_path(response, "records", where);
+	integ_compile_errors(response, where, &exchange->errors);
+}
+
+/* The exchange that the "request" and "response" of an object of the manifest describe; NULL without a request. */
+static IntegExchange *
+compile_exchange(const JsonbContainer *object, const char *where)
+{
+	const JsonbContainer *request = integ_json_get_object(object, "request");
+	const JsonbContainer *response = integ_json_get_object(object, "response");
+	IntegExchange *exchange;
+
+	if (request == NULL)
+		return NULL;
+	exchange = palloc0(sizeof(IntegExchange));
+	compile_request(request, psprintf("%s/request", where), exchange);
+	if (response != NULL)
+		compile_response(response, psprintf("%s/response", where), exchange);
+	return exchange;
 }
 
 static void
@@ -98,23 +116,14 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 void
 integ_method_compile(IntegMethod *method, const char *where)
 {
-	const JsonbContainer *request = integ_json_get_object(method->manifest, "request");
-	const JsonbContainer *response = integ_json_get_object(method->manifest, "response");
 	char *protocol = integ_json_get_string(method->manifest, "protocol");
-	JsonbValue value;
 
-	method->path_source = "";
 	method->is_graphql = protocol != NULL && strcmp(protocol, "graphql") == 0;
 	method->input = integ_compile_schema(method->manifest, "inputSchema", where);
 	method->output = integ_compile_schema(method->manifest, "outputSchema", where);
-	if (request != NULL)
-		compile_request(request, psprintf("%s/request", where), method);
-	if (response != NULL)
-	{
-		(void) integ_json_get(method->manifest, "response", &value);
-		method->response = integ_json_value_jsonb(&value);
-		compile_response(response, psprintf("%s/response", where), method);
-	}
+	method->exchange = compile_exchange(method->manifest, where);
+	if (method->exchange != NULL)
+		method->exchange->is_graphql |= method->is_graphql;
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
 	method->compiled = true;

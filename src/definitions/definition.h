@@ -56,17 +56,10 @@ typedef struct IntegAuth
 	const JsonbContainer *jwt;	  /* auth.jwt or NULL */
 } IntegAuth;
 
-typedef struct IntegMethod
+/* One request and what its answer becomes: a method's own, or that of one of its steps. */
+typedef struct IntegExchange
 {
-	/* Known of every method of a definition: */
-	const char *id;
-	bool is_write; /* access: write */
-	bool approval_required;
-	const JsonbContainer *manifest; /* the whole method */
-	int index;						/* in the manifest's "methods" */
-	bool compiled;					/* integ_definition_method compiles what follows at first use */
-
-	const char *http_method; /* GET …; NULL where the method has no request of its own (steps, job, handler) */
+	const char *http_method; /* GET … */
 	IntegTemplate *path;	 /* text template; placeholders are percent-encoded */
 	const char *path_source; /* as in the manifest: what the log shows; "" where it has none */
 	IntegTemplate *query;	 /* object template or NULL */
@@ -78,13 +71,26 @@ typedef struct IntegMethod
 	const char *graphql_operation;	  /* or NULL */
 	IntegTemplate *graphql_variables; /* or NULL: the input */
 	int timeout_ms;					  /* 0: the setting's */
-	IntegSchema *input;				  /* NULL: anything */
-	IntegSchema *output;
-	const Jsonb *response;			  /* the manifest's "response" or NULL: map, records, errors */
 	const char *response_type;		  /* json, text, binary, xml, none; NULL: as its content type says */
 	IntegMap *map;					  /* or NULL */
 	IntegPath *records;				  /* or NULL */
 	IntegErrorRules errors;			  /* its own; the definition's come after them */
+} IntegExchange;
+
+typedef struct IntegMethod
+{
+	/* Known of every method of a definition: */
+	const char *id;
+	bool is_write; /* access: write */
+	bool approval_required;
+	const JsonbContainer *manifest; /* the whole method */
+	int index;						/* in the manifest's "methods" */
+	bool compiled;					/* integ_definition_method compiles what follows at first use */
+
+	IntegExchange *exchange;		  /* NULL where it has no request of its own (steps, job, handler) */
+	bool is_graphql;				  /* protocol: graphql */
+	IntegSchema *input;				  /* NULL: anything */
+	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;

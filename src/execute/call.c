@@ -13,8 +13,22 @@
 static void
 wipe_secrets(void *arg)
 {
-	for (IntegCallSecret *secret = ((IntegCall *) arg)->secrets; secret != NULL; secret = secret->next)
+	IntegCall *call = arg;
+
+	for (IntegCallSecret *secret = call->secrets; secret != NULL; secret = secret->next)
 		explicit_bzero(secret->data, secret->len);
+	call->secrets = NULL;
+}
+
+/* A reset calls its callbacks once: each exchange asks anew. */
+static void
+wipe_with_exchange(IntegCall *call)
+{
+	MemoryContextCallback *wipe = MemoryContextAlloc(call->exchange_context, sizeof(MemoryContextCallback));
+
+	wipe->func = wipe_secrets;
+	wipe->arg = call;
+	MemoryContextRegisterResetCallback(call->exchange_context, wipe);
 }
 
 IntegCall *
@@ -24,13 +38,10 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "integ call", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	IntegCall *call = palloc0(sizeof(IntegCall));
-	MemoryContextCallback *wipe = palloc(sizeof(MemoryContextCallback));
-
-	wipe->func = wipe_secrets;
-	wipe->arg = call;
-	MemoryContextRegisterResetCallback(context, wipe);
 
 	call->context = context;
+	call->exchange_context = AllocSetContextCreate(context, "integ exchange", ALLOCSET_DEFAULT_SIZES);
+	wipe_with_exchange(call);
 	call->actor = actor;
 	call->instance_name = pstrdup(instance);
 	call->method_id = pstrdup(method);
@@ -42,13 +53,21 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 }
 
 void
-integ_call_prepare(IntegCall *call)
+integ_call_open(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	MemoryContextSwitchTo(old);
+}
+
+void
+integ_call_build(IntegCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+
 	integ_call_render(call);
 	integ_call_admit(call);
 	integ_call_inject(call);
@@ -56,9 +75,16 @@ integ_call_prepare(IntegCall *call)
 }
 
 void
+integ_call_prepare(IntegCall *call)
+{
+	integ_call_open(call);
+	integ_call_build(call);
+}
+
+void
 integ_call_send(IntegCall *call)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
 	if (call->method->is_write)
 	{
@@ -75,7 +101,7 @@ integ_call_send(IntegCall *call)
 void
 integ_call_finish(IntegCall *call)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
 	integ_call_classify(call);
 	if (call->outcome.sqlerrcode == 0)
@@ -88,18 +114,21 @@ integ_call_finish(IntegCall *call)
 }
 
 static void
-run_once(IntegCall *call)
+run_exchange(IntegCall *call)
 {
-	integ_call_prepare(call);
+	integ_call_build(call);
 	integ_call_send(call);
 	integ_call_finish(call);
 }
 
-/* Forgets what the last attempt rendered and got; its secrets are wiped with the call. */
-static void
-rewind_call(IntegCall *call)
+void
+integ_call_rewind(IntegCall *call)
 {
+	MemoryContextReset(call->exchange_context);
+	wipe_with_exchange(call);
+	call->headers = NULL;
 	call->nheaders = 0;
+	call->max_headers = 0;
 	call->query = NULL;
 	call->response = NULL;
 	call->body = NULL;
@@ -111,17 +140,18 @@ rewind_call(IntegCall *call)
 void
 integ_call_run(IntegCall *call)
 {
-	run_once(call);
+	integ_call_open(call);
+	run_exchange(call);
 	if (!integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
 	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
 	{
-		rewind_call(call);
+		integ_call_rewind(call);
 		call->previous_credentials = true;
 		integ_uuid_make(&call->subject.call_id);
-		run_once(call);
+		run_exchange(call);
 	}
 }
 
@@ -153,7 +183,7 @@ integ_call_name(const IntegCall *call)
 static void
 add_secret(IntegCall *call, char *data, size_t len, bool masked)
 {
-	IntegCallSecret *secret = MemoryContextAlloc(call->context, sizeof(IntegCallSecret));
+	IntegCallSecret *secret = MemoryContextAlloc(call->exchange_context, sizeof(IntegCallSecret));
 
 	secret->data = data;
 	secret->len = len;

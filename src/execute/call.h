@@ -62,7 +62,8 @@ typedef struct IntegCallSecret
 
 typedef struct IntegCall
 {
-	MemoryContext context; /* everything of the call; deleted by integ_call_end */
+	MemoryContext context;			/* everything of the call; deleted by integ_call_end */
+	MemoryContext exchange_context; /* below it: from render on; reset by integ_call_rewind */
 
 	/* asked for */
 	const char *instance_name;
@@ -80,7 +81,8 @@ typedef struct IntegCall
 	const IntegAuth *auth;
 	IntegRecordSubject subject;
 
-	/* render, inject */
+	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
+	const IntegExchange *exchange;
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
@@ -109,10 +111,19 @@ extern IntegCall *integ_call_begin(const IntegActor *actor, const char *instance
 								   const Jsonb *input, const IntegCallOptions *options);
 
 /*
- * resolve … inject. Needs a transaction. Raises what stops the call; nothing was
- * sent then.
+ * A call is opened once (resolve, authorize, validate); each of its exchanges is built (render, admit,
+ * inject), sent and finished. Both need a transaction, and raise what stops the call; nothing was sent then.
+ * integ_call_prepare is both.
  */
+extern void integ_call_open(IntegCall *call);
+extern void integ_call_build(IntegCall *call);
 extern void integ_call_prepare(IntegCall *call);
+
+/*
+ * Forgets the last exchange, its answer and its result, and wipes its secrets, so that the next one
+ * can be built: the same again, a page, a step. What is recorded goes by the same call id.
+ */
+extern void integ_call_rewind(IntegCall *call);
 
 /*
  * send, and the intent of a write before it. Needs no transaction. Raises IG500 where the recorder
@@ -127,7 +138,7 @@ extern void integ_call_send(IntegCall *call);
 extern void integ_call_finish(IntegCall *call);
 
 /*
- * The whole path in the caller's transaction. During a rotation of the instance's credentials the
+ * The whole path of a method's own exchange in the caller's transaction. During a rotation of the instance's credentials the
  * call is repeated with those before where the service refuses the new ones, and
  * the new ones are promoted where it accepts them.
  */

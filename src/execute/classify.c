@@ -48,7 +48,7 @@ classify_failure(IntegCall *call)
 
 	fail(call, kinds[response->failure].sqlerrcode, psprintf("%s failed: %s", integ_call_name(call), response->error),
 		 psprintf("%s %s%s after %lld ms; %s.", call->request.method, call->instance->origin,
-				  call->method->path_source, (long long) (response->duration_us / 1000),
+				  call->exchange->path_source, (long long) (response->duration_us / 1000),
 				  response->maybe_sent ? "the request may have been received" : "nothing was sent"),
 		 kinds[response->failure].hint);
 }
@@ -88,7 +88,7 @@ classify_status(IntegCall *call)
 {
 	long status = call->response->status;
 	char *detail = psprintf("%s %s%s gave HTTP %ld: %s", call->request.method, call->instance->origin,
-							call->method->path_source, status, excerpt(call));
+							call->exchange->path_source, status, excerpt(call));
 
 	if (status == 401)
 		fail(call, ERRCODE_INTEG_UNAUTHENTICATED,
@@ -156,7 +156,7 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules)
 			 psprintf("the service refused %s%s%s", integ_call_name(call), text != NULL ? ": " : "",
 					  text != NULL ? text : ""),
 			 psprintf("%s %s%s gave HTTP %ld, which the definition's errors call a failure: %s", call->request.method,
-					  call->instance->origin, call->method->path_source, call->response->status, excerpt(call)),
+					  call->instance->origin, call->exchange->path_source, call->response->status, excerpt(call)),
 			 NULL);
 		return true;
 	}
@@ -180,7 +180,7 @@ integ_call_classify(IntegCall *call)
 	if (success && call->outcome.sqlerrcode != 0)
 		return;
 	call->outcome.sqlerrcode = 0;
-	call->refused = apply_rules(call, &call->method->errors) || apply_rules(call, &call->definition->errors);
+	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors);
 	if (!call->refused && !success)
 		classify_status(call);
 }

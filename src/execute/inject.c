@@ -36,7 +36,7 @@ integ_call_secret(void *arg, const char *name)
 		secret = integ_vault_open(&call->instance->credentials, name, call->instance->origin, false);
 	if (secret == NULL)
 		return NULL;
-	copy = MemoryContextAlloc(call->context, secret->len + 1);
+	copy = MemoryContextAlloc(call->exchange_context, secret->len + 1);
 	memcpy(copy, secret->data, secret->len);
 	copy[secret->len] = '\0';
 	integ_call_keep_secret(call, copy, secret->len);
@@ -48,7 +48,7 @@ static char *
 secret_text(IntegCall *call, const char *first, const char *second, const char *third)
 {
 	size_t len = strlen(first) + strlen(second) + strlen(third);
-	char *text = MemoryContextAlloc(call->context, len + 1);
+	char *text = MemoryContextAlloc(call->exchange_context, len + 1);
 
 	snprintf(text, len + 1, "%s%s%s", first, second, third);
 	integ_call_keep_secret(call, text, len);
@@ -159,7 +159,7 @@ static void
 compose_url(IntegCall *call)
 {
 	char problem[256];
-	char *path = integ_template_text(call->method->path, &call->scope, INTEG_TEMPLATE_PERCENT);
+	char *path = integ_template_text(call->exchange->path, &call->scope, INTEG_TEMPLATE_PERCENT);
 	char *url = integ_url_compose(call->instance->base_url, path != NULL ? path : "", call->query, problem,
 								  sizeof(problem));
 
@@ -167,7 +167,7 @@ compose_url(IntegCall *call)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("%s does not make a valid URL", integ_call_name(call)), errdetail("%s", problem),
 						errhint("Check the input and the path \"%s\" of the definition.",
-								call->method->path_source)));
+								call->exchange->path_source)));
 	call->request.url = pstrdup(url);
 	explicit_bzero(url, strlen(url));
 	free(url);

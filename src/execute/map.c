@@ -31,19 +31,19 @@ check_output(IntegCall *call, const Jsonb *result)
 void
 integ_call_map(IntegCall *call)
 {
-	const IntegMethod *method = call->method;
+	const IntegExchange *exchange = call->exchange;
 	const Jsonb *result = call->body;
 
-	if (result != NULL && method->map != NULL)
-		result = integ_map_eval(method->map, result);
-	else if (result != NULL && method->records != NULL)
+	if (result != NULL && exchange->map != NULL)
+		result = integ_map_eval(exchange->map, result);
+	else if (result != NULL && exchange->records != NULL)
 	{
-		result = integ_path_get(method->records, result);
+		result = integ_path_get(exchange->records, result);
 		if (result == NULL)
 		{
 			call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
 			call->outcome.message = psprintf("the answer to %s has no records", integ_call_name(call));
-			call->outcome.detail = psprintf("Nothing is at the path of response.records of method \"%s\".", method->id);
+			call->outcome.detail = psprintf("Nothing is at the path of response.records of method \"%s\".", call->method->id);
 			call->outcome.hint = "Correct the path in the definition.";
 			return;
 		}

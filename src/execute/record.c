@@ -32,7 +32,7 @@ integ_call_record(IntegCall *call)
 		.started_at = call->started_at,
 		.http_method = call->request.method,
 		.origin = call->instance->origin,
-		.path_template = call->method->path_source,
+		.path_template = call->exchange->path_source,
 		.is_write = call->method->is_write,
 		.status = (int) response->status,
 		.sqlstate = call->outcome.sqlerrcode != 0 ? unpack_sql_state(call->outcome.sqlerrcode) : NULL,

@@ -84,14 +84,14 @@ render_headers(IntegCall *call, const IntegTemplate *source)
 static void
 refuse_unsupported(const IntegCall *call)
 {
-	const IntegMethod *method = call->method;
+	const IntegExchange *exchange = call->exchange;
 	const char *what = NULL;
 
-	if (method->http_method == NULL)
+	if (exchange == NULL)
 		what = "steps, a job or a handler";
-	else if (method->is_graphql)
+	else if (exchange->is_graphql)
 		what = "the protocol graphql";
-	else if (method->body_encoding == INTEG_SEND_MULTIPART || method->body_encoding == INTEG_SEND_BINARY)
+	else if (exchange->body_encoding == INTEG_SEND_MULTIPART || exchange->body_encoding == INTEG_SEND_BINARY)
 		what = "multipart or binary bodies";
 	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
 		what = "requestTransform or responseTransform";
@@ -132,24 +132,24 @@ add_idempotency_key(const IntegCall *call, const Jsonb *body)
 static void
 render_body(IntegCall *call)
 {
-	const IntegMethod *method = call->method;
+	const IntegExchange *exchange = call->exchange;
 	const char *type = "application/json";
 
-	if (method->body == NULL)
+	if (exchange->body == NULL)
 		return;
-	if (method->body_encoding == INTEG_SEND_FORM)
+	if (exchange->body_encoding == INTEG_SEND_FORM)
 	{
 		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_form(method->body, &call->scope);
+		call->request.body = integ_template_form(exchange->body, &call->scope);
 	}
-	else if (method->body_encoding == INTEG_SEND_TEXT)
+	else if (exchange->body_encoding == INTEG_SEND_TEXT)
 	{
 		type = "text/plain; charset=utf-8";
-		call->request.body = integ_template_text(method->body, &call->scope, INTEG_TEMPLATE_RAW);
+		call->request.body = integ_template_text(exchange->body, &call->scope, INTEG_TEMPLATE_RAW);
 	}
 	else
 	{
-		const Jsonb *body = add_idempotency_key(call, integ_template_json(method->body, &call->scope));
+		const Jsonb *body = add_idempotency_key(call, integ_template_json(exchange->body, &call->scope));
 
 		call->request.body = body != NULL ? integ_json_print(body) : NULL;
 	}
@@ -172,7 +172,7 @@ timeout_ms(const IntegCall *call)
 	int64 wanted = call->options.timeout_ms;
 
 	if (wanted == 0)
-		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
+		wanted = call->exchange->timeout_ms > 0 ? call->exchange->timeout_ms : integ_request_timeout;
 	/* A health check has its own limit, which a caller's settings must not turn into a finding. */
 	if (call->options.asynchronous || call->options.health_check)
 		return (int) Min(wanted, PG_INT32_MAX);
@@ -183,6 +183,7 @@ void
 integ_call_render(IntegCall *call)
 {
 	const IntegMethod *method = call->method;
+	const IntegExchange *exchange = call->exchange;
 
 	refuse_unsupported(call);
 	if (call->instance->base_url == NULL)
@@ -195,7 +196,7 @@ integ_call_render(IntegCall *call)
 	call->scope.secret = integ_call_secret;
 	call->scope.secret_arg = call;
 
-	call->request.method = method->http_method;
+	call->request.method = exchange->http_method;
 	call->request.timeout_ms = timeout_ms(call);
 	call->request.connect_timeout_ms = integ_connect_timeout;
 	call->request.max_response = (size_t) integ_max_response_size * 1024;
@@ -208,11 +209,11 @@ integ_call_render(IntegCall *call)
 	integ_call_add_header(call, "User-Agent", USER_AGENT);
 	render_body(call);
 	render_headers(call, call->definition->headers);
-	render_headers(call, method->headers);
+	render_headers(call, exchange->headers);
 	if (call->definition->query != NULL)
 		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
-	if (method->query != NULL)
-		integ_call_add_query(call, integ_template_query(method->query, &call->scope));
+	if (exchange->query != NULL)
+		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope));
 	if (idempotency_key(call, "header") != NULL)
 		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
 	if (idempotency_key(call, "query") != NULL)

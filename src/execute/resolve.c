@@ -50,5 +50,6 @@ integ_call_resolve(IntegCall *call)
 	call->subject.instance = &instance->id;
 	call->subject.instance_id = instance->instance_id;
 	call->subject.definition_id = definition->id;
+	call->exchange = call->method->exchange;
 	call->subject.method = call->method->id;
 }
