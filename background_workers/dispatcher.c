@@ -151,6 +151,7 @@ prepare_process(void)
 	dlist_init(&dispatcher.claimed);
 	dlist_init(&dispatcher.ready);
 	dlist_init(&dispatcher.flying);
+	dlist_init(&dispatcher.asking);
 	dlist_init(&dispatcher.answered);
 	dispatcher.lease = integ_lease_take();
 	dispatcher.pool = integ_transfer_pool_create(INTEG_FLIGHTS_MAX, problem, sizeof(problem));
@@ -250,6 +251,7 @@ work(void)
 	int64 closed = closed_for();
 
 	integ_receive(&dispatcher);
+	integ_asking_poll(&dispatcher);
 	integ_claim_news(&dispatcher);
 	if (paused_until > now)
 		return paused_until;
@@ -269,7 +271,7 @@ work(void)
 	integ_send(&dispatcher);
 
 	now = GetCurrentTimestamp();
-	due = Min(next_rescan, next_recovery);
+	due = Min(Min(next_rescan, next_recovery), integ_asking_due(&dispatcher));
 	if (closed != 0)
 		due = Min(due, now + closed);
 	else if (dispatcher.nflights < INTEG_FLIGHTS_MAX)
@@ -323,6 +325,9 @@ stop(void)
 		end_round();
 	}
 	integ_give_up(&dispatcher);
+	(void) run(step_settle, NULL);
+	/* What was answered just now, and was to be asked about. */
+	integ_asking_give_up(&dispatcher);
 	(void) run(step_settle, NULL);
 	integ_transfer_pool_destroy(dispatcher.pool);
 }

@@ -113,6 +113,17 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 	}
 }
 
+static void
+compile_handler(const JsonbContainer *manifest, IntegMethod *method)
+{
+	const JsonbContainer *handler = integ_json_get_object(manifest, "handler");
+
+	if (handler == NULL)
+		return;
+	method->before = integ_json_get_string(handler, "before");
+	method->after = integ_json_get_string(handler, "after");
+}
+
 void
 integ_method_compile(IntegMethod *method, const char *where)
 {
@@ -126,6 +137,7 @@ integ_method_compile(IntegMethod *method, const char *where)
 		method->exchange->is_graphql |= method->is_graphql;
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
+	compile_handler(method->manifest, method);
 	method->compiled = true;
 }
 

@@ -60,6 +60,11 @@ integ_call_open(IntegCall *call)
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	if (!call->options.asynchronous)
+	{
+		integ_call_consult(call);
+		integ_call_raise(call);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -137,13 +142,9 @@ integ_call_rewind(IntegCall *call)
 	memset(&call->outcome, 0, sizeof(call->outcome));
 }
 
-void
-integ_call_run(IntegCall *call)
+static void
+settle_rotation(IntegCall *call)
 {
-	integ_call_open(call);
-	run_exchange(call);
-	if (!integ_vault_rotating(&call->instance->credentials))
-		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
 	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
@@ -153,6 +154,16 @@ integ_call_run(IntegCall *call)
 		integ_uuid_make(&call->subject.call_id);
 		run_exchange(call);
 	}
+}
+
+void
+integ_call_run(IntegCall *call)
+{
+	integ_call_open(call);
+	run_exchange(call);
+	if (integ_vault_rotating(&call->instance->credentials))
+		settle_rotation(call);
+	integ_call_consult(call);
 }
 
 void

@@ -105,7 +105,6 @@ is(field($id, 'last_sqlstate || attempt'), '235052', 'what fails at commit has f
 function('ann', 'litter', q(BEGIN
 	SET search_path = nowhere; SET statement_timeout = 1; SET application_name = 'litter'; SET default_transaction_read_only = on;
 	CREATE TEMP TABLE heap (x int); PERFORM pg_advisory_lock(42); PERFORM pg_advisory_unlock_all(); PERFORM pg_advisory_lock(43);
-	LISTEN noise;
 	INSERT INTO ann.seen VALUES ('litter ' || pg_backend_pid()); END));
 function('ann', 'clean', q(BEGIN
 	INSERT INTO ann.seen SELECT format('clean %s: %s %s %s', pg_backend_pid(), to_regclass('pg_temp.heap') IS NULL,
