@@ -160,8 +160,8 @@ compose_url(IntegCall *call)
 {
 	char problem[256];
 	char *path = integ_template_text(call->exchange->path, &call->scope, INTEG_TEMPLATE_PERCENT);
-	char *url = integ_url_compose(call->instance->base_url, path != NULL ? path : "", call->query, problem,
-								  sizeof(problem));
+	char *url = integ_url_compose(call->instance->base_url, call->instance->origin, path != NULL ? path : "",
+								  call->query, problem, sizeof(problem));
 
 	if (url == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
