@@ -140,7 +140,7 @@ render_body(IntegCall *call)
 	if (exchange->body_encoding == INTEG_SEND_FORM)
 	{
 		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_form(exchange->body, &call->scope);
+		call->request.body = integ_template_form(exchange->body, &call->scope, NULL);
 	}
 	else if (exchange->body_encoding == INTEG_SEND_TEXT)
 	{
@@ -211,9 +211,9 @@ integ_call_render(IntegCall *call)
 	render_headers(call, call->definition->headers);
 	render_headers(call, exchange->headers);
 	if (call->definition->query != NULL)
-		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
+		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope, NULL));
 	if (exchange->query != NULL)
-		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope));
+		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope, NULL));
 	if (idempotency_key(call, "header") != NULL)
 		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
 	if (idempotency_key(call, "query") != NULL)
