@@ -69,6 +69,8 @@ integ_call_build(IntegCall *call)
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
 	integ_call_render(call);
+	if (call->amend != NULL)
+		call->amend(call, call->amend_arg);
 	integ_call_admit(call);
 	integ_call_inject(call);
 	MemoryContextSwitchTo(old);
@@ -130,6 +132,7 @@ integ_call_rewind(IntegCall *call)
 	call->nheaders = 0;
 	call->max_headers = 0;
 	call->query = NULL;
+	call->url = NULL;
 	call->response = NULL;
 	call->body = NULL;
 	call->refused = false;
@@ -138,9 +141,8 @@ integ_call_rewind(IntegCall *call)
 }
 
 void
-integ_call_run(IntegCall *call)
+integ_call_exchange(IntegCall *call)
 {
-	integ_call_open(call);
 	run_exchange(call);
 	if (!integ_vault_rotating(&call->instance->credentials))
 		return;
@@ -153,6 +155,13 @@ integ_call_run(IntegCall *call)
 		integ_uuid_make(&call->subject.call_id);
 		run_exchange(call);
 	}
+}
+
+void
+integ_call_run(IntegCall *call)
+{
+	integ_call_open(call);
+	integ_call_exchange(call);
 }
 
 void

@@ -89,6 +89,9 @@ typedef struct IntegCall
 	int nheaders;
 	int max_headers;
 	char *query;
+	const char *url;									/* instead of base URL and path: a further page's, of the instance's origin */
+	void (*amend)(struct IntegCall *call, void *pages); /* changes what was rendered; NULL: it leaves as it is */
+	void *amend_arg;
 	IntegCallSecret *secrets;
 
 	/* send */
@@ -138,10 +141,13 @@ extern void integ_call_send(IntegCall *call);
 extern void integ_call_finish(IntegCall *call);
 
 /*
- * The whole path of a method's own exchange in the caller's transaction. During a rotation of the instance's credentials the
- * call is repeated with those before where the service refuses the new ones, and
- * the new ones are promoted where it accepts them.
+ * One exchange of an opened call in the caller's transaction: built, sent and finished. During a rotation of the instance's
+ * credentials it is repeated with those before where the service refuses the new ones, and the new ones are promoted where
+ * it accepts them.
  */
+extern void integ_call_exchange(IntegCall *call);
+
+/* The whole path of a method's own exchange: open, and the exchange as above. */
 extern void integ_call_run(IntegCall *call);
 
 /* Raises the outcome as an error unless it is a success. */
