@@ -48,6 +48,7 @@ SQL_PARTS = \
 	src/record/record.sql \
 	src/operate/operate.sql \
 	src/execute/execute.sql \
+	src/gateway/gateway.sql \
 	src/calls/calls.sql \
 	src/core/ownership.sql
 
