@@ -52,6 +52,17 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 	return call;
 }
 
+IntegCall *
+integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+					 const IntegCallOptions *options)
+{
+	IntegCall *call = integ_call_begin(actor, instance, method->id, NULL, options);
+
+	call->method = method;
+	call->raw = true;
+	return call;
+}
+
 void
 integ_call_open(IntegCall *call)
 {
@@ -88,9 +99,9 @@ integ_call_send(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
-	if (call->method->is_write)
+	if (call->exchange->is_write)
 	{
-		IntegAuditEntry entry = {.subject = &call->subject, .action = "call.write", .outcome = "pending"};
+		IntegAuditEntry entry = integ_call_intent(call);
 
 		call->intent = integ_record_intent(&entry);
 	}
@@ -136,6 +147,7 @@ integ_call_rewind(IntegCall *call)
 	call->response = NULL;
 	call->body = NULL;
 	call->refused = false;
+	call->partial = false;
 	memset(&call->request, 0, sizeof(call->request));
 	memset(&call->outcome, 0, sizeof(call->outcome));
 }
@@ -185,8 +197,14 @@ integ_call_end(IntegCall *call)
 const char *
 integ_call_name(const IntegCall *call)
 {
-	return psprintf("%s.%s", call->instance != NULL ? call->instance->instance_id : call->instance_name,
-					call->method_id);
+	const char *instance = call->instance != NULL ? call->instance->instance_id : call->instance_name;
+
+	if (call->raw)
+		return psprintf("%s %s of \"%s\"", call->method->exchange->http_method, call->method->exchange->path_source,
+						instance);
+	if (call->exchange != NULL && call->exchange->step != NULL)
+		return psprintf("%s.%s, step \"%s\"", instance, call->method_id, call->exchange->step);
+	return psprintf("%s.%s", instance, call->method_id);
 }
 
 static void

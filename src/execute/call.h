@@ -83,6 +83,7 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
+	bool raw; /* integ_request: the exchange is the caller's */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
@@ -101,7 +102,8 @@ typedef struct IntegCall
 
 	/* classify, map */
 	const Jsonb *body;
-	bool refused; /* a rule of the manifest calls the 2xx answer a failure */
+	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
+	bool partial; /* … and yet some of what was asked for was done */
 	IntegOutcome outcome;
 } IntegCall;
 
@@ -167,9 +169,16 @@ extern void integ_call_classify(IntegCall *call);
 extern void integ_call_map(IntegCall *call);
 extern void integ_call_record(IntegCall *call);
 
+/*
+ * A call of an exchange that the caller made instead of one of the definition's methods: method describes it
+ * and must live as long as the call.
+ */
+extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+									   const IntegCallOptions *options);
+
 /* Helpers that several steps share. */
 
-/* "crm_main.get_contact", for messages; in the call's context. */
+/* "crm_main.get_contact", for messages; with the step under way where there are several. In CurrentMemoryContext. */
 extern const char *integ_call_name(const IntegCall *call);
 
 /* Appends a header; one of the same name (in any case) is replaced. integ_call_inject checks names and values. */
@@ -183,6 +192,9 @@ extern void integ_call_keep_secret(IntegCall *call, char *data, size_t len);
 
 /* As above, but only wiped: for what is more than a secret, such as a URL with one in it. */
 extern void integ_call_wipe_later(IntegCall *call, char *data, size_t len);
+
+/* The line of the audit for the exchange that is about to leave; its detail is in CurrentMemoryContext. */
+extern IntegAuditEntry integ_call_intent(const IntegCall *call);
 
 /* Overwrites every secret of the call that the answer echoes, as it is or in JSON's escapes or percent-encoded. */
 extern void integ_call_mask(IntegCall *call);
