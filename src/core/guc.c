@@ -5,6 +5,7 @@
 
 #include "access/actor.h"
 #include "calls/wake.h"
+#include "handlers/slots.h"
 #include "http/address.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -30,6 +31,8 @@ int integ_instance_concurrency = 64;
 int integ_retry_delay = 1000;
 int integ_max_retry_delay = 300000;
 int integ_idempotency_retention = 7 * 86400;
+int integ_max_handler_workers = 4;
+int integ_handler_timeout = 30000;
 int integ_max_databases = 8;
 bool integ_hold = false;
 
@@ -121,6 +124,10 @@ define_integers(void)
 		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
 		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+		{"integ.max_handler_workers", "Workers of each database that call users' functions.",
+		 &integ_max_handler_workers, 4, 0, INTEG_MAX_HANDLERS, PGC_SIGHUP, 0},
+		{"integ.handler_timeout", "Longest time that a user's function may take when integ calls it.",
+		 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
 	};

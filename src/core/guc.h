@@ -36,6 +36,10 @@ extern int integ_retry_delay;			/* SIGHUP: milliseconds before the second attemp
 extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay doubles up to */
 extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
 
+/* handlers */
+extern int integ_max_handler_workers; /* SIGHUP: of each database */
+extern int integ_handler_timeout;	  /* SIGHUP: milliseconds that a function may take */
+
 /* processes */
 extern int integ_max_databases; /* POSTMASTER: databases with workers */
 extern bool integ_hold;			/* SIGHUP: nothing leaves while on */
