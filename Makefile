@@ -49,6 +49,7 @@ SQL_PARTS = \
 	src/operate/operate.sql \
 	src/execute/execute.sql \
 	src/calls/calls.sql \
+	src/oauth/oauth.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

@@ -14,6 +14,7 @@
 
 #include "calls/wake.h"
 #include "datatype/timestamp.h"
+#include "oauth/desk.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
@@ -100,6 +101,7 @@ typedef struct IntegDatabase
 	ConditionVariable changed; /* state or a pid changed */
 
 	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
+	IntegOauthDesk oauth;	/* where tokens are asked for; likewise */
 
 	/* read and written as they are */
 	IntegHeld held;
