@@ -21,7 +21,7 @@
 #define EXPIRES_MAX (INT64CONST(10) * 365 * 86400)
 
 static const char *const standard_fields[] = {"access_token", "refresh_token", "token_type", "expires_in",
-											  "scope",		  "id_token",	   "error",		 "error_description"};
+											  "scope", "id_token", "error", "error_description"};
 
 static IntegOauthAnswer *
 fail(IntegOauthAnswer *answer, IntegOauthResult result, const char *error, const char *description)
@@ -216,7 +216,8 @@ read_nonce(const char *id_token)
 		return NULL;
 	padded = palloc(len + 4);
 	for (size_t i = 0; i < len; i++)
-		padded[i] = payload[i] == '-' ? '+' : payload[i] == '_' ? '/' : payload[i];
+		padded[i] = payload[i] == '-' ? '+' : payload[i] == '_' ? '/'
+																: payload[i];
 	while (len % 4 != 0)
 		padded[len++] = '=';
 	room = pg_b64_dec_len(len);
@@ -280,11 +281,7 @@ result_of(const char *error, long status)
 	{
 		const char *error;
 		IntegOauthResult result;
-	} results[] = {{"authorization_pending", INTEG_OAUTH_PENDING}, {"slow_down", INTEG_OAUTH_SLOW_DOWN},
-				   {"access_denied", INTEG_OAUTH_DENIED},		   {"expired_token", INTEG_OAUTH_INVALID},
-				   {"invalid_grant", INTEG_OAUTH_INVALID},		   {"bad_refresh_token", INTEG_OAUTH_INVALID},
-				   {"temporarily_unavailable", INTEG_OAUTH_UNAVAILABLE},
-				   {"server_error", INTEG_OAUTH_UNAVAILABLE}};
+	} results[] = {{"authorization_pending", INTEG_OAUTH_PENDING}, {"slow_down", INTEG_OAUTH_SLOW_DOWN}, {"access_denied", INTEG_OAUTH_DENIED}, {"expired_token", INTEG_OAUTH_INVALID}, {"invalid_grant", INTEG_OAUTH_INVALID}, {"bad_refresh_token", INTEG_OAUTH_INVALID}, {"temporarily_unavailable", INTEG_OAUTH_UNAVAILABLE}, {"server_error", INTEG_OAUTH_UNAVAILABLE}};
 
 	for (size_t i = 0; error != NULL && i < lengthof(results); i++)
 		if (strcmp(error, results[i].error) == 0)
@@ -302,7 +299,7 @@ retry_at(const IntegHttpResponse *response, TimestampTz sent_at)
 	long seconds = value == NULL ? 0 : strtol(value, &end, 10);
 
 	return value != NULL && end != value && *end == '\0' && seconds > 0 ? sent_at + Min(seconds, 86400) * USECS_PER_SEC
-																		 : 0;
+																		: 0;
 }
 
 static void

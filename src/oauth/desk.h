@@ -68,9 +68,9 @@ typedef struct IntegOauthAsk
 	pg_uuid_t instance;
 	pg_uuid_t flow;
 	int64 seen;
-	const char *code;  /* NULL but for an exchange */
-	int64 timeout_ms;  /* 0: do not wait */
-	const char *what;  /* for messages: "token of \"crm\"" */
+	const char *code; /* NULL but for an exchange */
+	int64 timeout_ms; /* 0: do not wait */
+	const char *what; /* for messages: "token of \"crm\"" */
 } IntegOauthAsk;
 
 /* Prepares the shared memory of one database. */

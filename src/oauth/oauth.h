@@ -107,11 +107,11 @@ typedef struct IntegOauthAnswer
 	const char *access_token;
 	const char *refresh_token; /* NULL: the one before stays */
 	const char *token_type;
-	const char *nonce;		   /* of an identity token, or NULL */
-	TimestampTz expires_at;	   /* DT_NOEND: it does not say */
-	const char **scopes;	   /* NULL: it does not say */
+	const char *nonce;		/* of an identity token, or NULL */
+	TimestampTz expires_at; /* DT_NOEND: it does not say */
+	const char **scopes;	/* NULL: it does not say */
 	int nscopes;
-	const Jsonb *fields;	/* {token.NAME} */
+	const Jsonb *fields;  /* {token.NAME} */
 	TimestampTz retry_at; /* of INTEG_OAUTH_UNAVAILABLE; 0: it does not say */
 } IntegOauthAnswer;
 

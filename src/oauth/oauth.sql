@@ -72,7 +72,7 @@ ALTER TABLE integ.oauth_flows ENABLE ROW LEVEL SECURITY;
 CREATE POLICY oauth_flows_own ON integ.oauth_flows FOR SELECT USING (
     (SELECT integ_current_level()) = 'superadmin'
     OR client_id = (SELECT integ_current_client())
-       AND ((SELECT integ_current_level()) = 'admin' OR user_id IS NOT DISTINCT FROM (SELECT integ_current_user())));
+       AND ((SELECT integ_current_level()) = 'admin' OR user_id IS NOT DISTINCT FROM (SELECT integ_current_user_id())));
 GRANT SELECT ON integ.oauth_flows TO integ_user;
 
 CREATE TABLE integ.oauth_tokens (

@@ -109,8 +109,7 @@ is_answered(IntegOauthJob *job, const Known *known)
 	else if (job->seen != INTEG_OAUTH_ANYWAY && job->ticket >= 0 && known->version > job->seen)
 		return true; /* somebody else's request brought a newer one */
 	else if (job->seen != INTEG_OAUTH_ANYWAY && job->ticket >= 0 && known->resting)
-		integ_oauth_fail(job, MAKE_SQLSTATE(known->last_sqlstate[0], known->last_sqlstate[1], known->last_sqlstate[2],
-											known->last_sqlstate[3], known->last_sqlstate[4]),
+		integ_oauth_fail(job, MAKE_SQLSTATE(known->last_sqlstate[0], known->last_sqlstate[1], known->last_sqlstate[2], known->last_sqlstate[3], known->last_sqlstate[4]),
 						 known->last_error, "The last attempt failed so; the next is at oauth_tokens.refresh_at.",
 						 psprintf("SELECT integ_oauth_refresh('%s') tries at once.", instance->instance_id));
 	else if (known->exists && strcmp(known->token_origin, job->config.token_origin) != 0)

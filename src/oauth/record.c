@@ -46,7 +46,8 @@ integ_oauth_record(const IntegOauthConfig *config, const char *action, const cha
 								   .is_write = true,
 								   .status = (int) response->status,
 								   .error = error,
-								   .sqlstate = error == NULL ? NULL : response->failure == INTEG_HTTP_OK ? "IG401" : "IG504",
+								   .sqlstate = error == NULL ? NULL : response->failure == INTEG_HTTP_OK ? "IG401"
+																										 : "IG504",
 								   .duration_us = response->duration_us,
 								   .request_bytes = (int64) request->body_len,
 								   .response_bytes = (int64) response->body_len,

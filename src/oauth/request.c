@@ -20,7 +20,6 @@
 
 #define HEADERS 4
 
-
 static void
 wipe(void *arg)
 {

@@ -57,7 +57,8 @@ note_failure(IntegOauthJob *job, const IntegOauthAnswer *answer, bool answer_los
 					   Float8GetDatum(pg_prng_double(&pg_global_prng_state)),
 					   Float8GetDatum(answer->result == INTEG_OAUTH_CLIENT ? BACKOFF_MAX_MS : BACKOFF_FIRST_MS),
 					   Float8GetDatum(BACKOFF_MAX_MS)};
-	char nulls[] = "    " "n   ";
+	char nulls[] = "    "
+				   "n   ";
 	IntegOwnerScope scope;
 
 	nulls[4] = answer->retry_at == 0 ? 'n' : ' ';
@@ -240,7 +241,7 @@ settle_exchange(IntegOauthJob *job, IntegOauthAnswer *answer)
 	else if (!job->device || !waiting)
 	{
 		integ_oauth_fail(job,
-						 answer->result == INTEG_OAUTH_UNAVAILABLE  ? ERRCODE_INTEG_UNREACHABLE
+						 answer->result == INTEG_OAUTH_UNAVAILABLE	? ERRCODE_INTEG_UNREACHABLE
 						 : answer->result == INTEG_OAUTH_UNREADABLE ? ERRCODE_INTEG_BAD_ANSWER
 																	: ERRCODE_INTEG_UNAUTHENTICATED,
 						 psprintf("the authorization of \"%s\" was not completed", handle), explain(answer),

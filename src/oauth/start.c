@@ -77,7 +77,8 @@ base64url(const uint8_t *bytes, int len)
 		written--;
 	text[written] = '\0';
 	for (char *c = text; *c != '\0'; c++)
-		*c = *c == '+' ? '-' : *c == '/' ? '_' : *c;
+		*c = *c == '+' ? '-' : *c == '/' ? '_'
+										 : *c;
 	return text;
 }
 
@@ -108,10 +109,14 @@ static void
 parse_options(Start *start, const Jsonb *options)
 {
 	const IntegOption known[] = {
-		{"instance_id", INTEG_OPTION_TEXT, &start->instance_id}, {"config", INTEG_OPTION_OBJECT, &start->instance_config},
-		{"connect", INTEG_OPTION_OBJECT, &start->connect},		 {"scopes", INTEG_OPTION_ARRAY, &start->wanted_scopes},
-		{"parameters", INTEG_OPTION_OBJECT, &start->parameters}, {"return_url", INTEG_OPTION_TEXT, &start->return_url},
-		{"redirect_uri", INTEG_OPTION_TEXT, &start->redirect_uri}, {"flow", INTEG_OPTION_TEXT, &start->flow},
+		{"instance_id", INTEG_OPTION_TEXT, &start->instance_id},
+		{"config", INTEG_OPTION_OBJECT, &start->instance_config},
+		{"connect", INTEG_OPTION_OBJECT, &start->connect},
+		{"scopes", INTEG_OPTION_ARRAY, &start->wanted_scopes},
+		{"parameters", INTEG_OPTION_OBJECT, &start->parameters},
+		{"return_url", INTEG_OPTION_TEXT, &start->return_url},
+		{"redirect_uri", INTEG_OPTION_TEXT, &start->redirect_uri},
+		{"flow", INTEG_OPTION_TEXT, &start->flow},
 		{"login_hint", INTEG_OPTION_TEXT, &start->login_hint},
 	};
 
@@ -220,8 +225,7 @@ choose_redirect_uri(Start *start)
 		start->redirect_uri = psprintf("%s%soauth/callback", integ_public_url,
 									   integ_public_url[strlen(integ_public_url) - 1] == '/' ? "" : "/");
 	if (start->redirect_uri == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("where does \"%s\" send the person back to?",
-															   start->config.definition->id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("where does \"%s\" send the person back to?", start->config.definition->id),
 						errhint("Set integ.public_url, or give the option redirect_uri; it must be registered at the service.")));
 }
 

@@ -229,8 +229,7 @@ settle(void)
 
 		if (!guarded(job, integ_oauth_settle) && !is_final(job->sqlerrcode) && ++job->tries < STORE_TRIES)
 		{
-			ereport(LOG, (errcode(job->sqlerrcode), errmsg("could not store what the token endpoint of instance %s answered",
-														   job->config.instance->instance_id),
+			ereport(LOG, (errcode(job->sqlerrcode), errmsg("could not store what the token endpoint of instance %s answered", job->config.instance->instance_id),
 						  errdetail_internal("%s", job->message)));
 			job->sqlerrcode = 0;
 			settle_after = GetCurrentTimestamp() + STORE_RETRY;
@@ -282,10 +281,9 @@ find_due(Due *due, int room)
 {
 	static IntegQuery query = {
 		"SELECT instance, NULL::uuid, refresh_at <= pg_catalog.clock_timestamp(), refresh_at AS at FROM integ.oauth_tokens "
-		"WHERE refresh_at IS NOT NULL AND " INTEG_MINE("instance", "$1", "$2")
-		" UNION ALL SELECT instance, id, next_poll_at <= pg_catalog.clock_timestamp(), next_poll_at FROM integ.oauth_flows "
-		"WHERE next_poll_at IS NOT NULL AND status = 'pending' AND expires_at > pg_catalog.clock_timestamp() "
-		"AND " INTEG_MINE("instance", "$1", "$2") " ORDER BY at LIMIT $3",
+		"WHERE refresh_at IS NOT NULL AND " INTEG_MINE("instance", "$1", "$2") " UNION ALL SELECT instance, id, next_poll_at <= pg_catalog.clock_timestamp(), next_poll_at FROM integ.oauth_flows "
+																			   "WHERE next_poll_at IS NOT NULL AND status = 'pending' AND expires_at > pg_catalog.clock_timestamp() "
+																			   "AND " INTEG_MINE("instance", "$1", "$2") " ORDER BY at LIMIT $3",
 		3,
 		{INT4OID, INT4OID, INT8OID}};
 	Datum values[3] = {Int32GetDatum(my_total), Int32GetDatum(my_number), Int64GetDatum(room + 1)};
