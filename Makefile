@@ -52,6 +52,7 @@ SQL_PARTS = \
 	src/gateway/gateway.sql \
 	src/handlers/handlers.sql \
 	src/calls/calls.sql \
+	src/oauth/oauth.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

@@ -8,6 +8,7 @@
 #include "core/uuid.h"
 #include "http/client.h"
 #include "miscadmin.h"
+#include "oauth/ensure.h"
 #include "utils/memutils.h"
 
 static void
@@ -79,6 +80,7 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_oauth_ensure(call);
 	integ_call_render(call);
 	if (call->amend != NULL)
 		call->amend(call, call->amend_arg);
@@ -152,20 +154,39 @@ integ_call_rewind(IntegCall *call)
 	memset(&call->outcome, 0, sizeof(call->outcome));
 }
 
+/* The next exchange is another request of its own. */
+static void
+repeat_exchange(IntegCall *call)
+{
+	integ_call_rewind(call);
+	integ_uuid_make(&call->subject.call_id);
+	run_exchange(call);
+}
+
+static bool
+is_unauthenticated(const IntegCall *call)
+{
+	return call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED;
+}
+
 void
 integ_call_exchange(IntegCall *call)
 {
 	run_exchange(call);
+	if (is_unauthenticated(call) && integ_oauth_repeat(call))
+	{
+		repeat_exchange(call);
+		if (is_unauthenticated(call))
+			integ_oauth_give_up(call);
+	}
 	if (!integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
-	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
+	else if (is_unauthenticated(call))
 	{
-		integ_call_rewind(call);
 		call->previous_credentials = true;
-		integ_uuid_make(&call->subject.call_id);
-		run_exchange(call);
+		repeat_exchange(call);
 	}
 }
 

@@ -71,6 +71,8 @@ typedef struct IntegCall
 	const Jsonb *input;
 	IntegCallOptions options;
 	int attempt;			   /* of a durable call, from 1; 0: the only one */
+	int64 token_version;	   /* of the OAuth token that the exchange carries */
+	bool token_pending;		   /* asynchronous: an OAuth token is being refreshed; to come again */
 	bool previous_credentials; /* those before a rotation, which the service may still want */
 
 	/* resolve, authorize */
@@ -143,9 +145,9 @@ extern void integ_call_send(IntegCall *call);
 extern void integ_call_finish(IntegCall *call);
 
 /*
- * One exchange of an opened call in the caller's transaction: built, sent and finished. During a rotation of the instance's
- * credentials it is repeated with those before where the service refuses the new ones, and the new ones are promoted where
- * it accepts them.
+ * One exchange of an opened call: built, sent, finished. A service that refuses an OAuth token thought valid gets
+ * one more with a refreshed one; during a rotation of the instance's credentials it is repeated with those before where
+ * the service refuses the new ones, and the new ones are promoted where it accepts them.
  */
 extern void integ_call_exchange(IntegCall *call);
 

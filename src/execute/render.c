@@ -194,6 +194,7 @@ integ_call_render(IntegCall *call)
 						errhint("Authorize the instance first.")));
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
+	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
 	call->scope.secret = integ_call_secret;
 	call->scope.secret_arg = call;
 
