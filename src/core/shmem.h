@@ -15,6 +15,7 @@
 #include "calls/wake.h"
 #include "datatype/timestamp.h"
 #include "handlers/slots.h"
+#include "oauth/desk.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
@@ -102,6 +103,7 @@ typedef struct IntegDatabase
 	IntegHandlers handlers;
 
 	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
+	IntegOauthDesk oauth;	/* where tokens are asked for; likewise */
 
 	/* read and written as they are */
 	IntegHeld held;
