@@ -67,6 +67,8 @@ typedef struct IntegFlight
 	bool is_write;
 	char *ordering_key;		/* NULL: none */
 	TimestampTz expires_at; /* 0: never */
+	bool has_approval;
+	pg_uuid_t approval;
 
 	/* on its way */
 	IntegCall *call;

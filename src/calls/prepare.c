@@ -5,6 +5,7 @@
 #include "calls/dispatch.h"
 
 #include "access/xact.h"
+#include "approvals/approval.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
@@ -45,6 +46,8 @@ open_call(IntegFlight *flight)
 		integ_call_begin(actor, integ_uuid_text(&flight->instance), flight->method, flight->input, &options);
 	flight->call->subject.call_id = flight->id;
 	flight->call->attempt = flight->attempt;
+	if (flight->has_approval)
+		integ_approval_attach(flight->call, &flight->approval);
 	integ_call_open(flight->call);
 	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);

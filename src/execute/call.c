@@ -3,6 +3,7 @@
  */
 #include "execute/call.h"
 
+#include "approvals/approval.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/uuid.h"
@@ -85,6 +86,7 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_approval_require(call);
 	integ_oauth_ensure(call);
 	integ_call_render(call);
 	if (call->amend != NULL)

@@ -103,6 +103,11 @@ typedef struct IntegCall
 	bool asked_after;
 	const Jsonb *auth_answer; /* what the function of the authentication gave: a secret, wiped with the call */
 
+	/* approval: of a write that a person decides about */
+	const struct IntegApproval *approval; /* NULL: none yet */
+	bool is_approved;					  /* the request is the one that was approved */
+	bool names_secrets;					  /* render with the names of credentials, to be shown */
+
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
 	TimestampTz started_at;
@@ -195,6 +200,9 @@ extern void integ_call_answer(IntegCall *call, IntegQuestion question, const Int
  * are not asynchronous, and raises the refusal.
  */
 extern void integ_call_consult(IntegCall *call);
+
+/* Only for the input; raises the refusal. */
+extern void integ_call_consult_before(IntegCall *call);
 
 /* The steps, in their order. */
 extern void integ_call_resolve(IntegCall *call);

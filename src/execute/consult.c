@@ -199,22 +199,32 @@ integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAns
 	MemoryContextSwitchTo(old);
 }
 
+static void
+wait_for_answer(IntegCall *call, IntegQuestion question)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	IntegHandlerTicket *ticket = integ_call_ask(call, question);
+	IntegHandlerAnswer answer;
+
+	integ_handler_wait(ticket, &answer);
+	integ_handler_drop(ticket);
+	integ_call_answer(call, question, &answer);
+	MemoryContextSwitchTo(old);
+}
+
 void
 integ_call_consult(IntegCall *call)
 {
 	IntegQuestion question;
 
-	while ((question = integ_call_question(call)) != INTEG_QUESTION_NONE)
-	{
-		MemoryContext old = MemoryContextSwitchTo(call->context);
-		IntegHandlerTicket *ticket = integ_call_ask(call, question);
-		IntegHandlerAnswer answer;
+	while (call->outcome.sqlerrcode == 0 && (question = integ_call_question(call)) != INTEG_QUESTION_NONE)
+		wait_for_answer(call, question);
+}
 
-		integ_handler_wait(ticket, &answer);
-		integ_handler_drop(ticket);
-		integ_call_answer(call, question, &answer);
-		MemoryContextSwitchTo(old);
-		if (call->outcome.sqlerrcode != 0)
-			return;
-	}
+void
+integ_call_consult_before(IntegCall *call)
+{
+	if (integ_call_question(call) == INTEG_QUESTION_BEFORE)
+		wait_for_answer(call, INTEG_QUESTION_BEFORE);
+	integ_call_raise(call);
 }

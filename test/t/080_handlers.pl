@@ -172,11 +172,13 @@ like(field($id, 'last_error'), qr/role "bob" may not connect/, 'a role that may 
 sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
 
 # A start that fails for another reason.
-sql('ALTER ROLE bob SET session_preload_libraries = nowhere');
+my $hold = $node->background_psql('postgres');
+sql('ALTER DATABASE postgres CONNECTION LIMIT 0');
 $id = run('bob', 'who', max_attempts => 2);
 wait_state($id, 'dead');
 like(field($id, 'last_error'), qr/could not start/, 'a worker that cannot start');
-sql('ALTER ROLE bob RESET session_preload_libraries');
+sql('ALTER DATABASE postgres CONNECTION LIMIT -1');
+$hold->quit;
 
 role('cyd');
 function('cyd', 'who', q(BEGIN NULL; END));
