@@ -47,6 +47,7 @@ SQL_PARTS = \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
+	src/limits/limits.sql \
 	src/execute/execute.sql \
 	src/calls/calls.sql \
 	src/core/ownership.sql

@@ -37,7 +37,8 @@ learn_limit(IntegFlight *flight)
 static void
 prepare_call(IntegFlight *flight)
 {
-	IntegCallOptions options = {.timeout_ms = flight->timeout_ms, .asynchronous = true};
+	IntegCallOptions options = {
+		.timeout_ms = flight->timeout_ms, .asynchronous = true, .returning = flight->promised};
 	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
 
 	/* By its key: the handle may mean another instance by now. */
@@ -45,9 +46,10 @@ prepare_call(IntegFlight *flight)
 		integ_call_begin(actor, integ_uuid_text(&flight->instance), flight->method, flight->input, &options);
 	flight->call->subject.call_id = flight->id;
 	flight->call->attempt = flight->attempt;
-	integ_call_prepare(flight->call);
+	integ_call_open(flight->call);
 	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);
+	integ_call_build(flight->call);
 }
 
 static void
@@ -76,6 +78,12 @@ guarded_prepare(IntegFlight *flight)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		fail(flight, error->sqlerrcode, error->message, error->detail, error->hint);
+		if (flight->call != NULL)
+		{
+			flight->outcome.retry_at = flight->call->outcome.retry_at;
+			/* Its slot is for others. */
+			integ_call_rewind(flight->call);
+		}
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);

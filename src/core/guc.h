@@ -37,7 +37,8 @@ extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay double
 extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
 
 /* processes */
-extern int integ_max_databases; /* POSTMASTER: databases with workers */
+extern int integ_max_databases;	  /* POSTMASTER: databases with workers */
+extern int integ_max_rate_limits; /* POSTMASTER: limits, and circuit breakers, in use at the same time */
 extern bool integ_hold;			/* SIGHUP: nothing leaves while on */
 
 /* Declares every setting; called once from _PG_init. */

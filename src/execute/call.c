@@ -92,9 +92,10 @@ integ_call_send(IntegCall *call)
 
 		call->intent = integ_record_intent(&entry);
 	}
-	call->started_at = GetCurrentTimestamp();
+	integ_call_leaves(call);
 	call->response = integ_http_send(&call->request);
 	integ_call_mask(call);
+	integ_call_answered(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -131,6 +132,8 @@ integ_call_rewind(IntegCall *call)
 	call->max_headers = 0;
 	call->query = NULL;
 	call->response = NULL;
+	call->grant = NULL;
+	call->closed_until = 0;
 	call->body = NULL;
 	call->refused = false;
 	memset(&call->request, 0, sizeof(call->request));

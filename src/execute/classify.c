@@ -4,8 +4,6 @@
  * docs/errors.md has the table. An HTTP 200 can be an error: the manifest's
  * "errors" say so, the method's rules before the definition's.
  */
-#include <curl/curl.h>
-
 #include "core/errors.h"
 #include "core/json.h"
 #include "execute/call.h"
@@ -65,24 +63,6 @@ excerpt(const IntegCall *call)
 	return text;
 }
 
-/* Retry-After (RFC 9110, section 10.2.3): seconds, or a date; 0 where there is none. */
-static TimestampTz
-retry_after(const IntegCall *call)
-{
-	const char *value = integ_http_response_header(call->response, "retry-after");
-	char *end;
-	long seconds;
-	time_t date;
-
-	if (value == NULL)
-		return 0;
-	seconds = strtol(value, &end, 10);
-	if (end != value && *end == '\0' && seconds >= 0)
-		return TimestampTzPlusMilliseconds(call->started_at, (int64) Min(seconds, 86400L * 365) * 1000);
-	date = curl_getdate(value, NULL);
-	return date == (time_t) -1 ? 0 : time_t_to_timestamptz(date);
-}
-
 static void
 classify_status(IntegCall *call)
 {
@@ -96,7 +76,7 @@ classify_status(IntegCall *call)
 			 psprintf("Enter them again with integ_credential_set('%s', …).", call->instance->instance_id));
 	else if (status == 429)
 	{
-		TimestampTz when = retry_after(call);
+		TimestampTz when = call->closed_until;
 
 		fail(call, ERRCODE_INTEG_RATE_LIMIT, psprintf("the service limits the rate of %s", integ_call_name(call)),
 			 when != 0 ? psprintf("The service accepts the next request at %s.", timestamptz_to_str(when)) : detail,
@@ -112,6 +92,12 @@ classify_status(IntegCall *call)
 	else
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service redirects %s", integ_call_name(call)), detail,
 			 "Redirects of writes and to other origins are not followed.");
+}
+
+static int64
+unix_time_us(void)
+{
+	return GetCurrentTimestamp() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
 static bool
@@ -140,6 +126,23 @@ rule_message(const IntegCall *call, const IntegErrorRule *rule)
 	return integ_json_print(found);
 }
 
+/* A limit that the body tells of holds for other requests as one that the headers tell of. */
+static void
+heed_limit(IntegCall *call, const IntegErrorRule *rule)
+{
+	const Jsonb *found = rule->retry_after != NULL && call->body != NULL ? integ_path_get(rule->retry_after, call->body)
+																		 : NULL;
+	JsonbValue scalar;
+	int64 left = 0;
+
+	call->outcome.retry_at = call->closed_until;
+	if (found != NULL && JB_ROOT_IS_SCALAR(found) && JsonbExtractScalar((JsonbContainer *) &found->root, &scalar) &&
+		integ_limit_time(integ_json_value_text(&scalar), INTEG_TIME_AUTO, unix_time_us(), &left))
+		call->outcome.retry_at = GetCurrentTimestamp() + left;
+	if (call->closed_until == 0)
+		integ_call_close(call, call->outcome.retry_at);
+}
+
 /* The first rule that matches; true where one did. */
 static bool
 apply_rules(IntegCall *call, const IntegErrorRules *rules)
@@ -158,6 +161,8 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules)
 			 psprintf("%s %s%s gave HTTP %ld, which the definition's errors call a failure: %s", call->request.method,
 					  call->instance->origin, call->exchange->path_source, call->response->status, excerpt(call)),
 			 NULL);
+		if (rule->sqlstate == ERRCODE_INTEG_RATE_LIMIT)
+			heed_limit(call, rule);
 		return true;
 	}
 	return false;

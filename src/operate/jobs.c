@@ -9,6 +9,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "execute/health.h"
+#include "limits/limits.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
@@ -19,6 +20,7 @@
 static const IntegJob jobs[] = {
 	{"partitions", "1 day", "Makes the partitions of the coming days", integ_partitions_run},
 	{"retention", "1 hour", "Drops partitions and notifications whose time is over", integ_retention_run},
+	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"health", "5 minutes", "Calls the health check of every active instance", integ_health_run},
 };
 

@@ -73,7 +73,7 @@ push(IntegDatabase *database, IntegEntry *entry, bool urgent)
 }
 
 static bool
-try_append(IntegDatabase *database, IntegEntry *entry)
+try_append(IntegDatabase *database, IntegEntry *entry, bool urgent)
 {
 	IntegRing *ring = &database->ring;
 	bool done;
@@ -83,9 +83,15 @@ try_append(IntegDatabase *database, IntegEntry *entry)
 	if (database->database != MyDatabaseId)
 		done = true;
 	else if ((done = ring_room(ring) >= entry->length))
-		push(database, entry, false);
+		push(database, entry, urgent);
 	LWLockRelease(database->lock);
 	return done;
+}
+
+bool
+integ_ring_append_urgent(IntegDatabase *database, IntegEntry *entry)
+{
+	return try_append(database, entry, true);
 }
 
 static IntegAppend
@@ -144,7 +150,8 @@ integ_ring_lose(IntegDatabase *database, IntegEntryKind kind, uint32 count, cons
 {
 	IntegRing *ring = &database->ring;
 
-	if (kind == INTEG_ENTRY_USED)
+	/* No row is missing: the first comes again, and whoever needs the second sees that it did not come. */
+	if (kind == INTEG_ENTRY_USED || kind == INTEG_ENTRY_LIMIT)
 		return;
 	LWLockAcquire(database->lock, LW_EXCLUSIVE);
 	if (ring->lost_requests + ring->lost_audit == 0)
@@ -188,7 +195,7 @@ void
 integ_ring_append(IntegDatabase *database, IntegEntry *entry, int wait_ms)
 {
 	TimestampTz deadline;
-	bool done = try_append(database, entry);
+	bool done = try_append(database, entry, false);
 
 	if (done)
 		return;
@@ -197,7 +204,7 @@ integ_ring_append(IntegDatabase *database, IntegEntry *entry, int wait_ms)
 	{
 		HOLD_INTERRUPTS();
 		ConditionVariablePrepareToSleep(&database->room);
-		while (!(done = try_append(database, entry)) && !statement_ends() && milliseconds_until(deadline) > 0)
+		while (!(done = try_append(database, entry, false)) && !statement_ends() && milliseconds_until(deadline) > 0)
 			(void) ConditionVariableTimedSleep(&database->room, Min(milliseconds_until(deadline), WAIT_SLICE),
 											   PG_WAIT_EXTENSION);
 		ConditionVariableCancelSleep();
