@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "execute/call.h"
 #include "execute/decode.h"
+#include "graphql/graphql.h"
 
 #define EXCERPT_BYTES 300
 
@@ -63,6 +64,15 @@ excerpt(const IntegCall *call)
 	return text;
 }
 
+/* When the service accepts the next request; 0: it does not say. */
+static void
+say_when(IntegCall *call, TimestampTz when)
+{
+	call->outcome.retry_at = when;
+	if (when != 0)
+		call->outcome.detail = psprintf("The service accepts the next request at %s.", timestamptz_to_str(when));
+}
+
 static void
 classify_status(IntegCall *call)
 {
@@ -76,28 +86,19 @@ classify_status(IntegCall *call)
 			 psprintf("Enter them again with integ_credential_set('%s', …).", call->instance->instance_id));
 	else if (status == 429)
 	{
-		TimestampTz when = call->closed_until;
-
 		fail(call, ERRCODE_INTEG_RATE_LIMIT, psprintf("the service limits the rate of %s", integ_call_name(call)),
-			 when != 0 ? psprintf("The service accepts the next request at %s.", timestamptz_to_str(when)) : detail,
-			 "Call less often, or later.");
-		call->outcome.retry_at = when;
+			 detail, "Call less often, or later.");
+		say_when(call, call->closed_until);
 	}
 	else if (status >= 500)
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service failed on %s", integ_call_name(call)), detail,
-			 call->method->is_write ? "It may have carried the write out: look before you repeat it."
+			 call->exchange->is_write ? "It may have carried the write out: look before you repeat it."
 									: "Try again later.");
 	else if (status >= 400)
 		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail, NULL);
 	else
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service redirects %s", integ_call_name(call)), detail,
 			 "Redirects of writes and to other origins are not followed.");
-}
-
-static int64
-unix_time_us(void)
-{
-	return GetCurrentTimestamp() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
 static bool
@@ -126,21 +127,24 @@ rule_message(const IntegCall *call, const IntegErrorRule *rule)
 	return integ_json_print(found);
 }
 
-/* A limit that the body tells of holds for other requests as one that the headers tell of. */
-static void
-heed_limit(IntegCall *call, const IntegErrorRule *rule)
+/* What the rule's retryAfter finds, in seconds from the beginning of the exchange; else what the headers say. */
+static TimestampTz
+rule_delay(const IntegCall *call, const IntegErrorRule *rule)
 {
-	const Jsonb *found = rule->retry_after != NULL && call->body != NULL ? integ_path_get(rule->retry_after, call->body)
-																		 : NULL;
+	const Jsonb *found = rule->retry_after != NULL && call->body != NULL
+							 ? integ_path_get(rule->retry_after, call->body)
+							 : NULL;
 	JsonbValue scalar;
-	int64 left = 0;
+	char *text, *end;
+	double seconds;
 
-	call->outcome.retry_at = call->closed_until;
-	if (found != NULL && JB_ROOT_IS_SCALAR(found) && JsonbExtractScalar((JsonbContainer *) &found->root, &scalar) &&
-		integ_limit_time(integ_json_value_text(&scalar), INTEG_TIME_AUTO, unix_time_us(), &left))
-		call->outcome.retry_at = GetCurrentTimestamp() + left;
-	if (call->closed_until == 0)
-		integ_call_close(call, call->outcome.retry_at);
+	if (found == NULL || !JB_ROOT_IS_SCALAR(found) || !JsonbExtractScalar((JsonbContainer *) &found->root, &scalar) ||
+		(text = integ_json_value_text(&scalar)) == NULL)
+		return call->closed_until;
+	seconds = strtod(text, &end);
+	if (end == text || *end != '\0' || !(seconds >= 0))
+		return call->closed_until;
+	return TimestampTzPlusMilliseconds(call->started_at, (int64) (Min(seconds, 86400.0 * 365) * 1000));
 }
 
 /* The first rule that matches; true where one did. */
@@ -162,10 +166,28 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules)
 					  call->instance->origin, call->exchange->path_source, call->response->status, excerpt(call)),
 			 NULL);
 		if (rule->sqlstate == ERRCODE_INTEG_RATE_LIMIT)
-			heed_limit(call, rule);
+		{
+			say_when(call, rule_delay(call, rule));
+			/* It holds for all requests, as one that the headers tell of. */
+			if (call->closed_until == 0)
+				integ_call_close(call, call->outcome.retry_at);
+		}
 		return true;
 	}
 	return false;
+}
+
+/* Errors in the body, where neither the manifest nor the status says it better. */
+static bool
+protocol_refuses(IntegCall *call)
+{
+	long status = call->response->status;
+
+	if (!call->exchange->is_graphql || status == 401 || status == 429 || status >= 500 || !integ_graphql_refused(call))
+		return false;
+	if (call->outcome.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT)
+		say_when(call, call->closed_until);
+	return true;
 }
 
 void
@@ -185,7 +207,8 @@ integ_call_classify(IntegCall *call)
 	if (success && call->outcome.sqlerrcode != 0)
 		return;
 	call->outcome.sqlerrcode = 0;
-	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors);
+	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors) ||
+				   protocol_refuses(call);
 	if (!call->refused && !success)
 		classify_status(call);
 }
