@@ -18,6 +18,7 @@ limit_subject(const IntegCall *call)
 		.definition = call->definition->id,
 		.method = call->method->id,
 		.client = call->actor->client,
+		.owner = instance->credentials.client_id,
 		.origin = instance->origin != NULL ? instance->origin : "",
 		.of_definition = call->definition->limits,
 		.of_method = call->method->limits,

@@ -197,7 +197,7 @@ add_closing(IntegGrant *grant, const Lesson *lesson, int64 now, Events *events)
 	/* Not again before it opens. */
 	counter->told_hit = now + lesson->closed_us;
 	events->items[events->count++] = (IntegLimitEvent){
-		.kind = "rate_limit.hit", .label = counter->label, .at = now + lesson->closed_us};
+		.kind = "rate_limit.hit", .source = "learned", .label = counter->label, .at = now + lesson->closed_us};
 }
 
 static void
@@ -300,7 +300,7 @@ integ_limits_close(const IntegLimitSubject *subject, TimestampTz until)
 	IntegGrant grant = {.subject = *subject};
 	IntegCounter *counter;
 	int64 at = until != 0 ? integ_limits_from_time(until) : 0;
-	IntegLimitEvent event = {.kind = "rate_limit.hit"};
+	IntegLimitEvent event = {.kind = "rate_limit.hit", .source = "learned"};
 	const IntegLimits *limits = integ_learned_limits(subject);
 
 	if (at == 0)

@@ -111,6 +111,15 @@ add_named_windows(const JsonbContainer *object, IntegLimitScope scope, IntegLimi
 	}
 }
 
+/* A key is shown, and kept in shared memory and on disk. */
+static void
+refuse_secret(const char *name, void *where)
+{
+	if (strncmp(name, "credentials.", strlen("credentials.")) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s must not name a credential", (const char *) where),
+						errhint("Use the input or the config: {channel}, {config.account}.")));
+}
+
 static void
 add_listed_window(const JsonbContainer *window, IntegLimitScope scope, const char *where, IntegLimits *limits)
 {
@@ -130,6 +139,7 @@ add_listed_window(const JsonbContainer *window, IntegLimitScope scope, const cha
 							errdetail("A plan counts the requests of a client, whichever methods they are of.")));
 		limit.key = integ_template_compile(&key, psprintf("%s/key", where));
 		limit.key_source = integ_json_value_text(&key);
+		integ_template_visit(limit.key, refuse_secret, psprintf("%s/key", where));
 	}
 	add_window(limits, limit, get_count(window, "burst"));
 }

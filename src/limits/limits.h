@@ -67,6 +67,7 @@ typedef struct IntegLimitSubject
 	const char *definition;
 	const char *method;
 	const char *client; /* who calls */
+	const char *owner;	/* the client whose instance it is */
 	const char *origin;
 	const IntegLimits *of_definition; /* each may be NULL */
 	const IntegLimits *of_method;

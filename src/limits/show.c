@@ -202,8 +202,7 @@ put_counter(ReturnSetInfo *result, const Seen *seen, IntegCounter *counter, int6
 		put_learned(counter, now, values, nulls);
 	else
 		put_numbers(counter, now, values, nulls);
-	set_text(values, nulls, 12, counter->key.kind == INTEG_COUNTER_LEARNED ? "learned" : label->of_plan ? "plan"
-																										 : "manifest");
+	set_text(values, nulls, 12, integ_counter_source(counter));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -345,7 +344,7 @@ integ_breaker_reset(PG_FUNCTION_ARGS)
 	const IntegInstance *instance =
 		integ_instance_require_managed(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), "reset the circuit breaker of");
 	const pg_uuid_t *counted = instance->borrows != NULL ? instance->borrows : &instance->id;
-	IntegLimitSubject subject = {.instance = counted, .client = instance->client_id, .definition = instance->definition_id};
+	IntegLimitSubject subject = {.instance = counted, .owner = instance->credentials.client_id, .definition = instance->definition_id};
 	IntegGateKey keys[INTEG_GATES];
 	IntegGate copies[INTEG_GATES];
 	bool changed[INTEG_GATES] = {false};

@@ -298,6 +298,14 @@ integ_gate_visit(void (*visit)(IntegGate *gate, void *arg), void *arg)
 			visit(gate, arg);
 }
 
+const char *
+integ_counter_source(const IntegCounter *counter)
+{
+	if (counter->key.kind == INTEG_COUNTER_LEARNED)
+		return "learned";
+	return counter->label.of_plan ? "plan" : "manifest";
+}
+
 void
 integ_limits_broadcast(void)
 {

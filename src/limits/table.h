@@ -172,6 +172,7 @@ extern bool integ_block_load(const IntegCounterKey *key, IntegWindow *window);
 typedef struct IntegLimitEvent
 {
 	const char *kind;
+	const char *source; /* of a limit; else NULL */
 	IntegCounterLabel label;
 	char name[INTEG_LIMIT_NAME]; /* of a host */
 	char error[INTEG_LIMIT_NAME];
@@ -180,6 +181,9 @@ typedef struct IntegLimitEvent
 	int64 per_us;
 	int64 at; /* when the next slot is, or when it half-opens; 0: not known */
 } IntegLimitEvent;
+
+/* "manifest", "plan", "learned" */
+extern const char *integ_counter_source(const IntegCounter *counter);
 
 extern void integ_limits_tell(const IntegLimitEvent *event);
 

@@ -247,6 +247,7 @@ add_event(Aftermath *after, const char *kind, const IntegCounter *counter, int64
 	if (after->nevents == INTEG_WANTED_MAX)
 		return;
 	after->events[after->nevents++] = (IntegLimitEvent){.kind = kind,
+														.source = integ_counter_source(counter),
 														.label = counter->label,
 														.limit = window->limit,
 														.used = window->used + window->in_flight,
@@ -269,7 +270,7 @@ tell_approaching(IntegCounter *counter, int64 now, Aftermath *after)
 	const IntegWindow *window = &counter->window;
 	uint64 taken = (uint64) window->used + window->in_flight;
 
-	if (window->per_us == 0)
+	if (window->per_us == 0 || taken >= window->limit)
 		return;
 	if (taken * 100 < (uint64) window->limit * RELAXED_PERCENT)
 		counter->approaching = false;

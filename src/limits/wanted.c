@@ -20,7 +20,7 @@ fill_label(IntegCounterLabel *label, const IntegLimitSubject *subject, IntegLimi
 	if (scope == INTEG_LIMIT_OF_DEFINITION)
 		return;
 	label->instance = *subject->instance;
-	integ_limit_clip(label->client, subject->client, sizeof(label->client));
+	integ_limit_clip(label->client, subject->owner, sizeof(label->client));
 	if (scope == INTEG_LIMIT_OF_METHOD)
 		integ_limit_clip(label->method, subject->method, sizeof(label->method));
 }
@@ -97,12 +97,11 @@ duration_text(int64 us)
 
 	for (size_t i = 0; i < lengthof(units); i++)
 		if (us % units[i].us == 0)
-			return us == units[i].us ? pstrdup(units[i].name)
-									 : psprintf(INT64_FORMAT " %ss", us / units[i].us, units[i].name);
+			return psprintf(INT64_FORMAT " %s%s", us / units[i].us, units[i].name, us == units[i].us ? "" : "s");
 	return psprintf(INT64_FORMAT " ms", us / 1000);
 }
 
-/* "60 requests a minute for channel C1 are used" */
+/* "60 requests for "C1" in 1 minute are used" */
 static char *
 limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 {
@@ -112,13 +111,14 @@ limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 				  : label->scope == INTEG_LIMIT_OF_DEFINITION  ? psprintf(" of definition \"%s\"", label->definition)
 				  : label->scope == INTEG_LIMIT_OF_CLIENT	   ? psprintf(" of client \"%s\"", label->client)
 															   : pstrdup("");
+	const char *plural = counter->window.limit == 1 ? "" : "s";
 
 	if (wanted->key.kind == INTEG_COUNTER_LEARNED)
 		return pstrdup("The service has said that it accepts no more for now.");
 	if (wanted->per_us == 0)
-		return psprintf("%u requests%s at the same time are under way (%s).", counter->window.limit, whose,
+		return psprintf("%u request%s%s at the same time are under way (%s).", counter->window.limit, plural, whose,
 						label->of_plan ? "the plan's limit" : "the definition's limit");
-	return psprintf("%u requests%s in %s are used (%s).", counter->window.limit, whose, duration_text(wanted->per_us),
+	return psprintf("%u request%s%s in %s are used (%s).", counter->window.limit, plural, whose, duration_text(wanted->per_us),
 					label->of_plan ? "the plan's limit" : "the definition's limit");
 }
 
@@ -156,7 +156,7 @@ integ_breaker_event(const char *kind, const IntegGate *gate, const IntegLimitSub
 	IntegLimitEvent event = {.kind = kind, .at = gate->breaker.state == INTEG_BREAKER_OPEN ? gate->breaker.half_open_at : 0};
 
 	event.label.instance = *subject->instance;
-	integ_limit_clip(event.label.client, subject->client, sizeof(event.label.client));
+	integ_limit_clip(event.label.client, subject->owner, sizeof(event.label.client));
 	integ_limit_clip(event.label.definition, subject->definition, sizeof(event.label.definition));
 	if (gate->is_host)
 		strlcpy(event.name, gate->name, sizeof(event.name));
