@@ -1,0 +1,107 @@
+# The definitions that integ brings, against the vendors' own descriptions of
+# their services: every method is called with the examples of its inputSchema at
+# a mock server that validates what arrives by that description, and answers with
+# its examples, which must be what outputSchema says.
+
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+use HTTP::Tiny;
+use Integ::Cluster;
+use Integ::Node;
+use Integ::Test qw(free_port slurp source_file spew);
+use JSON::PP;
+use Test::More;
+
+plan skip_all => Integ::Node->missing if Integ::Node->missing;
+plan skip_all => 'the vendors\' descriptions are not here: INTEG_SHARED is not set' unless defined $ENV{INTEG_SHARED};
+
+my $json = JSON::PP->new->canonical->utf8;
+my $uuid = '70784a63-d24b-46a9-a4db-0e70a274b056';
+my $openapi = "$ENV{INTEG_SHARED}/openapi";
+my %vendors = (
+	github => { description => Integ::Node->file('@octokit/openapi/generated/api.github.com.json'), credentials => [qw(token webhook_secret)] },
+	notion => { description => "$openapi/notion.json", credentials => ['token'] },
+	slack => { description => "$openapi/slack.json", credentials => ['token'] },
+	stripe => { description => "$openapi/stripe.json", credentials => ['token'] },
+	xero => { description => "$openapi/xero.yaml", credentials => ['access_token'], config => { tenant_id => $uuid } });
+
+my $dir = tempdir(CLEANUP => 1);
+my $node = Integ::Cluster->create('connectors');
+
+sub quoted { return '$q$' . $_[0] . '$q$' }
+
+# A mock server of what the vendor describes, cut down to the requests of the manifest.
+sub mock
+{
+	my ($vendor, $manifest) = @_;
+	my $port = free_port();
+
+	spew("$dir/$vendor.requests", $json->encode([ map { "$_->{request}{method} $_->{request}{path}" } @{ $manifest->{methods} } ]));
+	is(
+		Integ::Node->run(source_file('test/connectors/describe.mjs'),
+			args => [ $vendors{$vendor}{description}, "$dir/$vendor.requests", "$dir/$vendor.json", $vendor ]),
+		'', "$vendor: the description has every request");
+	return (
+		Integ::Node->start("prism-$vendor", '@stoplight/prism-cli/dist/index.js',
+			args => [ 'mock', '-p', $port, "$dir/$vendor.json" ], ready => qr/Prism is listening/),
+		"http://127.0.0.1:$port");
+}
+
+# The shipped definition, but for where it leads and how often it may be called.
+sub define
+{
+	my ($id, $manifest, $url) = @_;
+	my %copy = (%$manifest, integrationId => $id, baseUrl => $url);
+
+	delete $copy{rateLimit};
+	$copy{methods} = [ map { my %method = %$_; delete $method{rateLimit}; \%method } @{ $copy{methods} } ];
+	$node->safe_psql('postgres', 'SELECT integ_define(' . quoted($json->encode(\%copy)) . ')');
+}
+
+sub connect_mock
+{
+	my ($vendor, $id) = @_;
+	my $config = quoted($json->encode($vendors{$vendor}{config} // {}));
+
+	$node->safe_psql('postgres', "SELECT integ_connect('$id', '${id}_main', $config)");
+	$node->safe_psql('postgres', "SELECT integ_credential_set('${id}_main', '$_', 'secret-of-$_')")
+	  for @{ $vendors{$vendor}{credentials} };
+}
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION outcome(instance text, method text, input jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    PERFORM integ_execute(instance, method, input, '{"validate_output": "error"}');
+    RETURN 'ok';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN SQLSTATE || ': ' || SQLERRM || ' ' || coalesce(detail, '');
+END
+$$;
+SQL
+
+for my $vendor (sort keys %vendors)
+{
+	my $manifest = $json->decode($node->safe_psql('postgres', "SELECT manifest FROM integ.definitions WHERE id = '$vendor' AND builtin"));
+	my ($prism, $url) = mock($vendor, $manifest);
+
+	define("$vendor-mock", $manifest, $url);
+	connect_mock($vendor, "$vendor-mock");
+
+	cmp_ok(scalar @{ $manifest->{methods} }, '>=', 10, "$vendor: ten or more methods");
+	is(join(' ', map { $_->{id} } grep { !@{ $_->{inputSchema}{examples} // [] } } @{ $manifest->{methods} }), '', "$vendor: every method has an example");
+	my $answer = $node->safe_psql('postgres', <<"SQL");
+SELECT coalesce(string_agg(m.id || ': ' || o.outcome, E'\\n'), '')
+FROM integ_methods('$vendor-mock') m, jsonb_array_elements(m.input_schema -> 'examples') example,
+     LATERAL (SELECT outcome('$vendor-mock_main', m.id, example) OFFSET 0) o
+WHERE o.outcome <> 'ok'
+SQL
+	is($answer, '', "$vendor: the service takes every method's example and answers as outputSchema says");
+	$prism->stop;
+}
+
+done_testing();
