@@ -4,8 +4,9 @@
 //
 //   node describe.mjs DESCRIPTION REQUESTS OUTPUT [VENDOR]
 //
-// REQUESTS is a JSON list of "METHOD /path/{with}/{placeholders}". Prints those
-// that the description does not have, a line each.
+// REQUESTS is a JSON list of {"request": "METHOD /path/{with}/{placeholders}",
+// "query": ["name", …]}. Prints what the description does not have, a line each:
+// Prism itself lets unknown parameters and members pass.
 import { readFileSync, writeFileSync } from 'fs';
 import { createRequire } from 'module';
 
@@ -22,6 +23,8 @@ function walk(node, visit) {
     visit(node);
     for (const child of Object.values(node)) walk(child, visit);
 }
+
+const at = (ref) => ref.split('/').slice(1).reduce((node, key) => node[key.replace(/~1/g, '/').replace(/~0/g, '~')], document);
 
 // Swagger 2 has forms as parameters and cannot say that JSON is taken as well.
 function fromSwagger(old) {
@@ -75,12 +78,51 @@ const corrections = {
         d.components.securitySchemes = { bearer: { type: 'http', scheme: 'bearer' } };
         d.security = [{ bearer: [] }];
     },
+    // It knows nothing of what lists answer, nor that pages can be sorted by time.
+    notion(d) {
+        const page = { object: 'list', results: [], next_cursor: null, has_more: false };
+        for (const item of Object.values(d.paths))
+            for (const op of Object.values(item)) {
+                const fields = op.requestBody?.content['application/json'].schema.properties ?? {};
+                const answer = op.responses?.['200']?.content?.['application/json'];
+                if (answer && !answer.schema?.properties && (fields.page_size || op.parameters?.some((p) => p.name === 'page_size')))
+                    answer.example = page;
+            }
+        const sort = d.components.schemas.sortObject;
+        if (sort) Object.assign(sort, { required: ['direction'], properties: { ...sort.properties, timestamp: { type: 'string' } } });
+    },
+    // Its answers are one graph of objects that hold each other, which costs Prism minutes: samples instead.
+    stripe(d) {
+        for (const item of Object.values(d.paths))
+            for (const op of Object.values(item))
+                for (const response of Object.values(op.responses ?? {}))
+                    for (const content of Object.values(response.content ?? {}))
+                        Object.assign(content, { example: sample(d, content.schema, 0), schema: {} });
+    },
 };
+
+// A document that a schema describes: required members only, and the shortest of alternatives.
+function sample(d, schema, depth) {
+    if (schema.$ref) return sample(d, d.components.schemas[schema.$ref.split('/').pop()], depth);
+    if (schema.anyOf) return sample(d, schema.anyOf.find((one) => one.type === 'string') ?? schema.anyOf[0], depth);
+    if (schema.enum) return schema.enum[0];
+    if (schema.type === 'array') return depth < 2 ? [sample(d, schema.items, depth + 1)] : [];
+    if (schema.type === 'object')
+        return Object.fromEntries((schema.required ?? []).map((key) => [key, depth < 3 ? sample(d, schema.properties[key], depth + 1) : {}]));
+    return { string: 'text', integer: 1, number: 1, boolean: true }[schema.type] ?? null;
+}
+
+// What is not as described Prism then tells itself, with its reasons.
+function successesOnly() {
+    for (const item of Object.values(document.paths))
+        for (const op of Object.values(item))
+            for (const code of Object.keys(op.responses ?? {})) if (!code.startsWith('2')) delete op.responses[code];
+}
 
 function cut() {
     const missing = [];
     const paths = {};
-    for (const request of wanted) {
+    for (const { request, query } of wanted) {
         const [method, path] = request.split(' ');
         const verb = method.toLowerCase();
         const name = Object.keys(document.paths).find((name) => shape(name) === shape(path) && document.paths[name][verb]);
@@ -90,6 +132,10 @@ function cut() {
         }
         paths[name] ??= document.paths[name].parameters ? { parameters: document.paths[name].parameters } : {};
         paths[name][verb] = document.paths[name][verb];
+        const known = [...(document.paths[name].parameters ?? []), ...(paths[name][verb].parameters ?? [])]
+            .map((parameter) => (parameter.$ref ? at(parameter.$ref) : parameter).name);
+        // expand[] and created[gte] are elements of the parameters expand and created.
+        for (const parameter of query) if (!known.includes(parameter.replace(/\[.*/, ''))) missing.push(`${request}: ${parameter}`);
     }
     document.paths = paths;
     return missing;
@@ -101,13 +147,25 @@ function prune() {
     const follow = (node) => walk(node, ({ $ref: ref }) => {
         if (typeof ref !== 'string' || used.has(ref)) return;
         used.add(ref);
-        follow(ref.split('/').slice(1).reduce((at, key) => at[key.replace(/~1/g, '/').replace(/~0/g, '~')], document));
+        follow(at(ref));
     });
     follow(document.paths);
     for (const [kind, items] of Object.entries(document.components ?? {}))
         if (kind !== 'securitySchemes')
             for (const name of Object.keys(items))
                 if (!used.has(`#/components/${kind}/${name.replace(/~/g, '~0').replace(/\//g, '~1')}`)) delete items[name];
+}
+
+// A member that the description does not have is a misspelled one.
+function strict() {
+    const close = (schema) => {
+        const target = schema?.$ref ? at(schema.$ref) : schema;
+        if (target?.type === 'array') close(target.items);
+        if (target?.properties && !('additionalProperties' in target)) target.additionalProperties = false;
+    };
+    for (const item of Object.values(document.paths))
+        for (const op of Object.values(item))
+            for (const content of Object.values(op.requestBody?.content ?? {})) close(content.schema);
 }
 
 // With "nullable" but no "type" Prism's validator refuses the schema, and Prism then checks nothing.
@@ -119,8 +177,10 @@ if (document.swagger) document = fromSwagger(document);
 // Without servers: paths are those of the mock server's root. Webhooks are another matter.
 document = { openapi: document.openapi, info: document.info, security: document.security, paths: document.paths, components: document.components };
 const missing = cut();
-prune();
-nullable();
+successesOnly();
 corrections[vendor]?.(document);
+prune();
+strict();
+nullable();
 writeFileSync(output, JSON.stringify(document));
 for (const request of missing) console.log(request);

@@ -32,13 +32,24 @@ my $node = Integ::Cluster->create('connectors');
 
 sub quoted { return '$q$' . $_[0] . '$q$' }
 
+# What the description has to know of a method.
+sub described
+{
+	my ($method) = @_;
+	my ($request, $pagination) = ($method->{request}, $method->{pagination} // {});
+	my @query = keys %{ $request->{query} // {} };
+
+	push @query, map { $pagination->{$_} // () } qw(param pageSizeParam) if ($pagination->{in} // 'query') eq 'query';
+	return { request => "$request->{method} $request->{path}", query => \@query };
+}
+
 # A mock server of what the vendor describes, cut down to the requests of the manifest.
 sub mock
 {
 	my ($vendor, $manifest) = @_;
 	my $port = free_port();
 
-	spew("$dir/$vendor.requests", $json->encode([ map { "$_->{request}{method} $_->{request}{path}" } @{ $manifest->{methods} } ]));
+	spew("$dir/$vendor.requests", $json->encode([ map { described($_) } @{ $manifest->{methods} } ]));
 	is(
 		Integ::Node->run(source_file('test/connectors/describe.mjs'),
 			args => [ $vendors{$vendor}{description}, "$dir/$vendor.requests", "$dir/$vendor.json", $vendor ]),
@@ -100,7 +111,8 @@ FROM integ_methods('$vendor-mock') m, jsonb_array_elements(m.input_schema -> 'ex
      LATERAL (SELECT outcome('$vendor-mock_main', m.id, example) OFFSET 0) o
 WHERE o.outcome <> 'ok'
 SQL
-	is($answer, '', "$vendor: the service takes every method's example and answers as outputSchema says");
+	is($answer, '', "$vendor: the service takes every method's example and answers as outputSchema says")
+	  or diag(join "\n", $prism->log =~ /Violation: .*/g);
 	$prism->stop;
 }
 
