@@ -59,6 +59,8 @@ typedef struct IntegAuth
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
 typedef struct IntegExchange
 {
+	const char *step;		 /* which of several it is; NULL: a method's only one */
+	bool is_write;			 /* it changes something at the service: it is audited and never repeated unasked */
 	const char *http_method; /* GET … */
 	IntegTemplate *path;	 /* text template; placeholders are percent-encoded */
 	const char *path_source; /* as in the manifest: what the log shows; "" where it has none */
@@ -74,6 +76,7 @@ typedef struct IntegExchange
 	const char *response_type;		  /* json, text, binary, xml, none; NULL: as its content type says */
 	IntegMap *map;					  /* or NULL */
 	IntegPath *records;				  /* or NULL */
+	bool records_optional;			  /* nothing at the path is an empty list */
 	IntegErrorRules errors;			  /* its own; the definition's come after them */
 } IntegExchange;
 
