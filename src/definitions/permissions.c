@@ -11,16 +11,23 @@
 
 PG_FUNCTION_INFO_V1(integ_permissions);
 
-/* Adds the strings of an array to the open array, each once. */
+/* Adds the strings of an array, and of arrays within, to the open array, each once. */
 static void
 add_new(IntegJsonBuilder *builder, List **seen, const JsonbContainer *list)
 {
 	for (uint32 i = 0; list != NULL && i < JsonContainerSize(list); i++)
 	{
-		char *text = integ_json_value_text(getIthJsonbValueFromContainer((JsonbContainer *) list, i));
+		JsonbValue *item = getIthJsonbValueFromContainer((JsonbContainer *) list, i);
+		char *text;
 		ListCell *cell;
 		bool known = false;
 
+		if (item->type == jbvBinary)
+		{
+			add_new(builder, seen, item->val.binary.data);
+			continue;
+		}
+		text = integ_json_value_text(item);
 		foreach (cell, *seen)
 			known = known || strcmp(lfirst(cell), text) == 0;
 		if (known)

@@ -20,10 +20,19 @@ record_denied(const IntegCall *call, const char *reason)
 void
 integ_call_authorize(IntegCall *call)
 {
+	List *missing;
+
 	if (call->options.health_check)
 		integ_instance_require_allowed(call->instance, call->definition);
 	else
 		integ_instance_require_usable(call->instance, call->definition);
+	missing = integ_call_missing_scopes(call);
+	if (missing != NIL)
+	{
+		if (call->method->is_write)
+			record_denied(call, "{\"reason\": \"missing scope\"}");
+		integ_call_refuse_scopes(call, missing);
+	}
 	if (!call->method->is_write)
 		return;
 
