@@ -5,7 +5,7 @@
 //   node describe.mjs DESCRIPTION REQUESTS OUTPUT [VENDOR]
 //
 // REQUESTS is a JSON list of {"request": "METHOD /path/{with}/{placeholders}",
-// "query": ["name", …]}. Prints what the description does not have, a line each:
+// "query": ["name", …], "form": ["name", …]}. Prints what the description does not have, a line each:
 // Prism itself lets unknown parameters and members pass.
 import { readFileSync, writeFileSync } from 'fs';
 import { createRequire } from 'module';
@@ -88,6 +88,9 @@ const corrections = {
                 if (answer && !answer.schema?.properties && (fields.page_size || op.parameters?.some((p) => p.name === 'page_size')))
                     answer.example = page;
             }
+        // "type" stands for the block's own type.
+        const block = d.paths['/v1/blocks/{block_id}']?.patch?.requestBody.content['application/json'].schema;
+        if (block) block.additionalProperties = { type: 'object' };
         const sort = d.components.schemas.sortObject;
         if (sort) Object.assign(sort, { required: ['direction'], properties: { ...sort.properties, timestamp: { type: 'string' } } });
     },
@@ -122,7 +125,7 @@ function successesOnly() {
 function cut() {
     const missing = [];
     const paths = {};
-    for (const { request, query } of wanted) {
+    for (const { request, query, form } of wanted) {
         const [method, path] = request.split(' ');
         const verb = method.toLowerCase();
         const name = Object.keys(document.paths).find((name) => shape(name) === shape(path) && document.paths[name][verb]);
@@ -136,6 +139,8 @@ function cut() {
             .map((parameter) => (parameter.$ref ? at(parameter.$ref) : parameter).name);
         // expand[] and created[gte] are elements of the parameters expand and created.
         for (const parameter of query) if (!known.includes(parameter.replace(/\[.*/, ''))) missing.push(`${request}: ${parameter}`);
+        const fields = paths[name][verb].requestBody?.content['application/x-www-form-urlencoded']?.schema.properties ?? {};
+        for (const field of form) if (!(field in fields)) missing.push(`${request}: ${field}`);
     }
     document.paths = paths;
     return missing;
@@ -154,6 +159,15 @@ function prune() {
         if (kind !== 'securitySchemes')
             for (const name of Object.keys(items))
                 if (!used.has(`#/components/${kind}/${name.replace(/~/g, '~0').replace(/\//g, '~1')}`)) delete items[name];
+}
+
+// Prism reads an absent object of a form as an empty one, which must not lack anything then.
+function optionalObjects() {
+    for (const item of Object.values(document.paths))
+        for (const op of Object.values(item)) {
+            const form = op.requestBody?.content?.['application/x-www-form-urlencoded'];
+            for (const property of Object.values(form?.schema.properties ?? {})) walk(property, (node) => delete node.required);
+        }
 }
 
 // A member that the description does not have is a misspelled one.
@@ -181,6 +195,7 @@ successesOnly();
 corrections[vendor]?.(document);
 prune();
 strict();
+optionalObjects();
 nullable();
 writeFileSync(output, JSON.stringify(document));
 for (const request of missing) console.log(request);

@@ -20,12 +20,20 @@ plan skip_all => 'the vendors\' descriptions are not here: INTEG_SHARED is not s
 my $json = JSON::PP->new->canonical->utf8;
 my $uuid = '70784a63-d24b-46a9-a4db-0e70a274b056';
 my $openapi = "$ENV{INTEG_SHARED}/openapi";
+# wrong: a method, and a member of its body with a value that the service must refuse.
 my %vendors = (
-	github => { description => Integ::Node->file('@octokit/openapi/generated/api.github.com.json'), credentials => [qw(token webhook_secret)] },
-	notion => { description => "$openapi/notion.json", credentials => ['token'] },
-	slack => { description => "$openapi/slack.json", credentials => ['token'] },
-	stripe => { description => "$openapi/stripe.json", credentials => ['token'] },
-	xero => { description => "$openapi/xero.yaml", credentials => ['access_token'], config => { tenant_id => $uuid } });
+	github => {
+		description => Integ::Node->file('@octokit/openapi/generated/api.github.com.json'),
+		credentials => [qw(token webhook_secret)],
+		wrong => [ 'create_issue', body => [7] ] },
+	notion => { description => "$openapi/notion.json", credentials => ['token'], wrong => [ 'create_comment', rich_text => 7 ] },
+	slack => { description => "$openapi/slack.json", credentials => ['token'], wrong => [ 'post_message', txt => 'misspelled' ] },
+	stripe => { description => "$openapi/stripe.json", credentials => ['token'], wrong => [ 'create_payment_intent', amount => 'much' ] },
+	xero => {
+		description => "$openapi/xero.yaml",
+		credentials => ['access_token'],
+		config => { tenant_id => $uuid },
+		wrong => [ 'create_contact', Contacts => 'none' ] });
 
 my $dir = tempdir(CLEANUP => 1);
 my $node = Integ::Cluster->create('connectors');
@@ -40,7 +48,10 @@ sub described
 	my @query = keys %{ $request->{query} // {} };
 
 	push @query, map { $pagination->{$_} // () } qw(param pageSizeParam) if ($pagination->{in} // 'query') eq 'query';
-	return { request => "$request->{method} $request->{path}", query => \@query };
+	return {
+		request => "$request->{method} $request->{path}",
+		query => \@query,
+		form => ($request->{encoding} // '') eq 'form' ? [ keys %{ $request->{body} } ] : [] };
 }
 
 # A mock server of what the vendor describes, cut down to the requests of the manifest.
@@ -58,6 +69,17 @@ sub mock
 		Integ::Node->start("prism-$vendor", '@stoplight/prism-cli/dist/index.js',
 			args => [ 'mock', '-p', $port, "$dir/$vendor.json" ], ready => qr/Prism is listening/),
 		"http://127.0.0.1:$port");
+}
+
+# The same with one wrong request.
+sub spoiled
+{
+	my ($manifest, $method, $member, $value) = @_;
+	my $copy = $json->decode($json->encode($manifest));
+	my ($wrong) = grep { $_->{id} eq $method } @{ $copy->{methods} };
+
+	$wrong->{request}{body}{$member} = $value;
+	return $copy;
 }
 
 # The shipped definition, but for where it leads and how often it may be called.
@@ -113,6 +135,15 @@ WHERE o.outcome <> 'ok'
 SQL
 	is($answer, '', "$vendor: the service takes every method's example and answers as outputSchema says")
 	  or diag(join "\n", $prism->log =~ /Violation: .*/g);
+
+	# What the mock server would let pass proves nothing.
+	my $wrong = $vendors{$vendor}{wrong};
+	define("$vendor-wrong", spoiled($manifest, @$wrong), $url);
+	connect_mock($vendor, "$vendor-wrong");
+	like(
+		$node->safe_psql('postgres', <<"SQL"), qr/^IG422: .* HTTP 422/, "$vendor: a wrong request is refused");
+SELECT outcome('$vendor-wrong_main', '$wrong->[0]', input_schema #> '{examples,0}') FROM integ_methods('$vendor-wrong') WHERE id = '$wrong->[0]'
+SQL
 	$prism->stop;
 }
 
