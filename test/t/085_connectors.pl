@@ -136,6 +136,14 @@ SQL
 	is($answer, '', "$vendor: the service takes every method's example and answers as outputSchema says")
 	  or diag(join "\n", $prism->log =~ /Violation: .*/g);
 
+	if ($vendor eq 'xero')
+	{
+		is(
+			$node->safe_psql('postgres', q(SELECT string_agg(k, ' ' ORDER BY k) FROM integ_methods('xero-mock') m, LATERAL jsonb_object_keys(
+				integ_execute('xero-mock_main', m.id, m.input_schema #> '{examples,0}')) k WHERE m.id = 'create_invoice')),
+			'invoice_id invoice_number status', 'xero: create_invoice gives what the specification says');
+	}
+
 	# What the mock server would let pass proves nothing.
 	my $wrong = $vendors{$vendor}{wrong};
 	define("$vendor-wrong", spoiled($manifest, @$wrong), $url);
@@ -145,6 +153,23 @@ SQL
 SELECT outcome('$vendor-wrong_main', '$wrong->[0]', input_schema #> '{examples,0}') FROM integ_methods('$vendor-wrong') WHERE id = '$wrong->[0]'
 SQL
 	$prism->stop;
+}
+
+# The specification's example of a definition stands in ours as it is, and its example of an instance can be connected.
+{
+	my ($file) = glob("$ENV{INTEG_SHARED}/spec/002_*.txt");
+	my ($definition) = slurp($file) =~ /^## Example Integration Definition\s+```json\n(.*?)```/ms;
+	my ($instance) = slurp($file) =~ /^## Example Integration Instance\s+```json\n(.*?)```/ms;
+
+	$instance =~ s{^\s*//.*\n}{}mg;
+	$instance = $json->decode($instance);
+	is($node->safe_psql('postgres', 'SELECT manifest @> ' . quoted($definition) . q(::jsonb FROM integ.definitions WHERE id = 'xero')),
+		't', 'xero: the specification\'s example, and more');
+	$node->safe_psql('postgres', sprintf 'SELECT integ_connect(%s, %s, %s, %s)', quoted($instance->{integrationId}),
+		quoted($instance->{instanceId}), quoted($json->encode($instance->{config})),
+		quoted($json->encode({ name => $instance->{name}, description => $instance->{description}, context => $instance->{context}{type} })));
+	is($node->safe_psql('postgres', q(SELECT name, context_type, config FROM integ.instances WHERE instance_id = 'xero_main')),
+		'Main Xero Account|global|{"tenant_id": "xyz123"}', 'and its instance');
 }
 
 done_testing();
