@@ -44,6 +44,7 @@ SQL_PARTS = \
 	src/template/template.sql \
 	src/definitions/definitions.sql \
 	src/instances/instances.sql \
+	src/definitions/views.sql \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
