@@ -49,6 +49,8 @@ SQL_PARTS = \
 	src/operate/operate.sql \
 	src/execute/execute.sql \
 	src/calls/calls.sql \
+	src/convert/records.sql \
+	src/convert/convert.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.
