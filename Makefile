@@ -56,6 +56,8 @@ SQL_PARTS = \
 	src/approvals/approvals.sql \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
+	src/convert/records.sql \
+	src/convert/convert.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.
