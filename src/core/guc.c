@@ -30,6 +30,7 @@ int integ_instance_concurrency = 64;
 int integ_retry_delay = 1000;
 int integ_max_retry_delay = 300000;
 int integ_idempotency_retention = 7 * 86400;
+int integ_answer_retention = 7 * 86400;
 int integ_max_databases = 8;
 bool integ_hold = false;
 
@@ -121,6 +122,8 @@ define_integers(void)
 		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
 		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+		{"integ.answer_retention", "How long the last answer of a conditional method is kept; 0: not at all.",
+		 &integ_answer_retention, 7 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
 	};

@@ -36,6 +36,9 @@ extern int integ_retry_delay;			/* SIGHUP: milliseconds before the second attemp
 extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay doubles up to */
 extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
 
+/* stored answers */
+extern int integ_answer_retention; /* SIGHUP: seconds that the answer of a conditional method is kept; 0: it is not */
+
 /* processes */
 extern int integ_max_databases; /* POSTMASTER: databases with workers */
 extern bool integ_hold;			/* SIGHUP: nothing leaves while on */

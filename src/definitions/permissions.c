@@ -68,6 +68,40 @@ add_methods(IntegJsonBuilder *builder, const IntegDefinition *definition, const 
 	integ_json_close(builder);
 }
 
+typedef struct BaseUrls
+{
+	IntegJsonBuilder *builder;
+	List *seen;
+} BaseUrls;
+
+static void
+add_base_url(const JsonbContainer *request, void *arg)
+{
+	BaseUrls *urls = arg;
+	char *url = integ_json_get_string(request, "baseUrl");
+	ListCell *cell;
+
+	if (url == NULL)
+		return;
+	foreach (cell, urls->seen)
+		if (strcmp(lfirst(cell), url) == 0)
+			return;
+	urls->seen = lappend(urls->seen, url);
+	integ_json_add_string(urls->builder, NULL, url);
+}
+
+/* Where single requests go instead of the base URL: credentials go there too. */
+static void
+add_base_urls(IntegJsonBuilder *builder, const IntegDefinition *definition)
+{
+	BaseUrls urls = {.builder = builder};
+
+	integ_json_open_array(builder, "further_base_urls");
+	for (int i = 0; i < definition->nmethods; i++)
+		integ_method_each_request(&definition->methods[i], add_base_url, &urls);
+	integ_json_close(builder);
+}
+
 Datum
 integ_permissions(PG_FUNCTION_ARGS)
 {
@@ -82,6 +116,7 @@ integ_permissions(PG_FUNCTION_ARGS)
 	permissions = integ_json_get_object(&definition->manifest->root, "permissions");
 	integ_json_begin_object(&builder);
 	integ_json_add_string(&builder, "base_url", definition->base_url_source);
+	add_base_urls(&builder, definition);
 	add_declared(&builder, permissions, "hosts");
 	add_declared(&builder, permissions, "data");
 	add_scopes(&builder, definition, permissions);

@@ -31,7 +31,7 @@ integ_call_record(IntegCall *call)
 		.subject = &call->subject,
 		.started_at = call->started_at,
 		.http_method = call->request.method,
-		.origin = call->instance->origin,
+		.origin = call->origin,
 		.path_template = call->exchange->path_source,
 		.is_write = call->method->is_write,
 		.status = (int) response->status,

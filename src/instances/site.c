@@ -128,29 +128,34 @@ keeps_literal_host(const char *source, const char *origin)
 	return len <= origin_len && pg_strncasecmp(origin + origin_len - len, literal, len) == 0;
 }
 
-static void
-render_url(const IntegDefinition *definition, const char *instance_id, IntegSite *site)
+void
+integ_site_url(const IntegTemplate *url, const char *source, const char *instance_id, IntegSite *site)
 {
 	IntegTemplateScope scope = {.config = &site->config->root};
 	char problem[256];
 	char *origin;
 
-	site->base_url = integ_template_text(definition->base_url, &scope, INTEG_TEMPLATE_RAW);
+	site->base_url = NULL;
+	site->origin = NULL;
+	/* Parts that come with the token answer are known after it. */
+	if (strstr(source, "{token.") != NULL)
+		return;
+	site->base_url = integ_template_text(url, &scope, INTEG_TEMPLATE_RAW);
 	if (site->base_url == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the config of \"%s\" gives no base URL", instance_id),
-						errdetail("The manifest's baseUrl is \"%s\".", definition->base_url_source)));
+						errdetail("The manifest's baseUrl is \"%s\".", source)));
 	origin = integ_url_origin(site->base_url, problem, sizeof(problem));
 	if (origin == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the config of \"%s\" gives no usable base URL", instance_id),
-						errdetail("The manifest's baseUrl is \"%s\". %s", definition->base_url_source, problem)));
+						errdetail("The manifest's baseUrl is \"%s\". %s", source, problem)));
 	site->origin = pstrdup(origin);
 	free(origin);
-	if (!keeps_literal_host(definition->base_url_source, site->origin))
+	if (!keeps_literal_host(source, site->origin))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the config of \"%s\" leads to another host", instance_id),
-						errdetail("The manifest's baseUrl is \"%s\"; the result would go to %s.",
-								  definition->base_url_source, site->origin)));
+						errdetail("The manifest's baseUrl is \"%s\"; the result would go to %s.", source,
+								  site->origin)));
 }
 
 void
@@ -163,9 +168,8 @@ integ_site_render(const IntegDefinition *definition, const Jsonb *config, const 
 	site->config = config;
 	if (definition->config != NULL)
 		site->config = integ_config_over(integ_schema_fill(definition->config, own), config);
-	/* Parts of the URL that come with the token answer are known after it. */
-	if (definition->base_url != NULL && strstr(definition->base_url_source, "{token.") == NULL)
-		render_url(definition, instance_id, site);
+	if (definition->base_url != NULL)
+		integ_site_url(definition->base_url, definition->base_url_source, instance_id, site);
 }
 
 const Jsonb *

@@ -1,5 +1,5 @@
 /*
- * What a configuration comes to: internal to instances.
+ * What a configuration comes to: checked, with defaults, and where requests go.
  */
 #ifndef INTEG_INSTANCES_SITE_H
 #define INTEG_INSTANCES_SITE_H
@@ -28,6 +28,12 @@ extern void integ_site_check(const IntegDefinition *definition, const Jsonb *con
  */
 extern void integ_site_render(const IntegDefinition *definition, const Jsonb *config, const char *instance_id,
 							  IntegSite *site);
+
+/*
+ * Renders a base URL with site->config into site->base_url and site->origin, in CurrentMemoryContext, which stay NULL
+ * where parts of it come with the token answer. source is as in the manifest. Raises as integ_site_render.
+ */
+extern void integ_site_url(const IntegTemplate *url, const char *source, const char *instance_id, IntegSite *site);
 
 /* The one config over the other, key by key. Either may be NULL. */
 extern const Jsonb *integ_config_over(const Jsonb *own, const Jsonb *borrowed);
