@@ -96,6 +96,8 @@ typedef struct IntegAuth
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
 typedef struct IntegExchange
 {
+	const char *step;			 /* which of several it is; NULL: a method's only one */
+	bool is_write;				 /* it changes something at the service: it is audited and never repeated unasked */
 	const char *http_method;	 /* GET … */
 	IntegTemplate *base_url;	 /* text template over config, or NULL: the definition's */
 	const char *base_url_source; /* as in the manifest, or NULL */
@@ -117,6 +119,7 @@ typedef struct IntegExchange
 	const char *response_type;		  /* json, text, binary, xml, none; NULL: as its content type says */
 	IntegMap *map;					  /* or NULL */
 	IntegPath *records;				  /* or NULL */
+	bool records_optional;			  /* nothing at the path is an empty list */
 	IntegErrorRules errors;			  /* its own; the definition's come after them */
 } IntegExchange;
 

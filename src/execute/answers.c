@@ -72,7 +72,7 @@ integ_answer_hash(const IntegCall *call, uint8_t hash[INTEG_REQUEST_HASH_SIZE])
 	add(&hashing, &call->method->digest, sizeof(call->method->digest));
 	add_text(&hashing, call->request.method);
 	add_text(&hashing, call->base_url);
-	add_text(&hashing, call->path);
+	add_text(&hashing, call->url != NULL ? call->url : call->path);
 	add_text(&hashing, call->query);
 	for (int i = 0; i < call->nheaders; i++)
 	{

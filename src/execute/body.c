@@ -11,8 +11,8 @@
 #include "execute/call.h"
 #include "execute/content.h"
 #include "execute/multipart.h"
+#include "graphql/graphql.h"
 #include "http/compress.h"
-#include "http/url.h"
 #include "utils/fmgrprotos.h"
 
 static void
@@ -68,7 +68,9 @@ transform(IntegCall *call, const Jsonb *body)
 static void
 render_document(IntegCall *call)
 {
-	const Jsonb *document = integ_template_json(call->exchange->body, &call->scope);
+	const Jsonb *document = call->exchange->graphql_document != NULL
+								? integ_graphql_body(call)
+								: integ_template_json(call->exchange->body, &call->scope);
 
 	if (document == NULL)
 		return;
@@ -106,7 +108,7 @@ integ_call_render_body(IntegCall *call)
 {
 	const IntegExchange *exchange = call->exchange;
 
-	if (exchange->body == NULL)
+	if (exchange->body == NULL && exchange->graphql_document == NULL)
 		return;
 	switch (exchange->body_encoding)
 	{

@@ -33,10 +33,10 @@ parse_options(const Jsonb *options, IntegCallOptions *parsed)
 	};
 
 	memset(parsed, 0, sizeof(*parsed));
-	parsed->timeout_ms = -1;
+	parsed->timeout_ms = PG_INT64_MIN;
 	integ_options_parse(options, known, lengthof(known), "integ_execute");
 	parsed->validate_output = parse_output_check(validate_output);
-	if (parsed->timeout_ms == -1)
+	if (parsed->timeout_ms == PG_INT64_MIN)
 		parsed->timeout_ms = 0;
 	else if (parsed->timeout_ms <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),

@@ -4,6 +4,7 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "execute/answers.h"
+#include "graphql/graphql.h"
 
 static void
 check_output(IntegCall *call, const Jsonb *result)
@@ -41,15 +42,19 @@ integ_call_map(IntegCall *call)
 	else if (result != NULL && exchange->records != NULL)
 	{
 		result = integ_path_get(exchange->records, result);
+		if (result == NULL && exchange->records_optional)
+			result = integ_json_empty_array();
 		if (result == NULL)
 		{
 			call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
 			call->outcome.message = psprintf("the answer to %s has no records", integ_call_name(call));
 			call->outcome.detail = psprintf("Nothing is at the path of response.records of method \"%s\".", call->method->id);
-			call->outcome.hint = "Correct the path in the definition.";
+			call->outcome.hint = "Correct the path in the definition, or say \"recordsOptional\" where the service leaves out an empty list.";
 			return;
 		}
 	}
+	else if (result != NULL && exchange->is_graphql)
+		result = integ_graphql_data(result);
 	call->outcome.result = result;
 	if (result != NULL)
 		check_output(call, result);

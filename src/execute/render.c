@@ -84,8 +84,6 @@ refuse_unsupported(const IntegCall *call)
 
 	if (exchange == NULL)
 		what = "steps, a job or a handler";
-	else if (exchange->is_graphql)
-		what = "the protocol graphql";
 	if (what != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
 						errmsg("%s needs %s, which this version does not have", integ_call_name(call), what),
@@ -108,7 +106,8 @@ find_site(IntegCall *call)
 					  .origin = (char *) call->instance->origin};
 
 	if (exchange->base_url != NULL)
-		integ_site_url(exchange->base_url, exchange->base_url_source, call->instance->instance_id, &site);
+		integ_site_url(exchange->base_url, exchange->base_url_source, call->instance->token_fields,
+					   call->instance->instance_id, &site);
 	if (site.base_url == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
 						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
@@ -148,6 +147,7 @@ integ_call_render(IntegCall *call)
 	find_site(call);
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
+	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
 	call->scope.secret = integ_call_secret;
 	call->scope.secret_arg = call;
 
@@ -155,7 +155,7 @@ integ_call_render(IntegCall *call)
 	call->request.timeout_ms = timeout_ms(call);
 	call->request.connect_timeout_ms = integ_connect_timeout;
 	call->request.max_response = (size_t) integ_max_response_size * 1024;
-	call->request.max_redirects = method->is_write ? 0 : 5;
+	call->request.max_redirects = exchange->is_write ? 0 : 5;
 	call->request.allowed_addresses = integ_allowed_addresses;
 	call->request.ca_file = integ_ca_file;
 	call->request.proxy = integ_proxy;

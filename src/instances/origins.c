@@ -24,7 +24,7 @@ add_request(const JsonbContainer *request, void *arg)
 	if (!integ_json_get(request, "baseUrl", &source))
 		return;
 	integ_site_url(integ_template_compile(&source, "baseUrl"), integ_json_value_text(&source),
-				   search->instance->instance_id, &site);
+				   search->instance->token_fields, search->instance->instance_id, &site);
 	if (site.origin != NULL)
 		search->origins = lappend(search->origins, site.origin);
 }

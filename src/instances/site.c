@@ -128,17 +128,45 @@ keeps_literal_host(const char *source, const char *origin)
 	return len <= origin_len && pg_strncasecmp(origin + origin_len - len, literal, len) == 0;
 }
 
-void
-integ_site_url(const IntegTemplate *url, const char *source, const char *instance_id, IntegSite *site)
+typedef struct TokenParts
 {
-	IntegTemplateScope scope = {.config = &site->config->root};
+	const Jsonb *token;
+	bool known;
+} TokenParts;
+
+static void
+look_for_part(const char *name, void *arg)
+{
+	TokenParts *parts = arg;
+	static const char token[] = "token.";
+	JsonbValue unused;
+
+	if (strncmp(name, token, sizeof(token) - 1) == 0)
+		parts->known &= parts->token != NULL &&
+						integ_json_get(&parts->token->root, name + sizeof(token) - 1, &unused);
+}
+
+/* Whether the parts of the URL that come with the token answer are there. */
+static bool
+token_is_known(const IntegTemplate *url, const Jsonb *token)
+{
+	TokenParts parts = {.token = token, .known = true};
+
+	integ_template_visit(url, look_for_part, &parts);
+	return parts.known;
+}
+
+void
+integ_site_url(const IntegTemplate *url, const char *source, const Jsonb *token, const char *instance_id,
+			   IntegSite *site)
+{
+	IntegTemplateScope scope = {.config = &site->config->root, .token = token == NULL ? NULL : &token->root};
 	char problem[256];
 	char *origin;
 
 	site->base_url = NULL;
 	site->origin = NULL;
-	/* Parts that come with the token answer are known after it. */
-	if (strstr(source, "{token.") != NULL)
+	if (!token_is_known(url, token))
 		return;
 	site->base_url = integ_template_text(url, &scope, INTEG_TEMPLATE_RAW);
 	if (site->base_url == NULL)
@@ -159,7 +187,8 @@ integ_site_url(const IntegTemplate *url, const char *source, const char *instanc
 }
 
 void
-integ_site_render(const IntegDefinition *definition, const Jsonb *config, const char *instance_id, IntegSite *site)
+integ_site_render(const IntegDefinition *definition, const Jsonb *config, const Jsonb *token,
+				  const char *instance_id, IntegSite *site)
 {
 	const Jsonb *own = without_method_defaults(definition, config);
 
@@ -169,7 +198,7 @@ integ_site_render(const IntegDefinition *definition, const Jsonb *config, const 
 	if (definition->config != NULL)
 		site->config = integ_config_over(integ_schema_fill(definition->config, own), config);
 	if (definition->base_url != NULL)
-		integ_site_url(definition->base_url, definition->base_url_source, instance_id, site);
+		integ_site_url(definition->base_url, definition->base_url_source, token, instance_id, site);
 }
 
 const Jsonb *

@@ -94,6 +94,9 @@ template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *v
 		case TEMPLATE_TASK:
 			container = render->scope->task;
 			break;
+		case TEMPLATE_TOKEN:
+			container = render->scope->token;
+			break;
 	}
 	if (container == NULL)
 		return false;
@@ -132,7 +135,7 @@ add_container(IntegJsonBuilder *builder, const char *key, const JsonbContainer *
 	integ_json_add(builder, key, &value);
 }
 
-/* What predicates look at: {"input": …, "config": …, "task": …}. */
+/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}. */
 static void
 begin_predicates(TemplateRender *render)
 {
@@ -142,6 +145,7 @@ begin_predicates(TemplateRender *render)
 	add_container(&builder, "input", render->scope->input);
 	add_container(&builder, "config", render->scope->config);
 	add_container(&builder, "task", render->scope->task);
+	add_container(&builder, "token", render->scope->token);
 	render->predicate_scope = integ_json_end(&builder);
 	render->scratch = AllocSetContextCreate(CurrentMemoryContext, "integ predicate", ALLOCSET_SMALL_SIZES);
 }

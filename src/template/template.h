@@ -61,6 +61,7 @@ typedef struct IntegTemplateScope
 	const JsonbContainer *input;
 	const JsonbContainer *config;
 	const JsonbContainer *task;
+	const JsonbContainer *token; /* what the token answer told besides tokens */
 	IntegTemplateSecret secret;
 	void *secret_arg;
 } IntegTemplateScope;

@@ -246,6 +246,7 @@ absent(const TextRender *text, const TemplateRef *ref)
 		[TEMPLATE_INPUT] = "Give it in the input; or put what needs it into [brackets] in the template.",
 		[TEMPLATE_CONFIG] = "Set it in the config of the instance.",
 		[TEMPLATE_TASK] = "Set it in the task.",
+		[TEMPLATE_TOKEN] = "It comes with the answer of the token endpoint: authorize the instance again.",
 		[TEMPLATE_CREDENTIALS] = "Set it with integ_credential_set.",
 		[TEMPLATE_LOCAL] = "Give it in each element of the list; or put what needs it into [brackets] in the template.",
 	};
