@@ -127,6 +127,14 @@ add_cookie(IntegCall *call, const char *name, const char *value)
 	integ_call_add_header(call, "Cookie", cookie);
 }
 
+/* Before the path: the whole is more than a secret, and only wiped. */
+static void
+add_to_path(IntegCall *call, const char *value)
+{
+	call->path = psprintf("%s%s", value, call->path);
+	integ_call_wipe_later(call, call->path, strlen(call->path));
+}
+
 static void
 add_part(IntegCall *call, const IntegAuthPart *part)
 {
@@ -145,7 +153,7 @@ add_part(IntegCall *call, const IntegAuthPart *part)
 			integ_call_add_to_body(call, part->name, part_value(call, part, INTEG_TEMPLATE_RAW));
 			break;
 		case INTEG_AUTH_PATH:
-			call->path = integ_call_secret_text(call, part_value(call, part, INTEG_TEMPLATE_PERCENT), call->path, "");
+			add_to_path(call, part_value(call, part, INTEG_TEMPLATE_PERCENT));
 			break;
 	}
 }
