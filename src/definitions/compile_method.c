@@ -139,12 +139,9 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 static uint64
 digest(const JsonbContainer *manifest)
 {
-	JsonbValue value = {.type = jbvBinary};
-	Jsonb *document;
+	char *text = JsonbToCString(NULL, (JsonbContainer *) manifest, 1024);
 
-	value.val.binary.data = (JsonbContainer *) manifest;
-	document = integ_json_value_jsonb(&value);
-	return DatumGetUInt64(hash_any_extended((unsigned char *) VARDATA(document), VARSIZE(document) - VARHDRSZ, 0));
+	return DatumGetUInt64(hash_any_extended((unsigned char *) text, (int) strlen(text), 0));
 }
 
 void
