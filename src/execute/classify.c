@@ -113,7 +113,7 @@ classify_status(IntegCall *call)
 	else if (status >= 500)
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service failed on %s", integ_call_name(call)), detail,
 			 call->exchange->is_write ? "It may have carried the write out: look before you repeat it."
-									: "Try again later.");
+									  : "Try again later.");
 	else if (status >= 400)
 		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail, NULL);
 	else if (status == 304)
