@@ -102,10 +102,10 @@ typedef struct IntegExchange
 	IntegTemplate *base_url;	 /* text template over config, or NULL: the definition's */
 	const char *base_url_source; /* as in the manifest, or NULL */
 	IntegTemplate *path;		 /* text template; placeholders are percent-encoded */
-	const char *path_source; /* as in the manifest: what the log shows; "" where it has none */
-	IntegTemplate *query;	 /* object template or NULL */
-	IntegTemplate *headers;	 /* object template or NULL */
-	IntegTemplate *body;	 /* any template or NULL */
+	const char *path_source;	 /* as in the manifest: what the log shows; "" where it has none */
+	IntegTemplate *query;		 /* object template or NULL */
+	IntegTemplate *headers;		 /* object template or NULL */
+	IntegTemplate *body;		 /* any template or NULL */
 	IntegBodyEncoding body_encoding;
 	const char *multipart_type; /* form-data, related, mixed */
 	bool compress;				/* a large body is sent with gzip */

@@ -1,8 +1,8 @@
 /*
  * Last good answers: found, kept, swept.
  *
- * An answer is inserted, never updated, and the newest one counts: two sessions that ask the same at once do not wait for
- * each other, however long their transactions are.
+ * An answer is inserted, never updated, and the newest one counts: two sessions that ask the same at once do not
+ * wait for each other, however long their transactions are.
  */
 #include "execute/answers.h"
 

@@ -1,8 +1,8 @@
 /*
  * From a template to the bytes of a body.
  *
- * A body that is a document (json, form, multipart) stays one until the credentials are in it, then bytes are made of it;
- * others are bytes from the start.
+ * A body that is a document (json, form, multipart) stays one until the credentials are in it, then bytes are made of
+ * it; others are bytes from the start.
  */
 #include "core/errors.h"
 #include "core/json.h"

@@ -89,23 +89,23 @@ typedef struct IntegCall
 	const char *base_url; /* the instance's, or the exchange's own */
 	const char *origin;	  /* of it: where this exchange goes, and its credentials */
 	char *path;			  /* percent-encoded */
-	bool raw; /* integ_request: the exchange is the caller's */
+	bool raw;			  /* integ_request: the exchange is the caller's */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
 	int nheaders;
 	int max_headers;
 	char *query;
-	const Jsonb *document;			  /* the body while it is one; integ_call_write_body makes bytes of it */
-	struct IntegMultipart *multipart; /* the body while it takes parts */
-	const char *url;									/* instead of base URL and path: a further page's, of the instance's origin */
+	const Jsonb *document;								/* the body while it is a document, else NULL */
+	struct IntegMultipart *multipart;					/* the body while it takes parts */
+	const char *url;									/* instead of base URL and path: a further page's */
 	void (*amend)(struct IntegCall *call, void *pages); /* changes what was rendered; NULL: it leaves as it is */
 	void *amend_arg;
 	IntegCallSecret *secrets;
 	bool asks_change;				  /* the manifest's own headers make it conditional */
 	uint8_t *request_hash;			  /* of a conditional method, or NULL */
 	struct IntegStoredAnswer *stored; /* what was answered last, or NULL */
-	bool signing; /* a token is being made: what it is made of must not ask for one */
+	bool signing;					  /* a token is being made: what it is made of must not ask for one */
 
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
@@ -115,8 +115,8 @@ typedef struct IntegCall
 	/* classify, map */
 	const Jsonb *body;
 	bool unchanged; /* 304: what is stored is the answer */
-	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
-	bool partial; /* … and yet some of what was asked for was done */
+	bool refused;	/* a rule of the manifest, or the protocol, calls the answer a failure */
+	bool partial;	/* … and yet some of what was asked for was done */
 	IntegOutcome outcome;
 } IntegCall;
 

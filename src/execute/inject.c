@@ -51,9 +51,9 @@ static void
 compose_url(IntegCall *call)
 {
 	char problem[256];
-	char *url = call->url != NULL
-					? integ_url_compose(call->url, call->origin, "", call->query, problem, sizeof(problem))
-					: integ_url_compose(call->base_url, call->origin, call->path, call->query, problem, sizeof(problem));
+	bool given = call->url != NULL;
+	char *url = integ_url_compose(given ? call->url : call->base_url, call->origin, given ? "" : call->path,
+								  call->query, problem, sizeof(problem));
 
 	if (url == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),

@@ -10,8 +10,8 @@
 typedef struct IntegMultipart IntegMultipart;
 
 /*
- * A body of the parts that a document says: an object has a part by each of its members, a list one by each element. Raises
- * IG400 for what is no part.
+ * A body of the parts that a document says: an object has a part by each of its members, a list one by each element.
+ * Raises IG400 for what is no part.
  */
 extern IntegMultipart *integ_multipart_begin(IntegCall *call, const Jsonb *document);
 

@@ -38,7 +38,7 @@ typedef struct Protected
 	const IntegAuth *auth;
 	const char *what; /* header or parameter */
 	IntegAuthPlace place;
-	const char *key;  /* and where the manifest has them */
+	const char *key; /* and where the manifest has them */
 } Protected;
 
 /* Whether the manifest puts a credential under that name in every request. */

@@ -256,7 +256,8 @@ parse_origins(const Jsonb *array, IntegCredentialValue *value)
 
 /*
  * Where the secret goes unless the caller says so: to the instance's service, with all the hosts that its definition
- * has at this moment; one that a later version adds is for whoever enters the credential again to agree to. Those of webhooks and endpoints sign, and go nowhere.
+ * has at this moment; one that a later version adds is for whoever enters the credential again to agree to. Those of
+ * webhooks and endpoints sign, and go nowhere.
  */
 static void
 default_origins(const IntegVaultTarget *target, const char *name, IntegCredentialValue *value)
