@@ -48,8 +48,12 @@ extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at onc
 /* stored answers */
 extern int integ_answer_retention; /* SIGHUP: seconds that the answer of a conditional method is kept; 0: it is not */
 
+/* approvals */
+extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decision */
+
 /* processes */
-extern int integ_max_databases; /* POSTMASTER: databases with workers */
+extern int integ_max_databases;	  /* POSTMASTER: databases with workers */
+extern int integ_max_rate_limits; /* POSTMASTER: limits, and circuit breakers, in use at the same time */
 extern bool integ_hold;			/* SIGHUP: nothing leaves while on */
 
 /* Declares every setting; called once from _PG_init. */

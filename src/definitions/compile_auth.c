@@ -98,7 +98,7 @@ compile_only_part(const JsonbContainer *source, const char *where, IntegAuth *au
 			part.value = literal_template(defaults[i].value, where);
 	}
 	/* The manifest's own templates name the credentials, or there are none. */
-	if (part.value == NULL && !basic)
+	if (part.value == NULL && !basic && auth->function == NULL)
 		return;
 	if (part.name == NULL && (in == NULL || strcmp(in, "header") == 0))
 		part.name = "Authorization";
@@ -168,6 +168,7 @@ integ_auth_compile(const JsonbContainer *holder, const char *where, IntegAuth *a
 	auth->auth_type = integ_json_get_string(holder, "authType");
 	if (auth->auth_type == NULL)
 		auth->auth_type = "none";
+	auth->function = source == NULL ? NULL : integ_json_get_string(source, "function");
 	if (parts != NULL)
 		compile_parts(parts, path, auth);
 	else

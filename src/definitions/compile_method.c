@@ -144,6 +144,17 @@ digest(const JsonbContainer *manifest)
 	return DatumGetUInt64(hash_any_extended((unsigned char *) text, (int) strlen(text), 0));
 }
 
+static void
+compile_handler(const JsonbContainer *manifest, IntegMethod *method)
+{
+	const JsonbContainer *handler = integ_json_get_object(manifest, "handler");
+
+	if (handler == NULL)
+		return;
+	method->before = integ_json_get_string(handler, "before");
+	method->after = integ_json_get_string(handler, "after");
+}
+
 void
 integ_method_compile(IntegMethod *method, const char *where)
 {
@@ -159,6 +170,9 @@ integ_method_compile(IntegMethod *method, const char *where)
 	compile_idempotency(method->manifest, method);
 	method->conditional = integ_json_get_bool(method->manifest, "conditional", false);
 	method->digest = digest(method->manifest);
+	compile_handler(method->manifest, method);
+	method->limits = integ_limits_compile(integ_json_get_object(method->manifest, "rateLimit"), INTEG_LIMIT_OF_METHOD,
+										  psprintf("%s/rateLimit", where));
 	method->compiled = true;
 }
 

@@ -10,6 +10,7 @@
 #include "core/compat.h"
 #include "core/pinned.h"
 #include "jwt/jwt.h"
+#include "limits/limits.h"
 #include "schema/schema.h"
 #include "template/template.h"
 #include "utils/jsonb.h"
@@ -91,6 +92,7 @@ typedef struct IntegAuth
 	IntegSchema *credentials;	  /* credentialSchema or NULL */
 	const JsonbContainer *oauth2; /* oauth2Config or NULL */
 	IntegJwtSpec *jwt;			  /* auth.jwt or NULL */
+	const char *function;		  /* SQL function whose answer authenticates, or NULL */
 } IntegAuth;
 
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
@@ -138,10 +140,13 @@ typedef struct IntegMethod
 	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */
+	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
 	bool conditional; /* the last answer is kept, and asked for again only if it changed */
 	uint64 digest;	  /* of the manifest's method: another one, another digest */
+	const char *before; /* SQL functions that run around the requests, or NULL */
+	const char *after;
 } IntegMethod;
 
 typedef struct IntegDefinition
@@ -156,6 +161,7 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
+	Oid owner; /* the role that defined this version, as which its functions run; InvalidOid: nobody */
 	bool customized;				  /* a superadmin changed status, visibility or plan */
 	int nauths;						  /* at least one */
 	IntegAuth *auths;				  /* the first is the default */
@@ -168,6 +174,8 @@ typedef struct IntegDefinition
 	IntegTemplate *request_transform; /* or NULL */
 	IntegMap *response_transform;	  /* or NULL */
 	IntegErrorRules errors;			  /* of every method and of raw requests */
+	IntegLimits *limits;			  /* of each instance, or NULL */
+	IntegBreakerPolicy breaker;		  /* of each instance */
 	IntegSchema *config;			  /* configSchema or NULL */
 	const char *health_check;		  /* method id or NULL */
 	const Jsonb *health_input;		  /* its input, or NULL: {} */
@@ -195,6 +203,12 @@ extern void integ_method_each_request(const IntegMethod *method, IntegRequestVis
 
 /* The way to authenticate that an instance stores (NULL: the default one). NULL where the definition has it no more. */
 extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition, const char *auth_method);
+
+/* Whether the way to authenticate has a credential of that name by itself, whatever credentialSchema says: OAuth's tokens. */
+extern bool integ_auth_brings(const IntegAuth *auth, const char *name);
+
+/* An element of requiredScopes in words: a scope, or "a or b" of a list of which any one will do. */
+extern char *integ_scope_text(const JsonbValue *need);
 
 /*
  * The version that an instance follows: series is a major version ("1") or one version exactly.

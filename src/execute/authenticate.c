@@ -3,6 +3,8 @@
  */
 #include "common/base64.h"
 #include "core/errors.h"
+#include "core/json.h"
+#include "core/json_walk.h"
 #include "execute/call.h"
 #include "http/url.h"
 
@@ -85,6 +87,15 @@ basic_value(IntegCall *call)
 }
 
 static char *
+secret_string(IntegCall *call, const JsonbValue *value)
+{
+	char *copy = pnstrdup(value->val.string.val, value->val.string.len);
+
+	integ_call_keep_secret(call, copy, value->val.string.len);
+	return copy;
+}
+
+static char *
 part_value(IntegCall *call, const IntegAuthPart *part, IntegTemplateEncoding encoding)
 {
 	char *value = part->value == NULL ? basic_value(call) : render_secret(call, part->value, encoding);
@@ -135,26 +146,90 @@ add_to_path(IntegCall *call, const char *value)
 	integ_call_wipe_later(call, call->path, strlen(call->path));
 }
 
+static IntegTemplateEncoding
+encoding_at(IntegAuthPlace place)
+{
+	return place == INTEG_AUTH_PATH ? INTEG_TEMPLATE_PERCENT : INTEG_TEMPLATE_RAW;
+}
+
+static void
+add_value(IntegCall *call, IntegAuthPlace place, const char *name, char *value)
+{
+	switch (place)
+	{
+		case INTEG_AUTH_HEADER:
+			integ_call_add_header(call, name, value);
+			break;
+		case INTEG_AUTH_QUERY:
+			add_to_query(call, name, value);
+			break;
+		case INTEG_AUTH_COOKIE:
+			add_cookie(call, name, value);
+			break;
+		case INTEG_AUTH_BODY:
+			integ_call_add_to_body(call, name, value);
+			break;
+		case INTEG_AUTH_PATH:
+			add_to_path(call, value);
+			break;
+	}
+}
+
 static void
 add_part(IntegCall *call, const IntegAuthPart *part)
 {
-	switch (part->place)
+	add_value(call, part->place, part->name, part_value(call, part, encoding_at(part->place)));
+}
+
+static void
+refuse_answer(const IntegCall *call)
+{
+	ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+					errmsg("%s does not give what authenticates \"%s\"", call->auth->function,
+						   call->instance->instance_id),
+					errdetail("Its answer must be a string, or an object with \"headers\" or \"query\": objects of strings."),
+					errhint("Correct the function.")));
+}
+
+/* Everything that the function gave, as a secret: each string of an object by its name. */
+static void
+add_answers(IntegCall *call, const char *key, IntegAuthPlace place)
+{
+	const JsonbContainer *object = integ_json_get_object(&call->auth_answer->root, key);
+	IntegJsonWalk walk;
+	JsonbValue name, value;
+
+	if (object == NULL)
+		return;
+	integ_json_walk_begin(&walk, object);
+	while (integ_json_walk_pair(&walk, &name, &value))
 	{
-		case INTEG_AUTH_HEADER:
-			integ_call_add_header(call, part->name, part_value(call, part, INTEG_TEMPLATE_RAW));
-			break;
-		case INTEG_AUTH_QUERY:
-			add_to_query(call, part->name, part_value(call, part, INTEG_TEMPLATE_RAW));
-			break;
-		case INTEG_AUTH_COOKIE:
-			add_cookie(call, part->name, part_value(call, part, INTEG_TEMPLATE_RAW));
-			break;
-		case INTEG_AUTH_BODY:
-			integ_call_add_to_body(call, part->name, part_value(call, part, INTEG_TEMPLATE_RAW));
-			break;
-		case INTEG_AUTH_PATH:
-			add_to_path(call, part_value(call, part, INTEG_TEMPLATE_PERCENT));
-			break;
+		if (value.type != jbvString)
+			refuse_answer(call);
+		add_value(call, place, pnstrdup(name.val.string.val, name.val.string.len), secret_string(call, &value));
+	}
+}
+
+/* What the definition's function gave, where its only part goes or where the answer says. */
+static void
+add_answer(IntegCall *call)
+{
+	const Jsonb *answer = call->auth_answer;
+	const IntegAuthPart *part = &call->auth->parts[0];
+	JsonbValue value;
+
+	if (answer == NULL)
+		elog(ERROR, "%s was not asked", call->auth->function);
+	integ_json_root(answer, &value);
+	if (value.type == jbvString)
+		add_value(call, part->place, part->name, secret_string(call, &value));
+	else if (!integ_json_is_object(&value) || (integ_json_get_object(&answer->root, "headers") == NULL &&
+											   integ_json_get_object(&answer->root, "query") == NULL))
+		refuse_answer(call);
+	else
+	{
+		add_answers(call, "headers", INTEG_AUTH_HEADER);
+		add_answers(call, "query", INTEG_AUTH_QUERY);
 	}
 }
 
@@ -163,6 +238,11 @@ integ_call_authenticate(IntegCall *call)
 {
 	const IntegAuth *auth = call->auth;
 
+	if (auth->function != NULL)
+	{
+		add_answer(call);
+		return;
+	}
 	/* Parts of a path are put before it: the last one first, so that they stand in the definition's order. */
 	for (int i = auth->nparts - 1; i >= 0; i--)
 		if (auth->parts[i].place == INTEG_AUTH_PATH)

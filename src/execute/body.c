@@ -247,7 +247,8 @@ compress(IntegCall *call)
 	size_t len;
 	char *compressed, *copy;
 
-	if (!call->exchange->compress || call->request.body_len < INTEG_COMPRESS_MIN)
+	/* A person who is asked to approve it is shown what is in it. */
+	if (!call->exchange->compress || call->request.body_len < INTEG_COMPRESS_MIN || call->names_secrets)
 		return;
 	compressed = integ_compress(call->request.body, call->request.body_len, &len);
 	if (compressed == NULL && len > 0)

@@ -27,8 +27,8 @@ extern bool integ_content_is(const JsonbContainer *object);
 
 /*
  * Reads content, in CurrentMemoryContext; a large object as the actor of the call, whose right to read it is checked.
- * what names the content for messages. Raises IG400 for what is not as it should be, IG403 where the actor may not read the
- * large object, IG404 where there is none.
+ * what names the content for messages. Raises IG400 for what is not as it should be, IG403 where the actor may not read
+ * the large object, IG404 where there is none.
  */
 extern void integ_content_read(const IntegCall *call, const JsonbContainer *object, const char *what,
 							   IntegContent *content);

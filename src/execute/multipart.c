@@ -3,17 +3,24 @@
  */
 #include "execute/multipart.h"
 
+#include <openssl/evp.h>
+
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 
 struct IntegMultipart
 {
 	StringInfoData body;
-	const char *type; /* form-data, related, mixed */
-	char boundary[48];
+	const char *type;	 /* form-data, related, mixed */
+	List *boundary_ends; /* of int: where a boundary, once it is known, is written up to */
 };
+
+#define BOUNDARY_PREFIX "integ-"
+#define BOUNDARY_HEX 40
+#define BOUNDARY_SIZE (sizeof(BOUNDARY_PREFIX) - 1 + BOUNDARY_HEX)
 
 static void
 refuse(const IntegCall *call, const char *problem)
@@ -98,6 +105,15 @@ length(const char *text)
 	return text == NULL ? 0 : strlen(text) * 3;
 }
 
+/* Leaves room for the boundary. */
+static void
+append_boundary(IntegMultipart *multipart)
+{
+	appendStringInfoString(&multipart->body, "--");
+	appendStringInfoSpaces(&multipart->body, (int) BOUNDARY_SIZE);
+	multipart->boundary_ends = lappend_int(multipart->boundary_ends, multipart->body.len);
+}
+
 /* name, type and filename may be NULL. */
 static void
 append_part(const IntegCall *call, IntegMultipart *multipart, const char *name, const IntegContent *content)
@@ -108,7 +124,8 @@ append_part(const IntegCall *call, IntegMultipart *multipart, const char *name, 
 	if (form && (name == NULL || name[0] == '\0'))
 		refuse(call, "A part of a form needs a name.");
 	reserve(call, multipart, content->len + length(name) + length(content->filename) + length(content->type) + 512);
-	appendStringInfo(body, "--%s\r\n", multipart->boundary);
+	append_boundary(multipart);
+	appendStringInfoString(body, "\r\n");
 	if (form || content->filename != NULL)
 	{
 		appendStringInfoString(body, form ? "Content-Disposition: form-data" : "Content-Disposition: attachment");
@@ -194,16 +211,9 @@ IntegMultipart *
 integ_multipart_begin(IntegCall *call, const Jsonb *document)
 {
 	IntegMultipart *multipart = palloc0(sizeof(IntegMultipart));
-	unsigned char random[16];
 	IntegJsonWalk walk;
 	JsonbValue key, value;
 
-	/* Of 128 random bits, so that no content has it. */
-	if (!pg_strong_random(random, sizeof(random)))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("the server gives no random numbers")));
-	strcpy(multipart->boundary, "integ-");
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(multipart->boundary + 6 + 2 * i, 3, "%02x", random[i]);
 	multipart->type = call->exchange->multipart_type;
 	initStringInfo(&multipart->body);
 	if (JB_ROOT_IS_SCALAR(document))
@@ -230,11 +240,27 @@ integ_multipart_add(IntegCall *call, IntegMultipart *multipart, const char *name
 	append_part(call, multipart, name, &content);
 }
 
+/*
+ * The boundary is the hash of all parts: no part can hold it, whoever wrote it, and the same parts make the same bytes,
+ * which is what an approval is for.
+ */
 const char *
 integ_multipart_end(IntegMultipart *multipart, size_t *len, const char **type)
 {
-	appendStringInfo(&multipart->body, "--%s--\r\n", multipart->boundary);
-	*len = multipart->body.len;
-	*type = psprintf("multipart/%s; boundary=%s", multipart->type, multipart->boundary);
-	return multipart->body.data;
+	StringInfo body = &multipart->body;
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	char boundary[BOUNDARY_SIZE + 1] = BOUNDARY_PREFIX;
+	ListCell *cell;
+
+	append_boundary(multipart);
+	appendStringInfoString(body, "--\r\n");
+	if (EVP_Digest(body->data, body->len, digest, NULL, EVP_sha256(), NULL) != 1)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("OpenSSL could not compute a hash")));
+	for (int i = 0; i < BOUNDARY_HEX / 2; i++)
+		snprintf(boundary + sizeof(BOUNDARY_PREFIX) - 1 + 2 * i, 3, "%02x", digest[i]);
+	foreach (cell, multipart->boundary_ends)
+		memcpy(body->data + lfirst_int(cell) - BOUNDARY_SIZE, boundary, BOUNDARY_SIZE);
+	*len = body->len;
+	*type = psprintf("multipart/%s; boundary=%s", multipart->type, boundary);
+	return body->data;
 }

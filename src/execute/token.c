@@ -33,13 +33,13 @@ typedef struct CachedToken
 static CachedToken cache[CACHED_TOKENS];
 
 /* What a token is made of, but for the times. */
-typedef struct Material
+typedef struct TokenMaterial
 {
 	IntegJwtKey key;
 	const char *header;
 	const Jsonb *claims;
 	uint8_t hash[HASH_SIZE];
-} Material;
+} TokenMaterial;
 
 static int64
 seconds_now(void)
@@ -88,7 +88,7 @@ print(IntegCall *call, const Jsonb *document)
 }
 
 static void
-read_key(IntegCall *call, Material *material)
+read_key(IntegCall *call, TokenMaterial *material)
 {
 	const IntegJwtSpec *jwt = call->auth->jwt;
 	char *key;
@@ -105,7 +105,7 @@ read_key(IntegCall *call, Material *material)
 }
 
 static void
-read_material(IntegCall *call, Material *material)
+read_material(IntegCall *call, TokenMaterial *material)
 {
 	const IntegJwtSpec *jwt = call->auth->jwt;
 	IntegJsonBuilder header, claims;
@@ -126,7 +126,7 @@ read_material(IntegCall *call, Material *material)
 }
 
 static void
-hash_material(const IntegJwtSpec *jwt, Material *material)
+hash_material(const IntegJwtSpec *jwt, TokenMaterial *material)
 {
 	const char *passphrase = material->key.passphrase == NULL ? "" : material->key.passphrase;
 	int32 numbers[3] = {jwt->algorithm, jwt->key_encoding, jwt->lifetime_s};
@@ -147,7 +147,7 @@ hash_material(const IntegJwtSpec *jwt, Material *material)
 
 /* The claims with the time from which and until which the token holds. */
 static const char *
-timed_claims(IntegCall *call, const Material *material, int64 issued_at)
+timed_claims(IntegCall *call, const TokenMaterial *material, int64 issued_at)
 {
 	const IntegJwtSpec *jwt = call->auth->jwt;
 	IntegJsonBuilder times;
@@ -177,7 +177,7 @@ forget(CachedToken *cached)
 
 /* The token made of the same and still valid; NULL where there is none. Forgets those whose time is over. */
 static const char *
-find(const Material *material, int64 now)
+find(const TokenMaterial *material, int64 now)
 {
 	const char *found = NULL;
 
@@ -193,7 +193,7 @@ find(const Material *material, int64 now)
 
 /* Keeps the token, in the place of the one that is of use for the shortest time where there is no other. */
 static void
-keep(const Material *material, const char *token, int64 use_until)
+keep(const TokenMaterial *material, const char *token, int64 use_until)
 {
 	CachedToken *place = &cache[0];
 	char *copy = MemoryContextStrdup(TopMemoryContext, token);
@@ -208,7 +208,7 @@ keep(const Material *material, const char *token, int64 use_until)
 }
 
 static char *
-sign(IntegCall *call, const Material *material, const char *claims)
+sign(IntegCall *call, const TokenMaterial *material, const char *claims)
 {
 	char problem[256];
 	char *signed_token = integ_jwt_sign(call->auth->jwt->algorithm, &material->key, material->header, claims, problem,
@@ -239,7 +239,7 @@ make(IntegCall *call)
 	int64 now = seconds_now();
 	int64 issued_at = now - Min(CLOCK_SKEW, jwt->lifetime_s / 10);
 	const char *cached;
-	Material material;
+	TokenMaterial material;
 	char *token;
 
 	read_material(call, &material);

@@ -162,7 +162,7 @@ integ_site_url(const IntegTemplate *url, const char *source, const Jsonb *token,
 {
 	IntegTemplateScope scope = {.config = &site->config->root, .token = token == NULL ? NULL : &token->root};
 	char problem[256];
-	char *origin;
+	char *origin, *composed = NULL;
 
 	site->base_url = NULL;
 	site->origin = NULL;
@@ -173,11 +173,18 @@ integ_site_url(const IntegTemplate *url, const char *source, const Jsonb *token,
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the config of \"%s\" gives no base URL", instance_id),
 						errdetail("The manifest's baseUrl is \"%s\".", source)));
 	origin = integ_url_origin(site->base_url, problem, sizeof(problem));
-	if (origin == NULL)
+	/* What no request could be composed with is refused now. */
+	if (origin != NULL)
+		composed = integ_url_compose(site->base_url, origin, "", NULL, problem, sizeof(problem));
+	if (composed == NULL)
+	{
+		free(origin);
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the config of \"%s\" gives no usable base URL", instance_id),
 						errdetail("The manifest's baseUrl is \"%s\". %s", source, problem)));
+	}
 	site->origin = pstrdup(origin);
+	free(composed);
 	free(origin);
 	if (!keeps_literal_host(source, site->origin))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),

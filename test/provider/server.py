@@ -6,6 +6,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -34,6 +35,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.log = collections.deque(maxlen=LOG_LENGTH)
         self.seen = collections.Counter()  # of /fault/once, by key
         self.jobs = {}
+        self.services = {}  # what services keep, by name
         self.scheme = "https" if tls else "http"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -54,6 +56,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.log.clear()
             self.seen.clear()
             self.jobs.clear()
+            self.services.clear()
 
     def handle_error(self, request, client_address):
         """A client that goes away is not worth a traceback; a bug here is."""
@@ -161,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         with self.server.lock:
             self.server.counts[self.raw_path] += 1
-            entry = self.described()
+            entry = self.described() | {"at": time.monotonic()}
             if len(self.body) > LOGGED_BODY:
                 entry.update(body=None, body_base64=None, json=None)
             self.server.log.append(entry)

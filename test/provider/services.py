@@ -10,9 +10,11 @@ often a job was asked for.
     GET  /crm/query?q=SOQL     records of the object behind FROM
     GET  /versioned/KEY        a document with an ETag and a Last-Modified, or 304; ?no_store, ?bare: without either;
                                POST makes it another version
+    *    /services/data/…      Salesforce (salesforce.py)
 """
 import re
 
+import salesforce
 from answers import Answer, problem
 
 
@@ -122,4 +124,5 @@ def versioned(handler):
     return handler.send_json(200, {"data": {"version": version}}, headers)
 
 
-ROUTES = {"versioned": versioned, "graphql": graphql, "jobs": jobs, "crm": crm}
+ROUTES = {"versioned": versioned, "graphql": graphql, "jobs": jobs, "crm": crm,
+          "services": salesforce.route}

@@ -241,7 +241,7 @@ sql($later);
 refused('files_main', 'plain', { file => 'AAAA' }, 'IG403', qr/may not go to http:\/\/localhost/, 'a host that the definition got later');
 sql(qq(SELECT integ_credential_set('files_main', 'token', '$secret')));
 is(sent('files_main', 'plain', { file => 'AAAA' }, $files)->{headers}{authorization}, "Bearer $secret", 'entered again, the credential goes there');
-is(sql(q(SELECT integ_permissions('files') -> 'further_base_urls' ->> 0)), 'http://localhost:' . $files->port . '/echo', 'which whoever agrees can see');
+like(sql(q(SELECT integ_permissions('files') ->> 'hosts')), qr/localhost:@{[$files->port]}/, 'which whoever agrees can see');
 
 # --- Compression, limits ---
 
