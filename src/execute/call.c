@@ -130,6 +130,7 @@ integ_call_finish(IntegCall *call)
 	if (call->outcome.sqlerrcode == 0)
 		integ_call_map(call);
 	integ_call_record(call);
+	integ_call_remember(call);
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
@@ -153,6 +154,16 @@ integ_call_rewind(IntegCall *call)
 	call->nheaders = 0;
 	call->max_headers = 0;
 	call->query = NULL;
+	call->base_url = NULL;
+	call->origin = NULL;
+	call->path = NULL;
+	call->document = NULL;
+	call->multipart = NULL;
+	call->asks_change = false;
+	call->request_hash = NULL;
+	call->stored = NULL;
+	call->unchanged = false;
+	call->signing = false;
 	call->url = NULL;
 	call->response = NULL;
 	call->grant = NULL;
