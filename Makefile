@@ -47,6 +47,7 @@ SQL_PARTS = \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
+	src/limits/limits.sql \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
 	src/gateway/gateway.sql \

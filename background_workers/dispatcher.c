@@ -148,6 +148,7 @@ prepare_process(void)
 	dispatcher.context = AllocSetContextCreate(TopMemoryContext, "integ dispatcher", ALLOCSET_DEFAULT_SIZES);
 	dispatcher.scratch = AllocSetContextCreate(TopMemoryContext, "integ dispatcher round", ALLOCSET_DEFAULT_SIZES);
 	dlist_init(&dispatcher.backlogged);
+	dlist_init(&dispatcher.promising);
 	dlist_init(&dispatcher.unlocked);
 	dlist_init(&dispatcher.claimed);
 	dlist_init(&dispatcher.ready);

@@ -38,7 +38,8 @@ learn_limit(IntegFlight *flight)
 static void
 open_call(IntegFlight *flight)
 {
-	IntegCallOptions options = {.timeout_ms = flight->timeout_ms, .asynchronous = true};
+	IntegCallOptions options = {
+		.timeout_ms = flight->timeout_ms, .asynchronous = true, .returning = flight->promised};
 	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
 
 	/* By its key: the handle may mean another instance by now. */
@@ -51,6 +52,7 @@ open_call(IntegFlight *flight)
 	integ_call_open(flight->call);
 	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);
+	integ_call_build(flight->call);
 }
 
 /* Opens it, or takes what it has asked; builds it once nothing is to be asked any more. */
@@ -98,6 +100,12 @@ guarded_prepare(IntegFlight *flight)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		fail(flight, error->sqlerrcode, error->message, error->detail, error->hint);
+		if (flight->call != NULL)
+		{
+			flight->outcome.retry_at = flight->call->outcome.retry_at;
+			/* Its slot is for others. */
+			integ_call_rewind(flight->call);
+		}
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);

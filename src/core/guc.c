@@ -38,6 +38,7 @@ char *integ_allowed_return_urls;
 int integ_refresh_concurrency = 50;
 int integ_approval_expiry = 7 * 86400;
 int integ_max_databases = 8;
+int integ_max_rate_limits = 4096;
 bool integ_hold = false;
 
 static const struct config_enum_entry vault_algorithms[] = {
@@ -140,6 +141,8 @@ define_integers(void)
 		 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
+		{"integ.max_rate_limits", "Rate limits, and circuit breakers, that shared memory has room for.",
+		 &integ_max_rate_limits, 4096, 64, 1000000, PGC_POSTMASTER, 0},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)

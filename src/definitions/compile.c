@@ -277,6 +277,9 @@ integ_definition_compile(const Jsonb *manifest, const char *root)
 	definition->request_transform = integ_compile_template(keys, "requestTransform", root);
 	definition->response_transform = integ_compile_map(keys, "responseTransform", root);
 	definition->config = integ_compile_schema(keys, "configSchema", root);
+	definition->limits = integ_limits_compile(integ_json_get_object(keys, "rateLimit"), INTEG_LIMIT_OF_INSTANCE,
+											  psprintf("%s/rateLimit", root));
+	definition->breaker = integ_breaker_compile(integ_json_get_object(keys, "circuitBreaker"));
 	integ_compile_errors(keys, root, &definition->errors);
 	compile_auths(keys, root, definition);
 	definition->auth_type = definition->auths[0].auth_type;

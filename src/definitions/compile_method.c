@@ -152,6 +152,8 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
 	compile_handler(method->manifest, method);
+	method->limits = integ_limits_compile(integ_json_get_object(method->manifest, "rateLimit"), INTEG_LIMIT_OF_METHOD,
+										  psprintf("%s/rateLimit", where));
 	method->compiled = true;
 }
 

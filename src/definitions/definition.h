@@ -9,6 +9,7 @@
 #include "access/actor.h"
 #include "core/compat.h"
 #include "core/pinned.h"
+#include "limits/limits.h"
 #include "schema/schema.h"
 #include "template/template.h"
 #include "utils/jsonb.h"
@@ -96,6 +97,7 @@ typedef struct IntegMethod
 	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */
+	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
 	const char *before; /* SQL functions that run around the requests, or NULL */
@@ -126,6 +128,8 @@ typedef struct IntegDefinition
 	IntegTemplate *request_transform; /* or NULL */
 	IntegMap *response_transform;	  /* or NULL */
 	IntegErrorRules errors;			  /* of every method and of raw requests */
+	IntegLimits *limits;			  /* of each instance, or NULL */
+	IntegBreakerPolicy breaker;		  /* of each instance */
 	IntegSchema *config;			  /* configSchema or NULL */
 	const char *health_check;		  /* method id or NULL */
 	const Jsonb *health_input;		  /* its input, or NULL: {} */

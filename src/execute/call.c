@@ -114,9 +114,10 @@ integ_call_send(IntegCall *call)
 
 		call->intent = integ_record_intent(&entry);
 	}
-	call->started_at = GetCurrentTimestamp();
+	integ_call_leaves(call);
 	call->response = integ_http_send(&call->request);
 	integ_call_mask(call);
+	integ_call_answered(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -154,6 +155,8 @@ integ_call_rewind(IntegCall *call)
 	call->query = NULL;
 	call->url = NULL;
 	call->response = NULL;
+	call->grant = NULL;
+	call->closed_until = 0;
 	call->body = NULL;
 	call->refused = false;
 	call->partial = false;

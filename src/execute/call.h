@@ -19,9 +19,13 @@
 #include "handlers/handlers.h"
 #include "http/http.h"
 #include "instances/instance.h"
+#include "limits/limits.h"
 #include "record/record.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+
+/* Of a shorter timeout than this, reaching it does not count as the service's failure. */
+#define INTEG_TELLING_TIMEOUT_MS 1000
 
 typedef enum IntegOutputCheck
 {
@@ -35,6 +39,8 @@ typedef struct IntegCallOptions
 	int64 timeout_ms;  /* 0: integ.request_timeout */
 	bool asynchronous; /* no transaction waits for it: integ.max_sync_wait does not hold */
 	IntegOutputCheck validate_output;
+	int64 max_wait_ms; /* for a slot of a rate limit; 0: not at all */
+	bool returning;	   /* asynchronous, and comes when a rate limit told it to */
 	bool health_check; /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
 
@@ -48,7 +54,7 @@ typedef struct IntegOutcome
 	char *message;
 	char *detail;
 	char *hint;
-	TimestampTz retry_at; /* of IG429: when the service accepts the next request; 0: it does not say */
+	TimestampTz retry_at; /* of IG429 and IG503: when the next request is accepted; 0: nobody says */
 	const Jsonb *result;
 } IntegOutcome;
 
@@ -108,6 +114,9 @@ typedef struct IntegCall
 	bool is_approved;					  /* the request is the one that was approved */
 	bool names_secrets;					  /* render with the names of credentials, to be shown */
 
+	/* admit */
+	IntegGrant *grant; /* until the answer */
+
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
 	TimestampTz started_at;
@@ -115,6 +124,7 @@ typedef struct IntegCall
 
 	/* classify, map */
 	const Jsonb *body;
+	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
 	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
 	bool partial; /* … and yet some of what was asked for was done */
 	IntegOutcome outcome;
@@ -148,6 +158,20 @@ extern void integ_call_rewind(IntegCall *call);
  * cannot make the intent durable; a failed exchange is left in call->response.
  */
 extern void integ_call_send(IntegCall *call);
+
+/*
+ * For those who send by themselves: the request leaves now; call->response is here, and its slots
+ * are free for others. integ_call_send does both. What is built and not sent is given back by
+ * integ_call_rewind and integ_call_end.
+ */
+extern void integ_call_leaves(IntegCall *call);
+extern void integ_call_answered(IntegCall *call);
+
+/*
+ * The answer's body says that the service takes no requests until the time (0: for as long as the manifest's retryAfterMs
+ * says): nobody sends before.
+ */
+extern void integ_call_close(IntegCall *call, TimestampTz until);
 
 /*
  * classify, map, record. Fills call->outcome and raises only what does not
