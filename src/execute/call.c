@@ -55,10 +55,10 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 }
 
 IntegCall *
-integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method, const Jsonb *input,
 					 const IntegCallOptions *options)
 {
-	IntegCall *call = integ_call_begin(actor, instance, method->id, NULL, options);
+	IntegCall *call = integ_call_begin(actor, instance, method->id, input, options);
 
 	call->method = method;
 	call->raw = true;

@@ -136,8 +136,8 @@ typedef struct IntegCall
 	const Jsonb *body;
 	bool unchanged;			  /* 304: what is stored is the answer */
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
-	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
-	bool partial; /* … and yet some of what was asked for was done */
+	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
+	bool partial;			  /* … and yet some of what was asked for was done */
 	IntegOutcome outcome;
 } IntegCall;
 
@@ -252,10 +252,10 @@ extern void integ_call_record(IntegCall *call);
 
 /*
  * A call of an exchange that the caller made instead of one of the definition's methods: method describes it
- * and must live as long as the call.
+ * and must live as long as the call; input is the document that it was made from.
  */
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
-									   const IntegCallOptions *options);
+									   const Jsonb *input, const IntegCallOptions *options);
 
 /* Helpers that several steps share. */
 
