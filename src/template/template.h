@@ -155,7 +155,4 @@ extern IntegMap *integ_map_compile(const Jsonb *source, const char *where);
 /* The mapped document, in CurrentMemoryContext. What a path does not find is left out; NULL where nothing is left. */
 extern Jsonb *integ_map_eval(const IntegMap *map, const Jsonb *document);
 
-/* integ_map_compile and integ_map_eval in one, for a map that is used once. */
-extern Jsonb *integ_path_map(const Jsonb *source, const Jsonb *document, const char *where);
-
 #endif /* INTEG_TEMPLATE_TEMPLATE_H */
