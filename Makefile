@@ -48,6 +48,7 @@ SQL_PARTS = \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
+	src/execute/answers.sql \
 	src/limits/limits.sql \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
@@ -71,7 +72,7 @@ PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -I$(srcdir)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
 	-Wno-sign-compare -Wno-declaration-after-statement -Wno-clobbered
-SHLIB_LINK = -lcurl -lcrypto -lssl -lyaml
+SHLIB_LINK = -lcurl -lcrypto -lssl -lyaml -lz
 
 # Bitcode serves expression inlining, of which integ has none.
 override with_llvm = no
