@@ -49,6 +49,7 @@ SQL_PARTS = \
 	src/operate/operate.sql \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
+	src/many/many.sql \
 	src/calls/calls.sql \
 	src/core/ownership.sql
 

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "core/options.h"
 #include "definitions/definition.h"
 #include "http/http.h"
 #include "instances/instance.h"
@@ -36,6 +37,13 @@ typedef struct IntegCallOptions
 	IntegOutputCheck validate_output;
 	bool health_check; /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
+
+/*
+ * The options that every function has which calls a method (timeout, validate_output), and those of its own. Raises
+ * IG400 naming the function.
+ */
+extern void integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown, const char *function,
+									 IntegCallOptions *parsed);
 
 /*
  * How a call ended. sqlerrcode 0 is success with a result; otherwise an IG

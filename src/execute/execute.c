@@ -10,8 +10,11 @@
 
 PG_FUNCTION_INFO_V1(integ_execute);
 
+/* What a call may have besides the options of its function. */
+#define MAX_OPTIONS 16
+
 static IntegOutputCheck
-parse_output_check(const char *value)
+parse_output_check(const char *value, const char *function)
 {
 	if (value == NULL || strcmp(value, "off") == 0)
 		return INTEG_OUTPUT_OFF;
@@ -20,27 +23,30 @@ parse_output_check(const char *value)
 	if (strcmp(value, "error") == 0)
 		return INTEG_OUTPUT_ERROR;
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-					errmsg("option \"validate_output\" of integ_execute must be \"off\", \"warn\" or \"error\"")));
+					errmsg("option \"validate_output\" of %s must be \"off\", \"warn\" or \"error\"", function)));
 }
 
-static void
-parse_options(const Jsonb *options, IntegCallOptions *parsed)
+void
+integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown, const char *function,
+						 IntegCallOptions *parsed)
 {
 	char *validate_output;
-	const IntegOption known[] = {
+	IntegOption known[MAX_OPTIONS] = {
 		{"timeout", INTEG_OPTION_DURATION_MS, &parsed->timeout_ms},
 		{"validate_output", INTEG_OPTION_TEXT, &validate_output},
 	};
 
+	Assert(nown <= MAX_OPTIONS - 2);
+	if (nown > 0)
+		memcpy(known + 2, own, nown * sizeof(IntegOption));
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->timeout_ms = -1;
-	integ_options_parse(options, known, lengthof(known), "integ_execute");
-	parsed->validate_output = parse_output_check(validate_output);
+	integ_options_parse(options, known, 2 + nown, function);
+	parsed->validate_output = parse_output_check(validate_output, function);
 	if (parsed->timeout_ms == -1)
 		parsed->timeout_ms = 0;
 	else if (parsed->timeout_ms <= 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("option \"timeout\" of integ_execute must be positive")));
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"timeout\" of %s must be positive", function)));
 }
 
 Datum
@@ -56,7 +62,7 @@ integ_execute(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("integ_execute needs an instance and a method"),
 						errhint("SELECT integ_execute('instance', 'method', '{\"input\": …}').")));
-	parse_options(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), &options);
+	integ_call_options_parse(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), NULL, 0, "integ_execute", &options);
 
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &options);

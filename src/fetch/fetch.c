@@ -40,11 +40,10 @@ require_positive(int64 value, const char *name)
 static void
 parse_options(const Jsonb *options, FetchOptions *parsed)
 {
-	int64 timeout = PG_INT64_MAX, page_size = PG_INT64_MAX, max_pages = PG_INT64_MAX;
+	int64 page_size = PG_INT64_MAX, max_pages = PG_INT64_MAX;
 	char *delta;
 	Jsonb *state;
-	const IntegOption known[] = {
-		{"timeout", INTEG_OPTION_DURATION_MS, &timeout},
+	const IntegOption own[] = {
 		{"page_size", INTEG_OPTION_INT, &page_size},
 		{"max_pages", INTEG_OPTION_INT, &max_pages},
 		{"max_records", INTEG_OPTION_INT, &parsed->max_records},
@@ -56,12 +55,10 @@ parse_options(const Jsonb *options, FetchOptions *parsed)
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->records = true;
 	parsed->max_records = PG_INT64_MAX;
-	integ_options_parse(options, known, lengthof(known), "integ_fetch");
-	require_positive(timeout, "timeout");
+	integ_call_options_parse(options, own, lengthof(own), "integ_fetch", &parsed->call);
 	require_positive(page_size, "page_size");
 	require_positive(max_pages, "max_pages");
 	require_positive(parsed->max_records, "max_records");
-	parsed->call.timeout_ms = timeout == PG_INT64_MAX ? 0 : timeout;
 	parsed->pages.page_size = page_size == PG_INT64_MAX ? 0 : page_size;
 	parsed->pages.max_pages = max_pages == PG_INT64_MAX ? 0 : max_pages;
 	parsed->pages.delta = delta;
