@@ -50,7 +50,10 @@ SQL_PARTS = \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
 	src/many/many.sql \
+	src/gateway/gateway.sql \
+	src/handlers/handlers.sql \
 	src/calls/calls.sql \
+	src/oauth/oauth.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

@@ -38,12 +38,11 @@ record_intents(IntegDispatcher *dispatcher)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (!flight->call->method->is_write || flight->call->intent != NULL)
+		if (!flight->call->exchange->is_write || flight->call->intent != NULL)
 			continue;
 		if (dispatcher->nwrites + count >= writes_allowed())
 			break;
-		entries[count] = (IntegAuditEntry){
-			.subject = &flight->call->subject, .action = "call.write", .outcome = "pending"};
+		entries[count] = integ_call_intent(flight->call);
 		writes[count++] = flight;
 	}
 	if (count == 0)
@@ -112,7 +111,7 @@ integ_send(IntegDispatcher *dispatcher)
 			dlist_delete(&flight->node);
 			integ_flight_answered(dispatcher, flight);
 		}
-		else if (!flight->call->method->is_write || flight->call->intent != NULL)
+		else if (!flight->call->exchange->is_write || flight->call->intent != NULL)
 		{
 			dlist_delete(&flight->node);
 			take_off(dispatcher, flight);

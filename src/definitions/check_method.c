@@ -4,6 +4,7 @@
 #include "definitions/check.h"
 
 #include "core/json.h"
+#include "graphql/document.h"
 
 static bool
 has(const JsonbContainer *object, const char *key)
@@ -46,6 +47,34 @@ check_path(IntegManifestCheck *check, const JsonbContainer *request, const char 
 }
 
 static void
+check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const char *where, const IntegMethod *method)
+{
+	char *operation = integ_json_get_string(graphql, "operationName");
+
+	switch (integ_graphql_kind(integ_json_get_string(graphql, "document"), operation))
+	{
+		case INTEG_GRAPHQL_QUERY:
+			return;
+		case INTEG_GRAPHQL_MUTATION:
+			if (!method->is_write)
+				integ_manifest_problem(check, where, "a mutation writes: access must be \"write\"");
+			return;
+		case INTEG_GRAPHQL_SUBSCRIPTION:
+			integ_manifest_problem(check, where, "a subscription is no request that is answered once");
+			return;
+		case INTEG_GRAPHQL_NONE:
+			integ_manifest_problem(check, where, "it has no operation%s%s", operation != NULL ? " named " : "",
+								   operation != NULL ? operation : "");
+			return;
+		case INTEG_GRAPHQL_SEVERAL:
+			integ_manifest_problem(check, where, "it has several operations: operationName must say which");
+			return;
+		case INTEG_GRAPHQL_MALFORMED:
+			integ_manifest_problem(check, where, "it is no GraphQL document");
+	}
+}
+
+static void
 check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method)
 {
 	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
@@ -56,6 +85,11 @@ check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const ch
 			integ_manifest_problem(check, where, "protocol \"graphql\" needs \"graphql\"");
 		return;
 	}
+	check_document(check, graphql, psprintf("%s/graphql/document", where), method);
+	if (strcmp(integ_json_get_string(request, "method"), "POST") != 0)
+		integ_manifest_problem(check, psprintf("%s/method", where), "a GraphQL request is a POST");
+	if (has(request, "encoding") && strcmp(integ_json_get_string(request, "encoding"), "json") != 0)
+		integ_manifest_problem(check, psprintf("%s/encoding", where), "a GraphQL request is JSON");
 	if (!method->is_graphql)
 		integ_manifest_problem(check, psprintf("%s/graphql", where), "only a method with protocol \"graphql\" has it");
 	if (has(request, "body"))

@@ -4,6 +4,7 @@
 #include "definitions/compile.h"
 
 #include "core/json.h"
+#include "graphql/document.h"
 #include "utils/memutils.h"
 
 static const char *const body_encodings[] = {
@@ -14,18 +15,29 @@ static const char *const body_encodings[] = {
 	[INTEG_SEND_BINARY] = "binary",
 };
 
-/* Without "access", a method reads where its only request is a GET or a HEAD. */
+/* Whether a request reads as far as one sees: a GET or a HEAD, or a GraphQL query. */
+static bool
+seems_to_read(const JsonbContainer *request)
+{
+	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
+	char *http_method = integ_json_get_string(request, "method");
+
+	if (graphql != NULL)
+		return integ_graphql_kind(integ_json_get_string(graphql, "document"),
+								  integ_json_get_string(graphql, "operationName")) == INTEG_GRAPHQL_QUERY;
+	return strcmp(http_method, "GET") == 0 || strcmp(http_method, "HEAD") == 0;
+}
+
+/* Without "access", a method reads where its only request does. */
 static bool
 is_write(const JsonbContainer *manifest)
 {
 	char *access = integ_json_get_string(manifest, "access");
 	const JsonbContainer *request = integ_json_get_object(manifest, "request");
-	char *http_method;
 
 	if (access != NULL)
 		return strcmp(access, "write") == 0;
-	http_method = request == NULL ? NULL : integ_json_get_string(request, "method");
-	return http_method == NULL || (strcmp(http_method, "GET") != 0 && strcmp(http_method, "HEAD") != 0);
+	return request == NULL || !seems_to_read(request);
 }
 
 void
@@ -82,7 +94,7 @@ compile_response(const JsonbContainer *response, const char *where, IntegExchang
 
 /* The exchange that the "request" and "response" of an object of the manifest describe; NULL without a request. */
 static IntegExchange *
-compile_exchange(const JsonbContainer *object, const char *where)
+compile_exchange(const JsonbContainer *object, const char *where, bool is_write)
 {
 	const JsonbContainer *request = integ_json_get_object(object, "request");
 	const JsonbContainer *response = integ_json_get_object(object, "response");
@@ -91,6 +103,7 @@ compile_exchange(const JsonbContainer *object, const char *where)
 	if (request == NULL)
 		return NULL;
 	exchange = palloc0(sizeof(IntegExchange));
+	exchange->is_write = is_write;
 	compile_request(request, psprintf("%s/request", where), exchange);
 	if (response != NULL)
 		compile_response(response, psprintf("%s/response", where), exchange);
@@ -122,7 +135,7 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->is_graphql = protocol != NULL && strcmp(protocol, "graphql") == 0;
 	method->input = integ_compile_schema(method->manifest, "inputSchema", where);
 	method->output = integ_compile_schema(method->manifest, "outputSchema", where);
-	method->exchange = compile_exchange(method->manifest, where);
+	method->exchange = compile_exchange(method->manifest, where, method->is_write);
 	if (method->exchange != NULL)
 		method->exchange->is_graphql |= method->is_graphql;
 	method->pagination = integ_json_get_object(method->manifest, "pagination");

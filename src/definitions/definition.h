@@ -59,6 +59,8 @@ typedef struct IntegAuth
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
 typedef struct IntegExchange
 {
+	const char *step;		 /* which of several it is; NULL: a method's only one */
+	bool is_write;			 /* it changes something at the service: it is audited and never repeated unasked */
 	const char *http_method; /* GET … */
 	IntegTemplate *path;	 /* text template; placeholders are percent-encoded */
 	const char *path_source; /* as in the manifest: what the log shows; "" where it has none */

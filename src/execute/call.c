@@ -8,6 +8,7 @@
 #include "core/uuid.h"
 #include "http/client.h"
 #include "miscadmin.h"
+#include "oauth/ensure.h"
 #include "utils/memutils.h"
 
 static void
@@ -52,6 +53,17 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 	return call;
 }
 
+IntegCall *
+integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+					 const IntegCallOptions *options)
+{
+	IntegCall *call = integ_call_begin(actor, instance, method->id, NULL, options);
+
+	call->method = method;
+	call->raw = true;
+	return call;
+}
+
 void
 integ_call_open(IntegCall *call)
 {
@@ -68,6 +80,7 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_oauth_ensure(call);
 	integ_call_render(call);
 	if (call->amend != NULL)
 		call->amend(call, call->amend_arg);
@@ -88,9 +101,9 @@ integ_call_send(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
-	if (call->method->is_write)
+	if (call->exchange->is_write)
 	{
-		IntegAuditEntry entry = {.subject = &call->subject, .action = "call.write", .outcome = "pending"};
+		IntegAuditEntry entry = integ_call_intent(call);
 
 		call->intent = integ_record_intent(&entry);
 	}
@@ -136,24 +149,44 @@ integ_call_rewind(IntegCall *call)
 	call->response = NULL;
 	call->body = NULL;
 	call->refused = false;
+	call->partial = false;
 	memset(&call->request, 0, sizeof(call->request));
 	memset(&call->outcome, 0, sizeof(call->outcome));
+}
+
+/* The next exchange is another request of its own. */
+static void
+repeat_exchange(IntegCall *call)
+{
+	integ_call_rewind(call);
+	integ_uuid_make(&call->subject.call_id);
+	run_exchange(call);
+}
+
+static bool
+is_unauthenticated(const IntegCall *call)
+{
+	return call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED;
 }
 
 void
 integ_call_exchange(IntegCall *call)
 {
 	run_exchange(call);
+	if (is_unauthenticated(call) && integ_oauth_repeat(call))
+	{
+		repeat_exchange(call);
+		if (is_unauthenticated(call))
+			integ_oauth_give_up(call);
+	}
 	if (!integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
-	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
+	else if (is_unauthenticated(call))
 	{
-		integ_call_rewind(call);
 		call->previous_credentials = true;
-		integ_uuid_make(&call->subject.call_id);
-		run_exchange(call);
+		repeat_exchange(call);
 	}
 }
 
@@ -185,8 +218,14 @@ integ_call_end(IntegCall *call)
 const char *
 integ_call_name(const IntegCall *call)
 {
-	return psprintf("%s.%s", call->instance != NULL ? call->instance->instance_id : call->instance_name,
-					call->method_id);
+	const char *instance = call->instance != NULL ? call->instance->instance_id : call->instance_name;
+
+	if (call->raw)
+		return psprintf("%s %s of \"%s\"", call->method->exchange->http_method, call->method->exchange->path_source,
+						instance);
+	if (call->exchange != NULL && call->exchange->step != NULL)
+		return psprintf("%s.%s, step \"%s\"", instance, call->method_id, call->exchange->step);
+	return psprintf("%s.%s", instance, call->method_id);
 }
 
 static void

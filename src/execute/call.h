@@ -79,6 +79,8 @@ typedef struct IntegCall
 	const Jsonb *input;
 	IntegCallOptions options;
 	int attempt;			   /* of a durable call, from 1; 0: the only one */
+	int64 token_version;	   /* of the OAuth token that the exchange carries */
+	bool token_pending;		   /* asynchronous: an OAuth token is being refreshed; to come again */
 	bool previous_credentials; /* those before a rotation, which the service may still want */
 
 	/* resolve, authorize */
@@ -91,6 +93,7 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
+	bool raw; /* integ_request: the exchange is the caller's */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
@@ -109,7 +112,8 @@ typedef struct IntegCall
 
 	/* classify, map */
 	const Jsonb *body;
-	bool refused; /* a rule of the manifest calls the 2xx answer a failure */
+	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
+	bool partial; /* … and yet some of what was asked for was done */
 	IntegOutcome outcome;
 } IntegCall;
 
@@ -149,9 +153,9 @@ extern void integ_call_send(IntegCall *call);
 extern void integ_call_finish(IntegCall *call);
 
 /*
- * One exchange of an opened call in the caller's transaction: built, sent and finished. During a rotation of the instance's
- * credentials it is repeated with those before where the service refuses the new ones, and the new ones are promoted where
- * it accepts them.
+ * One exchange of an opened call: built, sent, finished. A service that refuses an OAuth token thought valid gets
+ * one more with a refreshed one; during a rotation of the instance's credentials it is repeated with those before where
+ * the service refuses the new ones, and the new ones are promoted where it accepts them.
  */
 extern void integ_call_exchange(IntegCall *call);
 
@@ -175,9 +179,16 @@ extern void integ_call_classify(IntegCall *call);
 extern void integ_call_map(IntegCall *call);
 extern void integ_call_record(IntegCall *call);
 
+/*
+ * A call of an exchange that the caller made instead of one of the definition's methods: method describes it
+ * and must live as long as the call.
+ */
+extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+									   const IntegCallOptions *options);
+
 /* Helpers that several steps share. */
 
-/* "crm_main.get_contact", for messages; in the call's context. */
+/* "crm_main.get_contact", for messages; with the step under way where there are several. In CurrentMemoryContext. */
 extern const char *integ_call_name(const IntegCall *call);
 
 /* Appends a header; one of the same name (in any case) is replaced. integ_call_inject checks names and values. */
@@ -191,6 +202,9 @@ extern void integ_call_keep_secret(IntegCall *call, char *data, size_t len);
 
 /* As above, but only wiped: for what is more than a secret, such as a URL with one in it. */
 extern void integ_call_wipe_later(IntegCall *call, char *data, size_t len);
+
+/* The line of the audit for the exchange that is about to leave; its detail is in CurrentMemoryContext. */
+extern IntegAuditEntry integ_call_intent(const IntegCall *call);
 
 /* Overwrites every secret of the call that the answer echoes, as it is or in JSON's escapes or percent-encoded. */
 extern void integ_call_mask(IntegCall *call);

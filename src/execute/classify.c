@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "execute/call.h"
 #include "execute/decode.h"
+#include "graphql/graphql.h"
 
 #define EXCERPT_BYTES 300
 
@@ -83,6 +84,15 @@ retry_after(const IntegCall *call)
 	return date == (time_t) -1 ? 0 : time_t_to_timestamptz(date);
 }
 
+/* When the service accepts the next request; 0: it does not say. */
+static void
+say_when(IntegCall *call, TimestampTz when)
+{
+	call->outcome.retry_at = when;
+	if (when != 0)
+		call->outcome.detail = psprintf("The service accepts the next request at %s.", timestamptz_to_str(when));
+}
+
 static void
 classify_status(IntegCall *call)
 {
@@ -96,17 +106,14 @@ classify_status(IntegCall *call)
 			 psprintf("Enter them again with integ_credential_set('%s', …).", call->instance->instance_id));
 	else if (status == 429)
 	{
-		TimestampTz when = retry_after(call);
-
 		fail(call, ERRCODE_INTEG_RATE_LIMIT, psprintf("the service limits the rate of %s", integ_call_name(call)),
-			 when != 0 ? psprintf("The service accepts the next request at %s.", timestamptz_to_str(when)) : detail,
-			 "Call less often, or later.");
-		call->outcome.retry_at = when;
+			 detail, "Call less often, or later.");
+		say_when(call, retry_after(call));
 	}
 	else if (status >= 500)
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service failed on %s", integ_call_name(call)), detail,
-			 call->method->is_write ? "It may have carried the write out: look before you repeat it."
-									: "Try again later.");
+			 call->exchange->is_write ? "It may have carried the write out: look before you repeat it."
+									  : "Try again later.");
 	else if (status >= 400)
 		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail, NULL);
 	else
@@ -140,6 +147,26 @@ rule_message(const IntegCall *call, const IntegErrorRule *rule)
 	return integ_json_print(found);
 }
 
+/* What the rule's retryAfter finds, in seconds from the beginning of the exchange; else what the header says. */
+static TimestampTz
+rule_delay(const IntegCall *call, const IntegErrorRule *rule)
+{
+	const Jsonb *found = rule->retry_after != NULL && call->body != NULL
+							 ? integ_path_get(rule->retry_after, call->body)
+							 : NULL;
+	JsonbValue scalar;
+	char *text, *end;
+	double seconds;
+
+	if (found == NULL || !JB_ROOT_IS_SCALAR(found) || !JsonbExtractScalar((JsonbContainer *) &found->root, &scalar) ||
+		(text = integ_json_value_text(&scalar)) == NULL)
+		return retry_after(call);
+	seconds = strtod(text, &end);
+	if (end == text || *end != '\0' || !(seconds >= 0))
+		return retry_after(call);
+	return TimestampTzPlusMilliseconds(call->started_at, (int64) (Min(seconds, 86400.0 * 365) * 1000));
+}
+
 /* The first rule that matches; true where one did. */
 static bool
 apply_rules(IntegCall *call, const IntegErrorRules *rules)
@@ -158,9 +185,24 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules)
 			 psprintf("%s %s%s gave HTTP %ld, which the definition's errors call a failure: %s", call->request.method,
 					  call->instance->origin, call->exchange->path_source, call->response->status, excerpt(call)),
 			 NULL);
+		if (rule->sqlstate == ERRCODE_INTEG_RATE_LIMIT)
+			say_when(call, rule_delay(call, rule));
 		return true;
 	}
 	return false;
+}
+
+/* Errors in the body, where neither the manifest nor the status says it better. */
+static bool
+protocol_refuses(IntegCall *call)
+{
+	long status = call->response->status;
+
+	if (!call->exchange->is_graphql || status == 401 || status == 429 || status >= 500 || !integ_graphql_refused(call))
+		return false;
+	if (call->outcome.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT)
+		say_when(call, retry_after(call));
+	return true;
 }
 
 void
@@ -180,7 +222,8 @@ integ_call_classify(IntegCall *call)
 	if (success && call->outcome.sqlerrcode != 0)
 		return;
 	call->outcome.sqlerrcode = 0;
-	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors);
+	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors) ||
+					protocol_refuses(call);
 	if (!call->refused && !success)
 		classify_status(call);
 }

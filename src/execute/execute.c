@@ -40,10 +40,10 @@ integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown,
 	if (nown > 0)
 		memcpy(known + 2, own, nown * sizeof(IntegOption));
 	memset(parsed, 0, sizeof(*parsed));
-	parsed->timeout_ms = -1;
+	parsed->timeout_ms = PG_INT64_MIN;
 	integ_options_parse(options, known, 2 + nown, function);
 	parsed->validate_output = parse_output_check(validate_output, function);
-	if (parsed->timeout_ms == -1)
+	if (parsed->timeout_ms == PG_INT64_MIN)
 		parsed->timeout_ms = 0;
 	else if (parsed->timeout_ms <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"timeout\" of %s must be positive", function)));

@@ -4,6 +4,7 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "execute/call.h"
+#include "graphql/graphql.h"
 
 static void
 check_output(IntegCall *call, const Jsonb *result)
@@ -50,6 +51,8 @@ integ_call_map(IntegCall *call)
 			return;
 		}
 	}
+	else if (result != NULL && exchange->is_graphql)
+		result = integ_graphql_data(result);
 	call->outcome.result = result;
 	if (result != NULL)
 		check_output(call, result);

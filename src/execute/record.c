@@ -3,6 +3,7 @@
  * audit. Never raises: the answer is already here.
  */
 #include "core/errors.h"
+#include "core/json.h"
 #include "execute/call.h"
 
 /*
@@ -16,11 +17,38 @@ write_outcome(const IntegCall *call)
 
 	if (response->failure != INTEG_HTTP_OK)
 		return response->maybe_sent ? "unknown" : "failed";
-	if (response->status >= 500)
+	if (response->status >= 500 || call->partial)
 		return "unknown";
 	if (response->status >= 200 && response->status < 300 && !call->refused)
 		return "succeeded";
 	return "failed";
+}
+
+/* Which request it was, where the method does not say so; NULL where it does. */
+static char *
+audit_detail(const IntegCall *call)
+{
+	const IntegExchange *exchange = call->exchange;
+	IntegJsonBuilder builder;
+
+	if (exchange->step == NULL && !call->raw)
+		return NULL;
+	integ_json_begin_object(&builder);
+	if (exchange->step != NULL)
+		integ_json_add_string(&builder, "step", exchange->step);
+	if (call->raw)
+	{
+		integ_json_add_string(&builder, "http_method", exchange->http_method);
+		integ_json_add_string(&builder, "path", exchange->path_source);
+	}
+	return integ_json_print(integ_json_end(&builder));
+}
+
+IntegAuditEntry
+integ_call_intent(const IntegCall *call)
+{
+	return (IntegAuditEntry){
+		.subject = &call->subject, .action = "call.write", .outcome = "pending", .detail = audit_detail(call)};
 }
 
 void
@@ -33,7 +61,8 @@ integ_call_record(IntegCall *call)
 		.http_method = call->request.method,
 		.origin = call->instance->origin,
 		.path_template = call->exchange->path_source,
-		.is_write = call->method->is_write,
+		.step = call->exchange->step,
+		.is_write = call->exchange->is_write,
 		.status = (int) response->status,
 		.sqlstate = call->outcome.sqlerrcode != 0 ? unpack_sql_state(call->outcome.sqlerrcode) : NULL,
 		.error = call->outcome.message,
@@ -44,7 +73,7 @@ integ_call_record(IntegCall *call)
 	};
 
 	if (call->intent != NULL)
-		integ_record_outcome(call->intent, write_outcome(call), NULL);
+		integ_record_outcome(call->intent, write_outcome(call), audit_detail(call));
 	call->intent = NULL;
 	integ_record_request(&entry);
 	integ_record_used(&call->instance->id);

@@ -6,6 +6,7 @@
 #include "core/json.h"
 #include "core/uuid.h"
 #include "execute/call.h"
+#include "graphql/graphql.h"
 #include "http/url.h"
 #include "utils/fmgrprotos.h"
 
@@ -89,8 +90,6 @@ refuse_unsupported(const IntegCall *call)
 
 	if (exchange == NULL)
 		what = "steps, a job or a handler";
-	else if (exchange->is_graphql)
-		what = "the protocol graphql";
 	else if (exchange->body_encoding == INTEG_SEND_MULTIPART || exchange->body_encoding == INTEG_SEND_BINARY)
 		what = "multipart or binary bodies";
 	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
@@ -135,12 +134,14 @@ render_body(IntegCall *call)
 	const IntegExchange *exchange = call->exchange;
 	const char *type = "application/json";
 
-	if (exchange->body == NULL)
+	if (exchange->body == NULL && exchange->graphql_document == NULL)
 		return;
-	if (exchange->body_encoding == INTEG_SEND_FORM)
+	if (exchange->graphql_document != NULL)
+		call->request.body = integ_json_print(add_idempotency_key(call, integ_graphql_body(call)));
+	else if (exchange->body_encoding == INTEG_SEND_FORM)
 	{
 		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_form(exchange->body, &call->scope);
+		call->request.body = integ_template_form(exchange->body, &call->scope, NULL);
 	}
 	else if (exchange->body_encoding == INTEG_SEND_TEXT)
 	{
@@ -193,6 +194,7 @@ integ_call_render(IntegCall *call)
 						errhint("Authorize the instance first.")));
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
+	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
 	call->scope.secret = integ_call_secret;
 	call->scope.secret_arg = call;
 
@@ -200,7 +202,7 @@ integ_call_render(IntegCall *call)
 	call->request.timeout_ms = timeout_ms(call);
 	call->request.connect_timeout_ms = integ_connect_timeout;
 	call->request.max_response = (size_t) integ_max_response_size * 1024;
-	call->request.max_redirects = method->is_write ? 0 : 5;
+	call->request.max_redirects = exchange->is_write ? 0 : 5;
 	call->request.allowed_addresses = integ_allowed_addresses;
 	call->request.ca_file = integ_ca_file;
 	call->request.proxy = integ_proxy;
@@ -211,9 +213,9 @@ integ_call_render(IntegCall *call)
 	render_headers(call, call->definition->headers);
 	render_headers(call, exchange->headers);
 	if (call->definition->query != NULL)
-		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
+		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope, NULL));
 	if (exchange->query != NULL)
-		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope));
+		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope, NULL));
 	if (idempotency_key(call, "header") != NULL)
 		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
 	if (idempotency_key(call, "query") != NULL)

@@ -22,6 +22,7 @@
 #include "http/client.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "oauth/ensure.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -128,7 +129,7 @@ prepare_call(Many *many, OneCall *item)
 	integ_call_prepare(item->call);
 }
 
-/* The whole call by itself: what has no single request, and what is repeated with the credentials before a rotation. */
+/* The whole call by itself: what has no single request, and what is repeated with other credentials. */
 static void
 run_alone(Many *many, OneCall *item)
 {
@@ -220,9 +221,7 @@ record_intents(Many *many)
 	int count = 0;
 
 	dlist_foreach_modify(iter, &many->ready)
-		entries[count++] = (IntegAuditEntry){.subject = &dlist_container(OneCall, node, iter.cur)->call->subject,
-											 .action = "call.write",
-											 .outcome = "pending"};
+		entries[count++] = integ_call_intent(dlist_container(OneCall, node, iter.cur)->call);
 	integ_record_intents(entries, count, intents);
 	count = 0;
 	dlist_foreach_modify(iter, &many->ready)
@@ -291,14 +290,16 @@ answer(OneCall *item, const IntegHttpResponse *response)
 static void
 settle(Many *many, OneCall *item)
 {
+	const IntegCredentialOwner *credentials = &item->call->instance->credentials;
+	bool rotating;
+
 	integ_call_finish(item->call);
-	if (integ_vault_rotating(&item->call->instance->credentials))
-	{
-		if (item->call->outcome.sqlerrcode == 0)
-			integ_vault_promote(&item->call->instance->credentials);
-		else if (item->call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
-			(void) guarded(many, item, run_alone);
-	}
+	rotating = integ_vault_rotating(credentials);
+	if (rotating && item->call->outcome.sqlerrcode == 0)
+		integ_vault_promote(credentials);
+	/* Once more with a refreshed token, or with the credentials before a rotation. */
+	if (item->call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED && (rotating || integ_oauth_repeat(item->call)))
+		(void) guarded(many, item, run_alone);
 	finish_item(many, item);
 }
 
@@ -405,8 +406,8 @@ look_at_method(Many *many)
 	limit = limits != NULL ? integ_json_get_int(limits, "concurrent", 0) : 0;
 	if (limit > 0)
 		many->concurrency = (int) Min(many->concurrency, limit);
-	many->is_write = call->method->is_write;
-	has_request = call->method->exchange != NULL;
+	many->is_write = call->exchange != NULL && call->exchange->is_write;
+	has_request = call->exchange != NULL;
 	integ_call_end(call);
 	return has_request;
 }

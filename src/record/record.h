@@ -31,7 +31,8 @@ typedef struct IntegRequestEntry
 	TimestampTz started_at;
 	const char *http_method;
 	const char *origin;		   /* scheme://host[:port] */
-	const char *path_template; /* the manifest's, no values of the caller in it */
+	const char *path_template; /* the manifest's, no values of the caller in it; of a raw request the caller's */
+	const char *step;		   /* which request of a method of several; NULL: its only one */
 	bool is_write;
 	int status;			  /* HTTP status, 0 where no answer came */
 	const char *sqlstate; /* "IG504" …, NULL for success */

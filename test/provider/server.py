@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import faults
 import lists
 import records
+import services
 from answers import Answer, problem
 
 LOG_LENGTH = 10000
@@ -32,6 +33,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.counts = collections.Counter()
         self.log = collections.deque(maxlen=LOG_LENGTH)
         self.seen = collections.Counter()  # of /fault/once, by key
+        self.jobs = {}
         self.scheme = "https" if tls else "http"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -51,6 +53,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.counts.clear()
             self.log.clear()
             self.seen.clear()
+            self.jobs.clear()
 
     def handle_error(self, request, client_address):
         """A client that goes away is not worth a traceback; a bug here is."""
@@ -176,6 +179,8 @@ class Handler(BaseHTTPRequestHandler):
                    "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self)}.get(first)
         if control:
             control()
+        elif first in services.ROUTES:
+            services.ROUTES[first](self)
         elif first == "v1":
             self.require_token()
             records.route(self)
