@@ -127,6 +127,16 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 	}
 }
 
+static IntegStreamKind
+stream_kind(const JsonbContainer *manifest)
+{
+	char *stream = integ_json_get_string(manifest, "stream");
+
+	if (stream == NULL)
+		return INTEG_STREAM_NONE;
+	return strcmp(stream, "sse") == 0 ? INTEG_STREAM_SSE : INTEG_STREAM_NDJSON;
+}
+
 void
 integ_method_compile(IntegMethod *method, const char *where)
 {
@@ -138,6 +148,7 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->exchange = compile_exchange(method->manifest, where, method->is_write);
 	if (method->exchange != NULL)
 		method->exchange->is_graphql |= method->is_graphql;
+	method->stream = stream_kind(method->manifest);
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
 	method->compiled = true;

@@ -9,6 +9,7 @@
 #include "access/actor.h"
 #include "core/compat.h"
 #include "core/pinned.h"
+#include "http/events.h"
 #include "schema/schema.h"
 #include "template/template.h"
 #include "utils/jsonb.h"
@@ -92,6 +93,7 @@ typedef struct IntegMethod
 
 	IntegExchange *exchange;		  /* NULL where it has no request of its own (steps, job, handler) */
 	bool is_graphql;				  /* protocol: graphql */
+	IntegStreamKind stream;			  /* what its answer is a stream of */
 	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */

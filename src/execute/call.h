@@ -93,7 +93,8 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
-	bool raw; /* integ_request: the exchange is the caller's */
+	bool raw;	   /* integ_request: the exchange is the caller's */
+	bool streamed; /* a success is left to be read from flight; integ_call_end_stream finishes it */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
@@ -109,6 +110,7 @@ typedef struct IntegCall
 	IntegIntent *intent; /* of a write, until its outcome is settled */
 	TimestampTz started_at;
 	IntegHttpResponse *response;
+	struct IntegHttpFlight *flight; /* whose answer is being read; NULL: it is whole */
 
 	/* classify, map */
 	const Jsonb *body;
@@ -162,6 +164,12 @@ extern void integ_call_exchange(IntegCall *call);
 /* The whole path of a method's own exchange: open, and the exchange as above. */
 extern void integ_call_run(IntegCall *call);
 
+/*
+ * The answer that is being read is over, or the caller has enough of it: breaks it off where it is not, classifies a
+ * failure of the network, and records the exchange, with the outcome that the caller has set or that comes of it.
+ */
+extern void integ_call_end_stream(IntegCall *call, bool enough);
+
 /* Raises the outcome as an error unless it is a success. */
 extern void integ_call_raise(const IntegCall *call);
 
@@ -185,6 +193,9 @@ extern void integ_call_record(IntegCall *call);
  */
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
 									   const IntegCallOptions *options);
+
+/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure: then the outcome is set. */
+extern bool integ_call_apply_rules(IntegCall *call);
 
 /* Helpers that several steps share. */
 

@@ -192,6 +192,13 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules)
 	return false;
 }
 
+bool
+integ_call_apply_rules(IntegCall *call)
+{
+	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors);
+	return call->refused;
+}
+
 /* Errors in the body, where neither the manifest nor the status says it better. */
 static bool
 protocol_refuses(IntegCall *call)
@@ -222,8 +229,7 @@ integ_call_classify(IntegCall *call)
 	if (success && call->outcome.sqlerrcode != 0)
 		return;
 	call->outcome.sqlerrcode = 0;
-	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors) ||
-					protocol_refuses(call);
+	call->refused = integ_call_apply_rules(call) || protocol_refuses(call);
 	if (!call->refused && !success)
 		classify_status(call);
 }

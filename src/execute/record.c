@@ -68,7 +68,7 @@ integ_call_record(IntegCall *call)
 		.error = call->outcome.message,
 		.duration_us = response->duration_us,
 		.request_bytes = call->request.body_len,
-		.response_bytes = response->body_len,
+		.response_bytes = response->received,
 		.attempt = Max(call->attempt, 1),
 	};
 

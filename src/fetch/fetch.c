@@ -6,6 +6,7 @@
 #include "core/json_walk.h"
 #include "core/options.h"
 #include "fetch/pages.h"
+#include "fetch/stream.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -15,7 +16,8 @@ PG_FUNCTION_INFO_V1(integ_fetch_records);
 
 typedef struct Fetch
 {
-	IntegPages *pages;
+	IntegPages *pages;	 /* NULL where the answer is a stream */
+	IntegStream *stream; /* … and then this is not */
 	int64 records_left; /* -1: no limit */
 	bool whole_pages;	/* a row is a page */
 	const IntegPage *page;
@@ -69,6 +71,18 @@ parse_options(const Jsonb *options, FetchOptions *parsed)
 						errhint("Use \"max_pages\".")));
 }
 
+/* A stream has no pages. */
+static void
+open_stream(Fetch *fetch, IntegCall *call, const FetchOptions *options)
+{
+	if (options->pages.page_size != 0 || options->pages.max_pages != 0 || options->pages.delta != NULL ||
+		options->pages.state != NULL || !options->records)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s is a stream, which has no pages", integ_call_name(call)),
+						errhint("Of the options max_records and timeout apply.")));
+	integ_pages_require_read(call);
+	fetch->stream = integ_stream_open(call);
+}
+
 static Fetch *
 begin(FunctionCallInfo fcinfo)
 {
@@ -85,7 +99,11 @@ begin(FunctionCallInfo fcinfo)
 	fetch->whole_pages = !options.records;
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P_COPY(2), &options.call);
-	fetch->pages = integ_pages_open(call, &options.pages);
+	integ_call_open(call);
+	if (call->method->stream == INTEG_STREAM_NONE)
+		fetch->pages = integ_pages_open(call, &options.pages);
+	else
+		open_stream(fetch, call, &options);
 	return fetch;
 }
 
@@ -119,6 +137,17 @@ page_document(const IntegPage *page)
 	return integ_json_end(&builder);
 }
 
+static Jsonb *
+next_event(Fetch *fetch)
+{
+	const Jsonb *event = integ_stream_next(fetch->stream);
+
+	if (event == NULL)
+		return NULL;
+	fetch->records_left--;
+	return memcpy(palloc(VARSIZE(event)), event, VARSIZE(event));
+}
+
 /* The next row, in CurrentMemoryContext; NULL behind the last. */
 static Jsonb *
 next_row(Fetch *fetch)
@@ -129,6 +158,8 @@ next_row(Fetch *fetch)
 		return turn(fetch) ? page_document(fetch->page) : NULL;
 	if (fetch->records_left == 0)
 		return NULL;
+	if (fetch->stream != NULL)
+		return next_event(fetch);
 	while (fetch->page == NULL || !integ_json_walk_element(&fetch->walk, &record))
 		if (!turn(fetch))
 			return NULL;
