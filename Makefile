@@ -67,7 +67,9 @@ PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -I$(srcdir)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
 	-Wno-sign-compare -Wno-declaration-after-statement -Wno-clobbered
-SHLIB_LINK = -lcurl -lcrypto -lssl -lyaml
+# libxml2's headers have a folder of their own.
+PG_CPPFLAGS += $(or $(shell xml2-config --cflags 2>/dev/null),-I/usr/include/libxml2)
+SHLIB_LINK = -lxml2 -lcurl -lcrypto -lssl -lyaml
 
 # Bitcode serves expression inlining, of which integ has none.
 override with_llvm = no

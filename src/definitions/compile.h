@@ -34,6 +34,7 @@ extern IntegTemplate *integ_compile_template(const JsonbContainer *object, const
 extern IntegSchema *integ_compile_schema(const JsonbContainer *object, const char *key, const char *where);
 extern IntegPath *integ_compile_path(const JsonbContainer *object, const char *key, const char *where);
 extern IntegMap *integ_compile_map(const JsonbContainer *object, const char *key, const char *where);
+extern void integ_compile_partial(const JsonbContainer *response, const char *where, IntegPartial *partial);
 extern void integ_compile_errors(const JsonbContainer *object, const char *where, IntegErrorRules *rules);
 
 #endif /* INTEG_DEFINITIONS_COMPILE_H */

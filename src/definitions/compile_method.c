@@ -82,6 +82,19 @@ compile_request(const JsonbContainer *request, const char *where, IntegExchange 
 	compile_graphql(request, where, exchange);
 }
 
+void
+integ_compile_partial(const JsonbContainer *response, const char *where, IntegPartial *partial)
+{
+	const JsonbContainer *source = integ_json_get_object(response, "partial");
+
+	if (source == NULL)
+		return;
+	where = psprintf("%s/partial", where);
+	partial->items = integ_compile_path(source, "items", where);
+	partial->failed = integ_compile_path(source, "failed", where);
+	partial->message = integ_compile_path(source, "message", where);
+}
+
 static void
 compile_response(const JsonbContainer *response, const char *where, IntegExchange *exchange)
 {
@@ -90,6 +103,9 @@ compile_response(const JsonbContainer *response, const char *where, IntegExchang
 	exchange->records = integ_compile_path(response, "records", where);
 	exchange->records_optional = integ_json_get_bool(response, "recordsOptional", false);
 	integ_compile_errors(response, where, &exchange->errors);
+	integ_compile_partial(response, where, &exchange->partial);
+	exchange->csv = integ_json_get_object(response, "csv");
+	exchange->xml = integ_json_get_object(response, "xml");
 }
 
 /* The exchange that the "request" and "response" of an object of the manifest describe; NULL without a request. */

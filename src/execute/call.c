@@ -185,6 +185,8 @@ integ_call_rewind(IntegCall *call)
 	call->body = NULL;
 	call->refused = false;
 	call->partial = false;
+	call->nitems = 0;
+	call->nfailed = 0;
 	memset(&call->request, 0, sizeof(call->request));
 	memset(&call->outcome, 0, sizeof(call->outcome));
 }

@@ -116,6 +116,8 @@ typedef struct IntegCall
 	const Jsonb *body;
 	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
 	bool partial; /* … and yet some of what was asked for was done */
+	int nitems;	  /* of response.partial: outcomes in the answer, */
+	int nfailed;  /* and those of them that say so */
 	IntegOutcome outcome;
 } IntegCall;
 
@@ -197,6 +199,12 @@ extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *inst
 /* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure: then the outcome is set. */
 extern bool integ_call_apply_rules(IntegCall *call);
 
+/*
+ * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the outcome set,
+ * where all failed or there is no list.
+ */
+extern bool integ_call_sort_partial(IntegCall *call);
+
 /* Helpers that several steps share. */
 
 /* "crm_main.get_contact", for messages; with the step under way where there are several. In CurrentMemoryContext. */
@@ -219,6 +227,9 @@ extern IntegAuditEntry integ_call_intent(const IntegCall *call);
 
 /* Overwrites every secret of the call that the answer echoes, as it is or in JSON's escapes or percent-encoded. */
 extern void integ_call_mask(IntegCall *call);
+
+/* The most bytes that a masked secret may take up in an answer, however it is spelled; 0 where there is none. */
+extern size_t integ_call_longest_secret(const IntegCall *call);
 
 /* The same in a text made from the answer. */
 extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);

@@ -113,7 +113,7 @@ decode_text(IntegCall *call, const char *content_type, bool json)
 			return;
 		case INTEG_BODY_TOO_DEEP:
 			integ_decode_refuse(call, "is nested too deeply",
-				   psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH));
+								psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH));
 			return;
 		case INTEG_BODY_CHARSET:
 			integ_decode_refuse(call, "is in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
@@ -148,18 +148,56 @@ decode_binary(IntegCall *call, const char *content_type)
 	call->body = integ_json_end(&builder);
 }
 
+/* Whether the manifest says that the answer is of this type. */
+static bool
+is_declared(const IntegCall *call, const char *type)
+{
+	return call->exchange->response_type != NULL && strcmp(call->exchange->response_type, type) == 0;
+}
+
+static void
+decode_csv(IntegCall *call, const char *content_type)
+{
+	IntegBodyText text;
+
+	switch (read_text(call, content_type, false, &text))
+	{
+		case INTEG_BODY_OK:
+			integ_decode_csv(call, text.text, text.len);
+			return;
+		case INTEG_BODY_NO_MEMORY:
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+			return;
+		default:
+			integ_decode_refuse(call, "is in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
+			return;
+	}
+}
+
 void
 integ_call_decode(IntegCall *call)
 {
 	const IntegHttpResponse *response = call->response;
 	const char *content_type = integ_http_response_header(response, "content-type");
+	IntegBodyKind kind;
 
 	if (call->method->stream != INTEG_STREAM_NONE && response->status >= 200 && response->status < 300)
 	{
 		integ_decode_events(call);
 		return;
 	}
-	switch (integ_body_kind(content_type, response->body, response->body_len))
+	kind = integ_body_kind(content_type, response->body, response->body_len);
+	if (kind != INTEG_BODY_EMPTY && kind != INTEG_BODY_JSON && is_declared(call, "xml"))
+	{
+		integ_decode_xml(call);
+		return;
+	}
+	if (kind != INTEG_BODY_JSON && is_declared(call, "csv"))
+	{
+		decode_csv(call, content_type);
+		return;
+	}
+	switch (kind)
 	{
 		case INTEG_BODY_EMPTY:
 			return;

@@ -29,6 +29,12 @@ extern const Jsonb *integ_decode_frame(const IntegCall *call, char *frame, size_
 /* Fills call->body with the array of all events of a whole stream; the outcome is IG502 where one of them cannot be read. */
 extern void integ_decode_events(IntegCall *call);
 
+/* Fills call->body with what a text in CSV says, as the exchange's "csv" reads it; the outcome is IG502 where it is none. */
+extern void integ_decode_csv(IntegCall *call, const char *text, size_t len);
+
+/* Fills call->body with what the answer's XML says; the outcome is IG502 where it is none. Raises when out of memory. */
+extern void integ_decode_xml(IntegCall *call);
+
 /* Says in the outcome that the answer is not what it should be. */
 extern void integ_decode_refuse(IntegCall *call, const char *what, char *detail);
 

@@ -4,6 +4,7 @@
 #include "core/errors.h"
 #include "core/options.h"
 #include "execute/call.h"
+#include "execute/download.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -49,6 +50,13 @@ integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown,
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"timeout\" of %s must be positive", function)));
 }
 
+static void
+require_known_target(const char *into)
+{
+	if (into != NULL && strcmp(into, "large_object") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"into\" of integ_execute must be \"large_object\"")));
+}
+
 Datum
 integ_execute(PG_FUNCTION_ARGS)
 {
@@ -57,15 +65,24 @@ integ_execute(PG_FUNCTION_ARGS)
 	IntegCallOptions options;
 	IntegCall *call;
 	Jsonb *result = NULL;
+	char *into = NULL;
+	const IntegOption own[] = {{"into", INTEG_OPTION_TEXT, &into}};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("integ_execute needs an instance and a method"),
 						errhint("SELECT integ_execute('instance', 'method', '{\"input\": …}').")));
-	integ_call_options_parse(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), NULL, 0, "integ_execute", &options);
+	integ_call_options_parse(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), own, lengthof(own), "integ_execute", &options);
+	require_known_target(into);
 
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &options);
+	if (into != NULL)
+	{
+		result = integ_download(call);
+		integ_call_end(call);
+		PG_RETURN_JSONB_P(result);
+	}
 	integ_call_run(call);
 	integ_call_raise(call);
 	if (call->outcome.result != NULL)

@@ -18,8 +18,8 @@ typedef struct Fetch
 {
 	IntegPages *pages;	 /* NULL where the answer is a stream */
 	IntegStream *stream; /* … and then this is not */
-	int64 records_left; /* -1: no limit */
-	bool whole_pages;	/* a row is a page */
+	int64 records_left;	 /* -1: no limit */
+	bool whole_pages;	 /* a row is a page */
 	const IntegPage *page;
 	IntegJsonWalk walk; /* over its records */
 } Fetch;

@@ -9,10 +9,10 @@
 
 typedef enum IntegCsvToken
 {
-	INTEG_CSV_VALUE,	 /* another value of the row follows */
-	INTEG_CSV_LAST,		 /* the row's last value */
-	INTEG_CSV_END,		 /* behind the last row */
-	INTEG_CSV_UNCLOSED,	 /* a quoted value does not end */
+	INTEG_CSV_VALUE,	  /* another value of the row follows */
+	INTEG_CSV_LAST,		  /* the row's last value */
+	INTEG_CSV_END,		  /* behind the last row */
+	INTEG_CSV_UNCLOSED,	  /* a quoted value does not end */
 	INTEG_CSV_AFTER_QUOTE /* something stands between a closing quote and the delimiter */
 } IntegCsvToken;
 
