@@ -47,11 +47,13 @@ SQL_PARTS = \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
+	src/limits/limits.sql \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
 	src/many/many.sql \
 	src/gateway/gateway.sql \
 	src/handlers/handlers.sql \
+	src/approvals/approvals.sql \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
 	src/core/ownership.sql

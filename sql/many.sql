@@ -21,6 +21,8 @@ SELECT integ_define($${
   ]}$$::jsonb);
 SELECT integ_connect('many_test', 'many', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
 SELECT integ_credential_set('many', 'token', :'provider_token');
+SELECT integ_connect('many_test', 'many_fail', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_credential_set('many_fail', 'token', :'provider_token');
 
 -- Each input its outcome, in their order; what is wrong with one stops no other.
 SELECT ordinal, ok, result, sqlstate, message FROM integ_execute_many('many', 'get',
@@ -38,13 +40,15 @@ SELECT count(*), bool_and(ok) FROM integ_execute_many('many', 'put',
     (SELECT array_agg(jsonb_build_object('i', i)) FROM generate_series(1, 7) AS i), '{"concurrency": 1}');
 -- What the service says of a write; a 429 says when.
 SELECT ordinal, ok, sqlstate, retry_at > clock_timestamp() AS later
-FROM integ_execute_many('many', 'fail', ARRAY['{"code": "422"}', '{"code": "429"}', '{"code": "500"}', '{"code": "200"}']::jsonb[]);
+FROM integ_execute_many('many_fail', 'fail', ARRAY['{"code": "422"}', '{"code": "500"}', '{"code": "200"}', '{"code": "429"}']::jsonb[], '{"concurrency": 1}');
+
+-- What needs an approval waits for one.
+SELECT ordinal, ok, sqlstate, message FROM integ_execute_many('many', 'approve', ARRAY['{"i": 1}', '{"i": 2}']::jsonb[]);
 
 -- What is wrong with all is raised once, before anything is sent.
 \set VERBOSITY terse
 SELECT * FROM integ_execute_many('many', 'nothing', ARRAY['{}']::jsonb[]);
 SELECT * FROM integ_execute_many('nobody', 'get', ARRAY['{}']::jsonb[]);
-SELECT * FROM integ_execute_many('many', 'approve', ARRAY['{}', '{}']::jsonb[]);
 SELECT * FROM integ_execute_many('many', NULL, ARRAY['{}']::jsonb[]);
 SELECT * FROM integ_execute_many('many', 'get', ARRAY['{}']::jsonb[], '{"concurrency": 101}');
 SELECT * FROM integ_execute_many('many', 'get', ARRAY['{}']::jsonb[], '{"concurrency": 0}');
@@ -62,14 +66,14 @@ ROLLBACK;
 DO $$
 BEGIN
     FOR i IN 1..400 LOOP
-        EXIT WHEN (SELECT count(*) FROM integ.audit_log WHERE instance_id = 'many' AND action = 'call.write' AND outcome <> 'pending') >= 264
-              AND (SELECT count(*) FROM integ.requests WHERE instance_id = 'many') >= 287;
+        EXIT WHEN (SELECT count(*) FROM integ.audit_log WHERE instance_id LIKE 'many%' AND action = 'call.write' AND outcome <> 'pending') >= 265
+              AND (SELECT count(*) FROM integ.requests WHERE instance_id LIKE 'many%') >= 287;
         PERFORM pg_sleep(0.05);
         COMMIT;
     END LOOP;
 END $$;
-SELECT method, outcome, count(*) FROM integ.audit_log WHERE instance_id = 'many' AND action = 'call.write' GROUP BY 1, 2 ORDER BY 1, 2;
-SELECT method, status, count(*), count(DISTINCT call_id) AS calls FROM integ.requests WHERE instance_id = 'many' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT method, outcome, count(*) FROM integ.audit_log WHERE instance_id LIKE 'many%' AND action = 'call.write' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT method, status, count(*), count(DISTINCT call_id) AS calls FROM integ.requests WHERE instance_id LIKE 'many%' GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- A cancel ends all at once: what was under way is unknown, what was not sent is not.
 SET statement_timeout = '300ms';
@@ -77,5 +81,5 @@ SELECT * FROM integ_execute_many('many', 'slow', (SELECT array_agg('{"i": 1, "ms
 RESET statement_timeout;
 SELECT count(*), bool_and(ok) FROM integ_execute_many('many', 'get', ARRAY['{"code": "FR"}']::jsonb[]);
 
-DELETE FROM integ.instances WHERE instance_id = 'many';
+DELETE FROM integ.instances WHERE instance_id LIKE 'many%';
 SELECT integ_undefine('many_test');

@@ -21,7 +21,7 @@ SELECT integ_define($${
      "pagination": {"style": "none", "end": "$ ? (@.data.n == 7)"}},
     {"id": "refused", "name": "Refused", "access": "read", "stream": "sse", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/refused"},
-     "response": {"errors": [{"when": "$ ? (@.event == \"error\")", "class": "IG429", "message": "$[*].data.message"}]}},
+     "response": {"errors": [{"when": "$ ? (@.event == \"error\")", "class": "IG422", "message": "$[*].data.message"}]}},
     {"id": "post", "name": "A write", "access": "write", "stream": "sse", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "POST", "path": "/streams/sse"}}
   ]}$$::jsonb);
@@ -87,7 +87,7 @@ END $$;
 DO $$
 BEGIN
     FOR i IN 1..200 LOOP
-        EXIT WHEN (SELECT count(*) >= 9 FROM integ.requests WHERE instance_id = 'streams' AND method = 'endless')
+        EXIT WHEN (SELECT count(*) >= 8 FROM integ.requests WHERE instance_id = 'streams' AND method = 'endless')
               AND (SELECT count(*) >= 1 FROM integ.requests WHERE instance_id = 'streams' AND method = 'post');
         PERFORM pg_sleep(0.05);
         COMMIT;

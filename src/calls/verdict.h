@@ -22,6 +22,7 @@ typedef struct IntegAttempt
 {
 	int sqlerrcode;	   /* 0: success */
 	bool held;		   /* nothing may leave the database at present */
+	bool waits;		   /* for a slot or a circuit breaker, until retry_after: the attempt was not begun */
 	bool interrupted;  /* the dispatcher stopped: the attempt does not count */
 	bool answered;	   /* a whole answer arrived */
 	bool server_error; /* … with a status of 500 or more */
@@ -42,6 +43,7 @@ typedef struct IntegVerdict
 	IntegVerdictKind kind;
 	TimestampTz retry_at;
 	bool counts;		/* whether a retry counts against max_attempts */
+	bool waits;			/* this was no attempt */
 	const char *reason; /* of DEAD and UNKNOWN: a sentence for a person */
 } IntegVerdict;
 

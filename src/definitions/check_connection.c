@@ -111,6 +111,22 @@ check_jwt(IntegManifestCheck *check, const JsonbContainer *jwt, const char *wher
 	check_url(check, jwt, "tokenUrl", where);
 }
 
+/* A function says how to authenticate: nothing else does then. */
+static void
+check_function(IntegManifestCheck *check, const JsonbContainer *auth, const char *type, const char *where)
+{
+	static const char *const others[] = {"value", "username", "password", "jwt"};
+	JsonbValue unused;
+
+	if (!integ_json_get(auth, "function", &unused))
+		return;
+	if (strcmp(type, "custom") != 0)
+		integ_manifest_problem(check, psprintf("%s/function", where), "only authType \"custom\" has a function");
+	for (size_t i = 0; i < lengthof(others); i++)
+		if (integ_json_get(auth, others[i], &unused))
+			integ_manifest_problem(check, psprintf("%s/%s", where, others[i]), "the function says this");
+}
+
 /* holder has authType, auth, oauth2Config: the manifest itself or one of its authMethods. */
 static void
 check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *where)
@@ -131,6 +147,8 @@ check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *
 		if (strcmp(type, "none") == 0)
 			integ_manifest_problem(check, path, "authType \"none\" has no \"auth\"");
 	}
+	if (auth != NULL)
+		check_function(check, auth, type, path);
 	if (jwt != NULL)
 		check_jwt(check, jwt, psprintf("%s/jwt", path));
 	else if (strcmp(type, "jwt") == 0)

@@ -153,6 +153,17 @@ stream_kind(const JsonbContainer *manifest)
 	return strcmp(stream, "sse") == 0 ? INTEG_STREAM_SSE : INTEG_STREAM_NDJSON;
 }
 
+static void
+compile_handler(const JsonbContainer *manifest, IntegMethod *method)
+{
+	const JsonbContainer *handler = integ_json_get_object(manifest, "handler");
+
+	if (handler == NULL)
+		return;
+	method->before = integ_json_get_string(handler, "before");
+	method->after = integ_json_get_string(handler, "after");
+}
+
 void
 integ_method_compile(IntegMethod *method, const char *where)
 {
@@ -167,6 +178,9 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->stream = stream_kind(method->manifest);
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
+	compile_handler(method->manifest, method);
+	method->limits = integ_limits_compile(integ_json_get_object(method->manifest, "rateLimit"), INTEG_LIMIT_OF_METHOD,
+										  psprintf("%s/rateLimit", where));
 	method->compiled = true;
 }
 

@@ -10,6 +10,7 @@
 #include "core/compat.h"
 #include "core/pinned.h"
 #include "http/events.h"
+#include "limits/limits.h"
 #include "schema/schema.h"
 #include "template/template.h"
 #include "utils/jsonb.h"
@@ -63,6 +64,7 @@ typedef struct IntegAuth
 	IntegSchema *credentials;	  /* credentialSchema or NULL */
 	const JsonbContainer *oauth2; /* oauth2Config or NULL */
 	const JsonbContainer *jwt;	  /* auth.jwt or NULL */
+	const char *function;		  /* SQL function whose answer authenticates, or NULL */
 } IntegAuth;
 
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
@@ -108,8 +110,11 @@ typedef struct IntegMethod
 	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */
+	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
+	const char *before; /* SQL functions that run around the requests, or NULL */
+	const char *after;
 } IntegMethod;
 
 typedef struct IntegDefinition
@@ -124,6 +129,7 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
+	Oid owner;						  /* the role that defined this version, as which its functions run; InvalidOid: nobody */
 	bool customized;				  /* a superadmin changed status, visibility or plan */
 	int nauths;						  /* at least one */
 	IntegAuth *auths;				  /* the first is the default */
@@ -135,6 +141,8 @@ typedef struct IntegDefinition
 	IntegTemplate *request_transform; /* or NULL */
 	IntegMap *response_transform;	  /* or NULL */
 	IntegErrorRules errors;			  /* of every method and of raw requests */
+	IntegLimits *limits;			  /* of each instance, or NULL */
+	IntegBreakerPolicy breaker;		  /* of each instance */
 	IntegSchema *config;			  /* configSchema or NULL */
 	const char *health_check;		  /* method id or NULL */
 	const Jsonb *health_input;		  /* its input, or NULL: {} */

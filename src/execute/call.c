@@ -3,6 +3,7 @@
  */
 #include "execute/call.h"
 
+#include "approvals/approval.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/uuid.h"
@@ -73,6 +74,11 @@ integ_call_open(IntegCall *call)
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	if (!call->options.asynchronous)
+	{
+		integ_call_consult(call);
+		integ_call_raise(call);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -81,6 +87,7 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_approval_require(call);
 	integ_oauth_ensure(call);
 	integ_call_render(call);
 	if (call->amend != NULL)
@@ -124,9 +131,10 @@ integ_call_send(IntegCall *call)
 
 		call->intent = integ_record_intent(&entry);
 	}
-	call->started_at = GetCurrentTimestamp();
+	integ_call_leaves(call);
 	call->response = call->streamed ? send_streamed(call) : integ_http_send(&call->request);
 	integ_call_mask(call);
+	integ_call_answered(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -182,6 +190,8 @@ integ_call_rewind(IntegCall *call)
 	call->url = NULL;
 	call->response = NULL;
 	call->flight = NULL;
+	call->grant = NULL;
+	call->closed_until = 0;
 	call->body = NULL;
 	call->refused = false;
 	call->partial = false;
@@ -232,6 +242,7 @@ integ_call_run(IntegCall *call)
 {
 	integ_call_open(call);
 	integ_call_exchange(call);
+	integ_call_consult(call);
 }
 
 void

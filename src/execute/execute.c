@@ -11,7 +11,8 @@
 
 PG_FUNCTION_INFO_V1(integ_execute);
 
-/* What a call may have besides the options of its function. */
+/* The options of every function that calls a method, and the most that one may have with them. */
+#define COMMON_OPTIONS 3
 #define MAX_OPTIONS 16
 
 static IntegOutputCheck
@@ -34,20 +35,23 @@ integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown,
 	char *validate_output;
 	IntegOption known[MAX_OPTIONS] = {
 		{"timeout", INTEG_OPTION_DURATION_MS, &parsed->timeout_ms},
+		{"max_wait", INTEG_OPTION_DURATION_MS, &parsed->max_wait_ms},
 		{"validate_output", INTEG_OPTION_TEXT, &validate_output},
 	};
 
-	Assert(nown <= MAX_OPTIONS - 2);
+	Assert(nown <= MAX_OPTIONS - COMMON_OPTIONS);
 	if (nown > 0)
-		memcpy(known + 2, own, nown * sizeof(IntegOption));
+		memcpy(known + COMMON_OPTIONS, own, nown * sizeof(IntegOption));
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->timeout_ms = PG_INT64_MIN;
-	integ_options_parse(options, known, 2 + nown, function);
+	integ_options_parse(options, known, COMMON_OPTIONS + nown, function);
 	parsed->validate_output = parse_output_check(validate_output, function);
 	if (parsed->timeout_ms == PG_INT64_MIN)
 		parsed->timeout_ms = 0;
 	else if (parsed->timeout_ms <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"timeout\" of %s must be positive", function)));
+	if (parsed->max_wait_ms < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"max_wait\" of %s must not be negative", function)));
 }
 
 static void

@@ -188,6 +188,7 @@ turn(IntegPages *pages)
 	call->amend = integ_pages_turn;
 	call->amend_arg = pages;
 	call->input = pages->input;
+	call->asked_after = false;
 	call->exchange = call->method->exchange;
 	if (pages->position.set && pages->position.url == NULL && pages->pagination->further != NULL)
 	{
@@ -333,6 +334,7 @@ integ_pages_next(IntegPages *pages)
 	if (!turn(pages))
 		return NULL;
 	integ_call_exchange(pages->call);
+	integ_call_consult(pages->call);
 	return receive(pages);
 }
 

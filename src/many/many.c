@@ -61,6 +61,7 @@ typedef struct Many
 	int ninputs;
 	int next;		  /* the input that comes next */
 	dlist_head ready; /* items to be sent; the intents of writes are recorded */
+	OneCall *late;	  /* waits for a slot of a rate limit, and the others behind it; or NULL */
 	IntegHttpBatch *batch;
 	TupleDesc row;
 	Tuplesortstate *rows; /* by ordinal */
@@ -92,7 +93,8 @@ keep_error(OneCall *item)
 	item->outcome = (IntegOutcome){.sqlerrcode = error->sqlerrcode,
 								   .message = error->message,
 								   .detail = error->detail,
-								   .hint = error->hint};
+								   .hint = error->hint,
+								   .retry_at = item->call != NULL ? item->call->outcome.retry_at : 0};
 }
 
 /* Does a part of the item's call; false with the outcome set where that raised. */
@@ -122,11 +124,30 @@ guarded(Many *many, OneCall *item, void (*part)(Many *many, OneCall *item))
 	return done;
 }
 
+/* Whether requests wait for this session to go on, which it does not while it waits for a rate limit. */
+static bool
+is_busy(Many *many)
+{
+	return integ_http_batch_count(many->batch) > 0 || !dlist_is_empty(&many->ready);
+}
+
 static void
 prepare_call(Many *many, OneCall *item)
 {
-	item->call = integ_call_begin(many->actor, many->instance, many->method, item->input, &many->options);
+	IntegCallOptions options = many->options;
+
+	if (is_busy(many))
+		options.max_wait_ms = 0;
+	memset(&item->outcome, 0, sizeof(item->outcome));
+	item->call = integ_call_begin(many->actor, many->instance, many->method, item->input, &options);
 	integ_call_prepare(item->call);
+}
+
+/* Whether an input that was refused may come again once the others are answered, and then wait. */
+static bool
+may_come_later(Many *many, const OneCall *item)
+{
+	return many->options.max_wait_ms > 0 && is_busy(many) && item->outcome.retry_at != 0;
 }
 
 /* The whole call by itself: what has no single request, and what is repeated with other credentials. */
@@ -142,6 +163,14 @@ run_alone(Many *many, OneCall *item)
 	integ_call_rewind(item->call);
 	integ_uuid_make(&item->call->subject.call_id);
 	integ_call_exchange(item->call);
+	integ_call_consult(item->call);
+}
+
+/* The method's handler after its requests. */
+static void
+consult(Many *many, OneCall *item)
+{
+	integ_call_consult(item->call);
 }
 
 /* --- outcomes --- */
@@ -246,14 +275,20 @@ prepare(Many *many)
 {
 	int room = batch_size(many);
 
-	while (room > 0 && many->next < many->ninputs)
+	while (room > 0 && (many->late != NULL ? !is_busy(many) : many->next < many->ninputs))
 	{
-		OneCall *item = next_item(many);
+		OneCall *item = many->late != NULL ? many->late : next_item(many);
 
+		many->late = NULL;
 		if (guarded(many, item, prepare_call))
 		{
 			dlist_push_tail(&many->ready, &item->node);
 			room--;
+		}
+		else if (may_come_later(many, item))
+		{
+			many->late = item;
+			break;
 		}
 		else
 			finish_item(many, item);
@@ -270,7 +305,7 @@ send_ready(Many *many)
 	{
 		OneCall *item = dlist_container(OneCall, node, dlist_pop_head_node(&many->ready));
 
-		item->call->started_at = GetCurrentTimestamp();
+		integ_call_leaves(item->call);
 		integ_http_batch_start(many->batch, &item->call->request, item);
 	}
 }
@@ -284,6 +319,7 @@ answer(OneCall *item, const IntegHttpResponse *response)
 	item->call->response = integ_http_response_make();
 	*item->call->response = *response;
 	integ_call_mask(item->call);
+	integ_call_answered(item->call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -300,6 +336,8 @@ settle(Many *many, OneCall *item)
 	/* Once more with a refreshed token, or with the credentials before a rotation. */
 	if (item->call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED && (rotating || integ_oauth_repeat(item->call)))
 		(void) guarded(many, item, run_alone);
+	else if (item->call->method->after != NULL)
+		(void) guarded(many, item, consult);
 	finish_item(many, item);
 }
 
@@ -347,7 +385,7 @@ send_all(Many *many)
 		send_ready(many);
 		if (integ_http_batch_count(many->batch) == 0)
 		{
-			if (dlist_is_empty(&many->ready) && many->next == many->ninputs)
+			if (dlist_is_empty(&many->ready) && many->late == NULL && many->next == many->ninputs)
 				return;
 			continue;
 		}

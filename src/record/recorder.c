@@ -14,8 +14,11 @@
 #include "commands/copy.h"
 #include "commands/sequence.h"
 #include "core/compat.h"
+#include "core/json.h"
+#include "limits/limits.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "operate/operate.h"
 #include "parser/parse_relation.h"
 #include "pgstat.h"
 #include "port/pg_bswap.h"
@@ -189,9 +192,29 @@ note_used(const Batch *batch, int from, int to)
 			integ_touch_note((pg_uuid_t *) INTEG_ENTRY_BODY(batch->entries[i]), batch->entries[i]->queued_at);
 }
 
+/* Rows that are not copied: events, and blocks of rate limits. */
+static void
+write_others(const Batch *batch, int from, int to)
+{
+	for (int i = from; i < to; i++)
+	{
+		const IntegEntry *entry = batch->entries[i];
+		const IntegEventEntry *event = (const IntegEventEntry *) INTEG_ENTRY_BODY(entry);
+
+		if (entry->kind == INTEG_ENTRY_LIMIT)
+			integ_limits_write_block(entry);
+		else if (entry->kind == INTEG_ENTRY_EVENT)
+			integ_event_emit(event->kind, event->client[0] != '\0' ? event->client : NULL,
+							 event->has_instance ? &event->instance : NULL, integ_json_parse((const char *) (event + 1)));
+	}
+}
+
 static void
 settle(const Batch *batch, int from, int to, bool written)
 {
+	for (int i = from; i < to; i++)
+		if (batch->entries[i]->kind == INTEG_ENTRY_LIMIT)
+			integ_limits_block_settled(batch->entries[i], written);
 	integ_ring_settle(batch->database, batch->ends == NULL ? 0 : batch->ends[to - 1], batch->entries + from,
 					  to - from, written);
 }
@@ -209,6 +232,7 @@ write_transaction(const Batch *batch, int from, int to)
 	requests.columns = column_list(integ_request_columns, integ_request_columns_count);
 	copy_rows(batch, from, to, audit);
 	copy_rows(batch, from, to, requests);
+	write_others(batch, from, to);
 	PopActiveSnapshot();
 
 	/* Nothing may come between the commit and tail: the rows would be written twice. */

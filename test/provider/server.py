@@ -6,6 +6,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -162,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         with self.server.lock:
             self.server.counts[self.raw_path] += 1
-            entry = self.described()
+            entry = self.described() | {"at": time.monotonic()}
             if len(self.body) > LOGGED_BODY:
                 entry.update(body=None, body_base64=None, json=None)
             self.server.log.append(entry)
