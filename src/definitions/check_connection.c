@@ -34,6 +34,27 @@ without_placeholders(const char *url)
 	return result.data;
 }
 
+/*
+ * Whether the host ends in a placeholder right behind literal text: in https://example.com{config.site} a
+ * value of ".evil.example" would make another host of it. Behind a dot or a colon it is a name or a port of its own.
+ */
+static bool
+has_open_host(const char *url)
+{
+	const char *authority = strstr(url, "://") + 3;
+	const char *end = authority, *last = NULL;
+	int depth = 0;
+
+	for (; *end != '\0' && (depth > 0 || strchr("/:", *end) == NULL); end++)
+	{
+		if (*end == '{' && depth++ == 0)
+			last = end;
+		else if (*end == '}' && depth > 0)
+			depth--;
+	}
+	return last != NULL && last > authority && end[-1] == '}' && strchr(".}", last[-1]) == NULL;
+}
+
 /* An absolute URL without credentials; one that starts with a placeholder is judged when an instance renders it. */
 static void
 check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where)
@@ -56,6 +77,10 @@ check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *k
 	origin = integ_url_origin(without_placeholders(url), problem, sizeof(problem));
 	if (origin == NULL)
 		integ_manifest_problem(check, path, "%s", problem);
+	else if (has_open_host(url))
+		integ_manifest_problem(check, path,
+							   "the host ends in a placeholder right behind literal text, so its value could make "
+							   "another host of it; put a dot, a colon or a slash between them");
 	free(origin);
 }
 

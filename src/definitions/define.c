@@ -13,6 +13,7 @@
 #include "definitions/version.h"
 #include "definitions/yaml.h"
 #include "fmgr.h"
+#include "instances/follow.h"
 #include "instances/history.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -130,7 +131,10 @@ define(const IntegActor *actor, const Jsonb *manifest, const Jsonb *given, const
 							   is_current(&stored, version));
 	integ_owner_leave(&scope);
 	if (!stored.version_same)
+	{
 		integ_definition_history(actor, "definition.define", "definition.defined", id, version, owner);
+		integ_instances_follow(actor, id);
+	}
 	return cstring_to_text(id);
 }
 
@@ -198,5 +202,7 @@ integ_definition_mirror(PG_FUNCTION_ARGS)
 		integ_definition_store(manifest, id, version, INTEG_GLOBAL_CLIENT, true, "integ_owner",
 							   InvalidOid, is_current(&stored, version));
 	integ_owner_leave(&scope);
+	if (stored.exists && stored.builtin && !stored.version_same)
+		integ_instances_follow(integ_actor_current(), id);
 	PG_RETURN_VOID();
 }

@@ -36,6 +36,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.log = collections.deque(maxlen=LOG_LENGTH)
         self.seen = collections.Counter()  # of /fault/once, by key
         self.jobs = {}
+        self.services = {}  # what services keep, by name
         self.scheme = "https" if tls else "http"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -56,6 +57,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.log.clear()
             self.seen.clear()
             self.jobs.clear()
+            self.services.clear()
 
     def handle_error(self, request, client_address):
         """A client that goes away is not worth a traceback; a bug here is."""
