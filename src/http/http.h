@@ -70,6 +70,7 @@ typedef struct IntegHttpResponse
 	int nheaders;
 	char *body; /* decompressed; NUL-terminated beyond body_len; never NULL after an exchange that is OK */
 	size_t body_len;
+	size_t received; /* bytes of the body, also those that were read while it arrived */
 	int64_t duration_us;
 	bool reused_connection;
 } IntegHttpResponse;

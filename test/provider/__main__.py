@@ -21,6 +21,9 @@ Bearer TOKEN` where a token is set.
 Lists in the ways of real services, and lists that lie (lists.py):
     *      /lists/done                  also is_last, continue, relay, odata, links …
 
+Answers that come bit by bit, and files (streams.py):
+    GET    /streams/sse                 also ndjson, endless, csv, xml, file …
+
 What a caller sent (server.py):
     *      /echo[/anything]             method, path, query, headers, body as JSON
     GET    /count[?path=/v1/countries]  requests seen per path
