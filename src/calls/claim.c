@@ -33,6 +33,7 @@ typedef struct Candidate
 	IntegLane *lane;
 	char *ordering_key;
 	bool promised;
+	int position; /* in the order of their turn */
 	bool claimed;
 } Candidate;
 
@@ -157,7 +158,7 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, Timestamp
 		return true;
 	lane->running++;
 	*candidate = (Candidate){
-		.id = *id, .ctid = *(ItemPointer) DatumGetPointer(ctid), .lane = lane, .ordering_key = ordering_key, .promised = promised};
+		.id = *id, .ctid = *(ItemPointer) DatumGetPointer(ctid), .lane = lane, .ordering_key = ordering_key, .promised = promised, .position = ncandidates};
 	ncandidates++;
 	return true;
 }
@@ -217,7 +218,7 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 	}
 }
 
-/* Calls that were told to come for their slot now. */
+/* Calls that were told to come for their slot now. What somebody has put off meanwhile stays. */
 static void
 read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 {
@@ -231,12 +232,13 @@ read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 	dlist_foreach_modify(iter, &dispatcher->promising)
 	{
 		IntegLane *lane = dlist_container(IntegLane, promising, iter.cur);
-		pg_uuid_t call;
+		IntegPromise promise;
 
 		while (ncandidates < INTEG_BATCH_MAX && integ_lane_free(lane, now) > 0 &&
-			   integ_lane_promised(dispatcher, lane, now, &call))
+			   integ_lane_promised(dispatcher, lane, now, &promise))
 		{
-			Datum values[] = {UUIDPGetDatum(&call), UUIDPGetDatum(&lane->instance), TimestampTzGetDatum(now)};
+			Datum values[] = {UUIDPGetDatum(&promise.call), UUIDPGetDatum(&lane->instance),
+							  TimestampTzGetDatum(Max(now, promise.told))};
 
 			if (integ_query(&one, values, NULL) > 0)
 				(void) take_candidate(dispatcher, 0, true, now);
@@ -445,6 +447,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));
 	Datum *ids = palloc(ncandidates * sizeof(Datum));
+	IntegFlight **turns = palloc0(ncandidates * sizeof(IntegFlight *));
 	Datum values[4];
 	uint64 count;
 
@@ -469,7 +472,15 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		flight->promised = candidate->promised;
 		candidate->claimed = true;
 		dlist_push_tail(&fresh, &flight->node);
+		turns[candidate->position] = flight;
 	}
+	/* Rows come as they lie on disk. */
+	for (int i = 0; i < ncandidates; i++)
+		if (turns[i] != NULL)
+		{
+			dlist_delete(&turns[i]->node);
+			dlist_push_tail(&fresh, &turns[i]->node);
+		}
 }
 
 /* Forgets what was not claimed. What was is the flights' from here on. */

@@ -336,8 +336,7 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	if (again)
 		integ_claim_later(dispatcher, flight, flight->verdict.retry_at);
 	if (again && flight->verdict.waits)
-		integ_lane_promise(dispatcher, integ_lane_get(dispatcher, &flight->instance), &flight->id,
-						   flight->verdict.retry_at);
+		integ_lane_promise(dispatcher, flight, flight->verdict.retry_at);
 	dlist_delete(&flight->node);
 	dispatcher->nanswered--;
 	dispatcher->nflights--;

@@ -105,6 +105,7 @@ typedef struct IntegCall
 
 	/* admit */
 	IntegGrant *grant; /* until the answer */
+	uint64 waits_for;  /* tells the limit that has refused it from others */
 
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */

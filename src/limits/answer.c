@@ -86,11 +86,7 @@ gate_of(IntegGrant *grant, int i)
 	if (i == INTEG_GATE_HOST)
 		key = integ_gate_key_of_host(subject->origin);
 	else
-	{
-		memset(&key, 0, sizeof(key));
-		key.database = MyDatabaseId;
-		key.id = *subject->instance;
-	}
+	key = integ_gate_key_of_instance(subject->instance);
 	grant->gates[i] = integ_gate_make(&key, i == INTEG_GATE_HOST, i == INTEG_GATE_HOST ? subject->origin : subject->instance_id);
 	if (grant->gates[i] == NULL)
 		return NULL;

@@ -85,6 +85,7 @@ typedef struct IntegRefusal
 {
 	int sqlerrcode; /* IG429 or IG503; IG500 where a grant cannot be recorded */
 	TimestampTz at; /* when to ask again; by what is known now it may then leave */
+	uint64 limit;	/* tells the limit from others */
 	char *message;
 	char *detail;
 	char *hint;

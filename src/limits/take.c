@@ -137,11 +137,7 @@ open_gates(const IntegLimitSubject *subject, KnownGates *known, int64 now)
 		if (i == INTEG_GATE_HOST)
 			key = integ_gate_key_of_host(subject->origin);
 		else
-		{
-			memset(&key, 0, sizeof(key));
-			key.database = MyDatabaseId;
-			key.id = *subject->instance;
-		}
+		key = integ_gate_key_of_instance(subject->instance);
 		known->gates[i] = integ_gate_make(&key, i == INTEG_GATE_HOST, i == INTEG_GATE_HOST ? subject->origin : subject->instance_id);
 		known->serials[i] = known->gates[i] != NULL ? pg_atomic_read_u64(&known->gates[i]->serial) : 0;
 	}
@@ -214,10 +210,11 @@ make_counters(IntegGrant *grant)
 	return true;
 }
 
+/* Between two places in the order: slots are free again a little later than the window is long. */
 static int64
 spacing(const IntegWindow *window)
 {
-	return window->per_us / Max(window->limit, 1);
+	return (window->per_us + window->per_us / 32) / Max(window->limit, 1);
 }
 
 static int64
@@ -489,6 +486,7 @@ static void
 refuse(const IntegLimitSubject *subject, const Obstacle *obstacle, IntegRefusal *refusal)
 {
 	refusal->at = integ_limits_to_time(obstacle->at);
+	refusal->limit = obstacle->breaker ? 0 : obstacle->counter.key.hash[0];
 	if (obstacle->breaker)
 		integ_refusal_of_gate(refusal, subject, &obstacle->gate);
 	else
@@ -501,6 +499,7 @@ refuse_unrecorded(const IntegLimitSubject *subject, IntegRefusal *refusal)
 	/* A durable call comes again. */
 	refusal->sqlerrcode = subject->asynchronous ? ERRCODE_INTEG_RATE_LIMIT : ERRCODE_INTEG_INSTALLATION;
 	refusal->at = GetCurrentTimestamp() + USECS_PER_SEC;
+	refusal->limit = 0;
 	refusal->message = psprintf("a slot for %s.%s could not be recorded", subject->instance_id, subject->method);
 	refusal->detail = pstrdup("The recorder did not write its row of integ.rate_limit_blocks in time; nothing was sent.");
 	refusal->hint = pstrdup("SELECT * FROM integ_status() says what the recorder does.");

@@ -34,6 +34,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.counts = collections.Counter()
         self.log = collections.deque(maxlen=LOG_LENGTH)
         self.seen = collections.Counter()  # of /fault/once, by key
+        self.delayed = self.peak = 0  # requests in /fault/delay at the same time, and their highest number
         self.jobs = {}
         self.scheme = "https" if tls else "http"
         if tls:
@@ -54,6 +55,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.counts.clear()
             self.log.clear()
             self.seen.clear()
+            self.peak = 0
             self.jobs.clear()
 
     def handle_error(self, request, client_address):
@@ -158,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_request
 
     def count(self):
-        if self.segments[:1] and self.segments[0] in ("count", "log", "reset"):
+        if self.segments[:1] and self.segments[0] in ("count", "log", "peak", "reset"):
             return
         with self.server.lock:
             self.server.counts[self.raw_path] += 1
@@ -176,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Answer(200, {"ok": True})
         if "_fault" in self.query and faults.apply(self, self.query["_fault"]):
             return
-        control = {"echo": self.route_echo, "count": self.route_count, "log": self.route_log,
+        control = {"echo": self.route_echo, "count": self.route_count, "log": self.route_log, "peak": self.route_peak,
                    "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self)}.get(first)
         if control:
             control()
@@ -209,6 +211,11 @@ class Handler(BaseHTTPRequestHandler):
             if self.command in ("DELETE", "POST"):
                 self.server.log.clear()
         self.send_json(200, log)
+
+    def route_peak(self):
+        with self.server.lock:
+            peak = self.server.peak
+        self.send_json(200, peak)
 
     def route_reset(self):
         self.server.forget()
