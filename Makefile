@@ -52,6 +52,7 @@ SQL_PARTS = \
 	src/fetch/fetch.sql \
 	src/gateway/gateway.sql \
 	src/handlers/handlers.sql \
+	src/approvals/approvals.sql \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
 	src/core/ownership.sql

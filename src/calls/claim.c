@@ -406,6 +406,7 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 		AllocSetContextCreate(dispatcher->context, "integ flight", ALLOCSET_SMALL_SIZES);
 	IntegFlight *flight = MemoryContextAllocZero(context, sizeof(IntegFlight));
 	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+	Datum approval;
 	bool isnull;
 
 	callback->func = free_response;
@@ -428,6 +429,10 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->is_write = integ_result_bool(row, 14);
 	flight->ordering_key = integ_result_text(row, 15, context);
 	flight->expires_at = DatumGetTimestampTz(integ_result_datum(row, 16, &isnull));
+	approval = integ_result_datum(row, 17, &isnull);
+	flight->has_approval = !isnull;
+	if (!isnull)
+		flight->approval = *DatumGetUUIDP(approval);
 	return flight;
 }
 
@@ -442,7 +447,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at",
+		" o.expires_at, o.approval",
 		4,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));

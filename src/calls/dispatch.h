@@ -86,9 +86,16 @@ typedef struct IntegFlight
 	uint64 waits_for;		/* the limit that it was refused by */
 	bool promised;			/* it waited for a slot, and comes when it was told to */
 	TimestampTz expires_at; /* 0: never */
+	bool has_approval;
+	pg_uuid_t approval;
 
 	/* on its way */
 	IntegCall *call;
+	IntegQuestion question; /* asked of a function of the definition */
+	IntegHandlerTicket *ticket;
+	bool answered; /* answer is not taken yet */
+	IntegHandlerAnswer answer;
+	bool finished; /* the exchange is classified, mapped and recorded */
 	bool may_repeat;
 	IntegTransfer *transfer;
 	IntegHttpResponse response;
@@ -121,6 +128,7 @@ typedef struct IntegDispatcher
 	dlist_head claimed; /* to be prepared */
 	dlist_head ready;	/* prepared, to be sent */
 	dlist_head flying;
+	dlist_head asking;	 /* a function of their definition is asked: before they are built, or after their answer */
 	dlist_head answered; /* to be settled */
 	int nflights;
 	int nflying;
@@ -188,6 +196,16 @@ extern void integ_claim_news(IntegDispatcher *dispatcher);
 extern TimestampTz integ_claim_due(IntegDispatcher *dispatcher);
 extern void integ_claim(IntegDispatcher *dispatcher);
 extern void integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
+
+/*
+ * ask.c: asks what the definition's functions are to say to a flight, which is then asking; takes
+ * the answers that are there, after which flights are claimed or answered again; when there is one to look for at the
+ * latest; gives up waiting. No transaction.
+ */
+extern void integ_flight_ask(IntegDispatcher *dispatcher, IntegFlight *flight);
+extern void integ_asking_poll(IntegDispatcher *dispatcher);
+extern TimestampTz integ_asking_due(IntegDispatcher *dispatcher);
+extern void integ_asking_give_up(IntegDispatcher *dispatcher);
 
 /* prepare.c: claimed flights become ready, or answered with what stopped them. One transaction. */
 extern void integ_prepare(IntegDispatcher *dispatcher);

@@ -5,6 +5,7 @@
 #include "calls/dispatch.h"
 
 #include "access/xact.h"
+#include "approvals/approval.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
@@ -33,9 +34,9 @@ learn_limit(IntegFlight *flight)
 	flight->lane->limit = limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency;
 }
 
-/* The path of a call for one flight; raises what stops it. */
+/* The first steps of the path for one flight; raises what stops it. */
 static void
-prepare_call(IntegFlight *flight)
+open_call(IntegFlight *flight)
 {
 	IntegCallOptions options = {
 		.timeout_ms = flight->timeout_ms, .asynchronous = true, .returning = flight->promised};
@@ -46,10 +47,27 @@ prepare_call(IntegFlight *flight)
 		integ_call_begin(actor, integ_uuid_text(&flight->instance), flight->method, flight->input, &options);
 	flight->call->subject.call_id = flight->id;
 	flight->call->attempt = flight->attempt;
+	if (flight->has_approval)
+		integ_approval_attach(flight->call, &flight->approval);
 	integ_call_open(flight->call);
 	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);
 	integ_call_build(flight->call);
+}
+
+/* Opens it, or takes what it has asked; builds it once nothing is to be asked any more. */
+static void
+advance(IntegFlight *flight)
+{
+	if (flight->answered)
+		integ_call_answer(flight->call, flight->question, &flight->answer);
+	else
+		open_call(flight);
+	flight->answered = false;
+	flight->outcome = flight->call->outcome;
+	flight->question = integ_call_question(flight->call);
+	if (flight->outcome.sqlerrcode == 0 && flight->question == INTEG_QUESTION_NONE)
+		integ_call_build(flight->call);
 }
 
 static void
@@ -58,15 +76,19 @@ guarded_prepare(IntegFlight *flight)
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old = CurrentMemoryContext;
 
-	if (flight->call != NULL)
+	/* From the beginning, where the transaction of the last time failed. */
+	if (flight->call != NULL && !flight->answered)
+	{
 		integ_call_end(flight->call);
-	flight->call = NULL;
+		flight->call = NULL;
+	}
+	flight->question = flight->answered ? flight->question : INTEG_QUESTION_NONE;
 	memset(&flight->outcome, 0, sizeof(flight->outcome));
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(flight->context);
 	PG_TRY();
 	{
-		prepare_call(flight);
+		advance(flight);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -123,7 +145,7 @@ mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (flight->outcome.sqlerrcode != 0 || flight->may_repeat)
+		if (flight->outcome.sqlerrcode != 0 || flight->may_repeat || flight->question != INTEG_QUESTION_NONE)
 			continue;
 		any = true;
 		accumArrayResult(ids, UUIDPGetDatum(&flight->id), false, UUIDOID, CurrentMemoryContext);
@@ -165,7 +187,9 @@ integ_prepare(IntegDispatcher *dispatcher)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed));
 
-		if (flight->outcome.sqlerrcode == 0)
+		if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
+			integ_flight_ask(dispatcher, flight);
+		else if (flight->outcome.sqlerrcode == 0)
 			dlist_push_tail(&dispatcher->ready, &flight->node);
 		else
 			integ_flight_answered(dispatcher, flight);

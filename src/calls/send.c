@@ -161,6 +161,7 @@ turn_back(IntegDispatcher *dispatcher, dlist_head *list)
 void
 integ_give_up(IntegDispatcher *dispatcher)
 {
+	integ_asking_give_up(dispatcher);
 	turn_back(dispatcher, &dispatcher->claimed);
 	turn_back(dispatcher, &dispatcher->ready);
 	while (!dlist_is_empty(&dispatcher->flying))

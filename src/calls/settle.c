@@ -77,6 +77,22 @@ is_held(const IntegDispatcher *dispatcher)
 	return integ_hold || dispatcher->database->held != INTEG_HELD_NO;
 }
 
+/* Takes what a function said to the result; whether one is to be asked first. */
+static bool
+must_ask(const IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	flight->question = INTEG_QUESTION_NONE;
+	if (flight->answered)
+	{
+		integ_call_answer(flight->call, INTEG_QUESTION_AFTER, &flight->answer);
+		flight->outcome = flight->call->outcome;
+		flight->answered = false;
+	}
+	else if (flight->outcome.sqlerrcode == 0)
+		flight->question = integ_call_question(flight->call);
+	return flight->question != INTEG_QUESTION_NONE;
+}
+
 /* While a breaker is open nothing of the instance is claimed, and then one call, which probes it. */
 static void
 adjust_lane(IntegDispatcher *dispatcher, const IntegFlight *flight, const IntegAttempt *attempt)
@@ -107,7 +123,11 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	{
 		if (flight->call->intent != NULL)
 			dispatcher->nwrites--;
-		finish_call(flight);
+		if (!flight->finished)
+			finish_call(flight);
+		flight->finished = true;
+		if (must_ask(dispatcher, flight))
+			return;
 		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
 		attempt.server_error = attempt.answered && flight->response.status >= 500;
 		attempt.maybe_sent = flight->response.maybe_sent;
@@ -197,7 +217,7 @@ store_retries(Batch *batch)
 		9,
 		{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		 INT4ARRAYOID, INT8OID}};
-#define IS_RETRY (flight->verdict.kind == INTEG_VERDICT_RETRY)
+#define IS_RETRY (flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY)
 	Datum values[] = {
 		UUID_COLUMN(batch, IS_RETRY, id),
 		UUID_COLUMN(batch, IS_RETRY, instance),
@@ -277,8 +297,9 @@ store_batch(void *arg)
 
 		if (!flight->judged)
 			judge(batch->dispatcher, flight);
-		flight->settled = false;
-		any_retry |= flight->verdict.kind == INTEG_VERDICT_RETRY;
+		/* One that asks first is settled later. */
+		flight->settled = !flight->judged;
+		any_retry |= flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY;
 	}
 	SPI_connect();
 	if (any_retry)
@@ -344,10 +365,23 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 }
 
 static void
+ask_first(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	dlist_delete(&flight->node);
+	dispatcher->nanswered--;
+	integ_flight_ask(dispatcher, flight);
+}
+
+static void
 end_batch(const Batch *batch)
 {
 	for (int i = 0; i < batch->count; i++)
-		end_flight(batch->dispatcher, batch->flights[i]);
+	{
+		if (batch->flights[i]->judged)
+			end_flight(batch->dispatcher, batch->flights[i]);
+		else
+			ask_first(batch->dispatcher, batch->flights[i]);
+	}
 	ConditionVariableBroadcast(&batch->dispatcher->database->dispatch.finished);
 }
 

@@ -62,6 +62,16 @@
 #define integ_relation_identity(relation) RelationGetRelid(relation)
 #endif
 
+/* PostgreSQL 16 can insert into indexes that only summarize; here it is all of them, for a new row. */
+#include "executor/executor.h"
+#if PG_VERSION_NUM >= 160000
+#define integ_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, false)
+#else
+#define integ_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
+#endif
+
 /* PostgreSQL 17 ties a wait set to a resource owner; NULL is for the life of the process. */
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000

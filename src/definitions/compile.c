@@ -150,9 +150,9 @@ fill_auth_defaults(IntegAuth *auth, const char *where)
 		if (auth->value == NULL)
 			auth->value = literal_template(defaults[i].value, where);
 	}
-	if (auth->value != NULL && auth->in == NULL)
+	if ((auth->value != NULL || auth->function != NULL) && auth->in == NULL)
 		auth->in = "header";
-	if (auth->value != NULL && auth->name == NULL && strcmp(auth->in, "header") == 0)
+	if ((auth->value != NULL || auth->function != NULL) && auth->name == NULL && strcmp(auth->in, "header") == 0)
 		auth->name = "Authorization";
 }
 
@@ -174,11 +174,12 @@ compile_auth(const JsonbContainer *holder, const char *where, IntegAuth *auth)
 		auth->username = integ_compile_template(source, "username", path);
 		auth->password = integ_compile_template(source, "password", path);
 		auth->jwt = integ_json_get_object(source, "jwt");
+		auth->function = integ_json_get_string(source, "function");
 	}
 	auth->oauth2 = integ_json_get_object(holder, "oauth2Config");
 	auth->credentials = integ_compile_schema(holder, "credentialSchema", where);
 	fill_auth_defaults(auth, path);
-	if (auth->value != NULL && auth->name == NULL)
+	if ((auth->value != NULL || auth->function != NULL) && auth->name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("%s does not say where the credential goes", path),
 						errdetail("authType \"%s\" needs \"in\" and \"name\".", auth->auth_type)));

