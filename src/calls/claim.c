@@ -157,8 +157,12 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, Timestamp
 	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
 		return true;
 	lane->running++;
-	*candidate = (Candidate){
-		.id = *id, .ctid = *(ItemPointer) DatumGetPointer(ctid), .lane = lane, .ordering_key = ordering_key, .promised = promised, .position = ncandidates};
+	*candidate = (Candidate){.id = *id,
+							 .ctid = *(ItemPointer) DatumGetPointer(ctid),
+							 .lane = lane,
+							 .ordering_key = ordering_key,
+							 .promised = promised,
+							 .position = ncandidates};
 	ncandidates++;
 	return true;
 }

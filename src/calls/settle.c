@@ -137,7 +137,8 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	attempt.sqlerrcode = flight->outcome.sqlerrcode;
 	attempt.retry_after = flight->outcome.retry_at;
 	attempt.waits = !sent && attempt.retry_after != 0 &&
-					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT || attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
+					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT ||
+					 attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
 	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
 	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping);
 	if (!sent && flight->expires_at != 0 && flight->expires_at <= attempt.now)
@@ -227,8 +228,8 @@ store_retries(Batch *batch)
 			   TYPALIGN_CHAR),
 		TEXT_COLUMN(batch, IS_RETRY, sqlstate_text(flight)),
 		TEXT_COLUMN(batch, IS_RETRY, flight->outcome.message),
-		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID, 4,
-			   true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID,
+			   4, true, TYPALIGN_INT),
 		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.waits ? 1 : 0), false, INT4OID, 4, true, TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 #undef IS_RETRY

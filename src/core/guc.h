@@ -51,7 +51,7 @@ extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decisi
 /* processes */
 extern int integ_max_databases;	  /* POSTMASTER: databases with workers */
 extern int integ_max_rate_limits; /* POSTMASTER: limits, and circuit breakers, in use at the same time */
-extern bool integ_hold;			/* SIGHUP: nothing leaves while on */
+extern bool integ_hold;			  /* SIGHUP: nothing leaves while on */
 
 /* Declares every setting; called once from _PG_init. */
 extern void integ_guc_define(void);

@@ -116,7 +116,7 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
-	Oid owner; /* the role that defined this version, as which its functions run; InvalidOid: nobody */
+	Oid owner;						  /* the role that defined this version, as which its functions run; InvalidOid: nobody */
 	bool customized;				  /* a superadmin changed status, visibility or plan */
 	int nauths;						  /* at least one */
 	IntegAuth *auths;				  /* the first is the default */

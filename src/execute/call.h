@@ -126,8 +126,8 @@ typedef struct IntegCall
 	/* classify, map */
 	const Jsonb *body;
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
-	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
-	bool partial; /* … and yet some of what was asked for was done */
+	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
+	bool partial;			  /* … and yet some of what was asked for was done */
 	IntegOutcome outcome;
 } IntegCall;
 

@@ -54,7 +54,8 @@ integ_breaker_reset(PG_FUNCTION_ARGS)
 	const IntegInstance *instance =
 		integ_instance_require_managed(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), "reset the circuit breaker of");
 	const pg_uuid_t *counted = instance->borrows != NULL ? instance->borrows : &instance->id;
-	IntegLimitSubject subject = {.instance = counted, .owner = instance->credentials.client_id, .definition = instance->definition_id};
+	IntegLimitSubject subject = {
+		.instance = counted, .owner = instance->credentials.client_id, .definition = instance->definition_id};
 	IntegGateKey keys[INTEG_GATES];
 	IntegGate copies[INTEG_GATES];
 	bool changed[INTEG_GATES] = {false};

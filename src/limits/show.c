@@ -39,6 +39,7 @@ typedef struct Seen
 	Visible *instances;
 	IntegCounter *counters;
 	int ncounters;
+	int max_counters;
 } Seen;
 
 static int
@@ -116,7 +117,7 @@ copy_counter(IntegCounter *counter, void *arg)
 {
 	Seen *seen = arg;
 
-	if (seen->ncounters < integ_max_rate_limits)
+	if (seen->ncounters < seen->max_counters)
 		seen->counters[seen->ncounters++] = *counter;
 }
 
@@ -190,8 +191,10 @@ put_counter(ReturnSetInfo *result, const Seen *seen, IntegCounter *counter, int6
 	values[0] = UUIDPGetDatum(&label->instance);
 	set_text(values, nulls, 1, instance != NULL ? instance->instance_id : NULL);
 	set_text(values, nulls, 2, label->definition);
-	set_text(values, nulls, 3, label->scope == INTEG_LIMIT_OF_CLIENT ? label->client : instance != NULL ? instance->client
-																										 : NULL);
+	if (label->scope == INTEG_LIMIT_OF_CLIENT)
+		set_text(values, nulls, 3, label->client);
+	else
+		set_text(values, nulls, 3, instance != NULL ? instance->client : NULL);
 	set_text(values, nulls, 4, label->method);
 	/* What others ask a shared instance for is not shown. */
 	set_text(values, nulls, 5, own ? label->key : NULL);
@@ -214,7 +217,9 @@ integ_rate_limits_now(PG_FUNCTION_ARGS)
 	if (integ_limit_table == NULL)
 		return (Datum) 0;
 	read_visible(&seen);
-	seen.counters = MemoryContextAllocHuge(CurrentMemoryContext, (Size) integ_max_rate_limits * sizeof(IntegCounter));
+	/* What is new meanwhile is seen the next time. */
+	seen.max_counters = (int) integ_counter_count();
+	seen.counters = MemoryContextAllocHuge(CurrentMemoryContext, Max(seen.max_counters, 1) * sizeof(IntegCounter));
 	LWLockAcquire(integ_limit_table->lock, LW_SHARED);
 	integ_counter_visit(copy_counter, &seen);
 	LWLockRelease(integ_limit_table->lock);
@@ -256,7 +261,8 @@ copy_gates(const pg_uuid_t *instance, const char *origin, IntegGate *first)
 
 		host = integ_gate_find(&key);
 	}
-	if (gate == NULL || (host != NULL && host->breaker.state != INTEG_BREAKER_CLOSED && gate->breaker.state == INTEG_BREAKER_CLOSED))
+	if (gate == NULL || (host != NULL && host->breaker.state != INTEG_BREAKER_CLOSED &&
+						 gate->breaker.state == INTEG_BREAKER_CLOSED))
 		gate = host;
 	found = gate != NULL;
 	if (found)
@@ -277,7 +283,7 @@ put_breaker(ReturnSetInfo *result, const Visible *instance, const IntegGate *gat
 	set_text(values, nulls, 2, instance->origin);
 	set_text(values, nulls, 3, state_name(breaker, now));
 	set_text(values, nulls, 4, breaker->state == INTEG_BREAKER_CLOSED ? NULL : gate->is_host ? "host"
-																							  : "instance");
+																							 : "instance");
 	values[5] = Int32GetDatum((int32) breaker->failures);
 	nulls[6] = gate->policy.failure_threshold == 0;
 	values[6] = Int32GetDatum((int32) gate->policy.failure_threshold);

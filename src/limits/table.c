@@ -285,6 +285,12 @@ integ_counter_forget(IntegCounter *counter)
 	(void) hash_search(counters, &counter->key, HASH_REMOVE, NULL);
 }
 
+long
+integ_counter_count(void)
+{
+	return hash_get_num_entries(counters);
+}
+
 void
 integ_counter_visit(void (*visit)(IntegCounter *counter, void *arg), void *arg)
 {

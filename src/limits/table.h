@@ -99,7 +99,7 @@ typedef struct IntegGate
 typedef struct IntegLimitTable
 {
 	LWLock *lock;
-	int64 started;	   /* on the clock below: when this shared memory was made */
+	int64 started; /* on the clock below: when this shared memory was made */
 	uint64 next_serial;
 	int64 next_evict;
 	ConditionVariable changed; /* slots were freed, or a block was written */
@@ -124,6 +124,9 @@ extern void integ_gate_settle(IntegGate *gate); /* sets attention */
 
 /* Removes a learned counter, of which its gate knows. */
 extern void integ_counter_forget(IntegCounter *counter);
+
+/* How many counters there are, of all databases. */
+extern long integ_counter_count(void);
 
 /* Calls visit for everything of this database; shared lock. */
 extern void integ_counter_visit(void (*visit)(IntegCounter *counter, void *arg), void *arg);

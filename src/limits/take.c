@@ -17,7 +17,7 @@
 #define ANSWER_WAIT_MIN (50 * INT64CONST(1000))
 #define ANSWER_WAIT_MAX USECS_PER_SEC
 
-/* From this share of the limit on it is told that it is approached, and below that other one that it may be told again. */
+/* From this share of the limit on it is approached, which is told again once it was below the other. */
 #define APPROACHING_PERCENT 80
 #define RELAXED_PERCENT 60
 #define TELL_AGAIN USECS_PER_MINUTE
@@ -127,18 +127,12 @@ open_gates(const IntegLimitSubject *subject, KnownGates *known, int64 now)
 {
 	for (int i = 0; i < INTEG_GATES; i++)
 	{
-		IntegGateKey key;
-
 		if (is_current(known, i))
 		{
 			known->gates[i]->used_at = now;
 			continue;
 		}
-		if (i == INTEG_GATE_HOST)
-			key = integ_gate_key_of_host(subject->origin);
-		else
-		key = integ_gate_key_of_instance(subject->instance);
-		known->gates[i] = integ_gate_make(&key, i == INTEG_GATE_HOST, i == INTEG_GATE_HOST ? subject->origin : subject->instance_id);
+		known->gates[i] = integ_gate_of_subject(subject, i);
 		known->serials[i] = known->gates[i] != NULL ? pg_atomic_read_u64(&known->gates[i]->serial) : 0;
 	}
 }
@@ -149,9 +143,11 @@ add_wanted(IntegGrant *grant, const IntegLimitSubject *subject, const IntegLimit
 	for (int i = 0; limits != NULL && i < limits->count; i++)
 	{
 		const IntegLimit *limit = &limits->items[i];
-		const char *value = limit->key != NULL ? integ_template_text(limit->key, subject->values, INTEG_TEMPLATE_RAW) : NULL;
+		const char *value = NULL;
 
 		/* A window of a key that this request has no value of does not concern it. */
+		if (limit->key != NULL)
+			value = integ_template_text(limit->key, subject->values, INTEG_TEMPLATE_RAW);
 		if (limit->key == NULL || value != NULL)
 			grant->wanted[grant->nwanted++] = integ_wanted_window(subject, limit, value, of_plan);
 	}
