@@ -44,6 +44,7 @@ SQL_PARTS = \
 	src/template/template.sql \
 	src/definitions/definitions.sql \
 	src/instances/instances.sql \
+	src/definitions/views.sql \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
@@ -55,6 +56,8 @@ SQL_PARTS = \
 	src/approvals/approvals.sql \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
+	src/convert/records.sql \
+	src/convert/convert.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

@@ -154,6 +154,12 @@ extern const IntegMethod *integ_definition_method(const IntegDefinition *definit
 /* The way to authenticate that an instance stores (NULL: the default one). NULL where the definition has it no more. */
 extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition, const char *auth_method);
 
+/* Whether the way to authenticate has a credential of that name by itself, whatever credentialSchema says: OAuth's tokens. */
+extern bool integ_auth_brings(const IntegAuth *auth, const char *name);
+
+/* An element of requiredScopes in words: a scope, or "a or b" of a list of which any one will do. */
+extern char *integ_scope_text(const JsonbValue *need);
+
 /*
  * The version that an instance follows: series is a major version ("1") or one version exactly.
  * NULL where that is the current one; else palloc'ed. Where no version of that major is left: NULL too. Must be

@@ -209,7 +209,7 @@ COMMENT ON FUNCTION integ_undefine(text) IS 'Removes a definition with all its v
 CREATE FUNCTION integ_permissions(definition text) RETURNS jsonb
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_permissions';
 COMMENT ON FUNCTION integ_permissions(text) IS
-    'What a definition reaches: base_url, hosts, data, scopes, methods that read, that write, that need approval';
+    'What a definition reaches: base_url, hosts, data, ways to authenticate, credentials, scopes, SQL functions that it runs, webhooks, methods that read, that write, that need approval';
 
 CREATE FUNCTION integ_manifest_schema() RETURNS jsonb
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'integ_manifest_schema';

@@ -249,6 +249,15 @@ extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *inst
 
 /* Helpers that several steps share. */
 
+/*
+ * What the method's requiredScopes ask for and the instance's token lacks, a text each ("a or b"), in
+ * CurrentMemoryContext. NIL where nothing is missing, or where nobody knows what was granted.
+ */
+extern List *integ_call_missing_scopes(const IntegCall *call);
+
+/* Raises IG403 for them. */
+pg_noreturn extern void integ_call_refuse_scopes(const IntegCall *call, const List *missing);
+
 /* "crm_main.get_contact", for messages; with the step under way where there are several. In CurrentMemoryContext. */
 extern const char *integ_call_name(const IntegCall *call);
 

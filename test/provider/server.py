@@ -36,6 +36,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.seen = collections.Counter()  # of /fault/once, by key
         self.delayed = self.peak = 0  # requests in /fault/delay at the same time, and their highest number
         self.jobs = {}
+        self.services = {}  # what services keep, by name
         self.scheme = "https" if tls else "http"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -57,6 +58,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.seen.clear()
             self.peak = 0
             self.jobs.clear()
+            self.services.clear()
 
     def handle_error(self, request, client_address):
         """A client that goes away is not worth a traceback; a bug here is."""

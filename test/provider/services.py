@@ -8,9 +8,11 @@ often a job was asked for.
     GET  /jobs/ID              its state;  GET /jobs/ID/results  what it brought
     GET  /crm/sobjects?count=N  objects;    GET /crm/sobjects/NAME/describe  its fields
     GET  /crm/query?q=SOQL     records of the object behind FROM
+    *    /services/data/…      Salesforce (salesforce.py)
 """
 import re
 
+import salesforce
 from answers import Answer, problem
 
 
@@ -102,4 +104,4 @@ def crm(handler):
     raise problem(404, f"there is no {handler.raw_path}")
 
 
-ROUTES = {"graphql": graphql, "jobs": jobs, "crm": crm}
+ROUTES = {"graphql": graphql, "jobs": jobs, "crm": crm, "services": salesforce.route}
