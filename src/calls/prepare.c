@@ -52,7 +52,6 @@ open_call(IntegFlight *flight)
 	integ_call_open(flight->call);
 	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);
-	integ_call_build(flight->call);
 }
 
 /* Opens it, or takes what it has asked; builds it once nothing is to be asked any more. */
