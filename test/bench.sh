@@ -59,6 +59,7 @@ for file in test/bench/*; do
     [ -z "${BENCHES:-}" ] || [[ " $BENCHES " = *" $name "* ]] || continue
     as_server env -C "$source" PATH="$bindir:$PATH" PGHOST="$scratch/cluster" PGPORT=5432 PGUSER=postgres PGDATABASE=bench \
         PGDATA="$scratch/cluster/data" BENCH_URL="http://127.0.0.1:$nginx_port" BENCH_BIN="$scratch/bin" \
+        BENCH_NGINX_PID="$scratch/nginx/nginx.pid" \
         INTEG_PROVIDER_URL="http://127.0.0.1:$provider_port" INTEG_PROVIDER_TOKEN=provider-token \
         INTEG_LONG="${INTEG_LONG:-}" "./$file" </dev/null || {
         say "test/bench/$name failed"
