@@ -149,6 +149,9 @@ integ_pages_open(IntegCall *call, const IntegPagesOptions *options)
 	if (call->method->is_write)
 		refuse(call, "The method writes, and what is fetched may be asked for more than once.",
 			   "Call it with integ_execute or integ_execute_many.");
+	if (call->method->after != NULL)
+		refuse(call, psprintf("%s makes the result of each call, which pages have none of.", call->method->after),
+			   "Call it with integ_execute, a page at a time.");
 	pages = make(call, options);
 	check_size(pages);
 	begin_with_delta(pages);

@@ -79,6 +79,15 @@ my $node = Integ::Cluster->create('reference');
 my $provider = Integ::Provider->start;
 my $number = 0;
 
+# A function that an example names exists when it is defined.
+my %functions = map { $_ => 1 } $page =~ /"(?:before|after|function)": "(\w+\.\w+)"/g;
+for my $function (sort keys %functions)
+{
+	my ($schema_name) = $function =~ /^(\w+)/;
+	$node->safe_psql('postgres', "CREATE SCHEMA IF NOT EXISTS $schema_name;
+		CREATE FUNCTION $function(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb'");
+}
+
 sub quoted { return '$q$' . $json->encode($_[0]) . '$q$' }
 
 # The example as a manifest of its own.
