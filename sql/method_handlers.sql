@@ -109,7 +109,6 @@ SELECT integ_execute('mh_main', 'hello', '{"name": "oops"}');
 SELECT integ_execute('mh_main', 'hello', '{"name": "wrong"}');
 SELECT integ_execute('mh_main', 'hello', '{"name": "list"}');
 SELECT integ_execute('mh_main', 'hello', '{}');
-SELECT * FROM integ_fetch('mh_main', 'hello', '{"name": "pages"}');
 
 -- The same for a durable call.
 SELECT integ_enqueue('mh_main', 'hello', '{"name": "durable"}') AS id \gset

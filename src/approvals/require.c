@@ -59,7 +59,7 @@ url_of(const IntegCall *call)
 
 	if (call->url != NULL)
 		return call->url;
-	return psprintf("%s%s%s%s", call->instance->base_url, path != NULL ? path : "", call->query != NULL ? "?" : "",
+	return psprintf("%s%s%s%s", call->base_url, path != NULL ? path : "", call->query != NULL ? "?" : "",
 					call->query != NULL ? call->query : "");
 }
 
@@ -120,6 +120,7 @@ render(IntegCall *call)
 
 	call->names_secrets = true;
 	integ_call_render(call);
+	integ_call_write_body(call);
 	MemoryContextSwitchTo(call->context);
 	rendered = describe(call);
 	integ_call_rewind(call);
