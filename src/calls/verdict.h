@@ -20,8 +20,8 @@ typedef enum IntegVerdictKind
 
 typedef struct IntegAttempt
 {
-	int sqlerrcode;	   /* 0: success */
-	bool token_pending; /* a token is being refreshed */
+	int sqlerrcode;		/* 0: success */
+	bool token_pending; /* an OAuth token is being refreshed */
 	bool held;		   /* nothing may leave the database at present */
 	bool waits;		   /* for a slot or a circuit breaker, until retry_after: the attempt was not begun */
 	bool interrupted;  /* the dispatcher stopped: the attempt does not count */
