@@ -112,7 +112,8 @@ SELECT integ_approve(NULL);
 \set VERBOSITY terse
 SELECT integ_await(:'call', '20 s') - 'call' AS outcome;
 RESET ROLE;
-SELECT a.state, a.decided_by, a.note, c.state, c.owner, c.user_id, c.input FROM integ.approvals a JOIN integ.calls c ON c.id = a.call_id;
+SELECT a.state, a.decided_by, a.note, c.state, c.owner, c.user_id, c.input
+FROM integ.approvals a JOIN integ.calls c ON c.id = a.call_id;
 SET ROLE ap_user;
 SELECT recipient, kind, text FROM integ.notifications ORDER BY created_at;
 SELECT integ_await(:'call') ->> 'state' AS seen_by_the_requester;
