@@ -150,7 +150,7 @@ length_of(const JsonbValue *json)
 {
 	if (json->type == jbvString)
 		return pg_mbstrlen_with_len(json->val.string.val, json->val.string.len);
-	return integ_json_is_array(json) ? JsonContainerSize(json->val.binary.data) : -1;
+	return integ_json_is_array(json) ? (int64) JsonContainerSize(json->val.binary.data) : -1;
 }
 
 static bool
@@ -222,7 +222,8 @@ convert_check(ConvertEval *eval, const ConvertField *field, ConvertValue *value)
 {
 	ConvertValue checked = *value;
 
-	for (int i = 0; i < field->nchecks; i++)
+	/* The first rule that is broken says enough. */
+	for (int i = 0; i < field->nchecks && value->state == INTEG_FIELD_VALUE; i++)
 	{
 		const char *problem = broken(eval, &field->checks[i], &checked);
 

@@ -2,7 +2,8 @@
  * The compiled schema and what evaluates it. Private to src/convert/.
  *
  * A plan and all it points to live in the context of its IntegConversion and
- * are never changed after compilation.
+ * are never changed after compilation, but for the hints of paths and the
+ * prepared statements of SQL.
  */
 #ifndef INTEG_CONVERT_PLAN_H
 #define INTEG_CONVERT_PLAN_H
@@ -39,7 +40,8 @@ typedef struct ConvertPathStep
 {
 	const char *key; /* NULL: an index */
 	int len;
-	int index; /* negative: from the end */
+	int index;	 /* negative: from the end */
+	uint32 hint; /* where the key was in the last record: records of one kind have the same keys. Changes as it is used */
 } ConvertPathStep;
 
 typedef struct ConvertPath
@@ -302,6 +304,7 @@ struct ConvertCompile
 {
 	const char *schema; /* its handle, for messages */
 	const char *what;	/* the part that is being read: "mapping \"stage\"" */
+	bool push;			/* mappings are those of the other direction */
 	bool full;			/* also what is outside the row: columns, types, tables */
 	ConvertPlan *plan;
 	List *constants; /* of ConvertConstant */
@@ -330,6 +333,9 @@ extern void convert_compile(IntegConversion *conversion, const ConvertSource *so
 
 pg_noreturn extern void convert_invalid(const ConvertCompile *compile, const char *hint, const char *format, ...)
 	pg_attribute_printf(3, 4);
+
+/* What a mapping is called in messages. */
+extern const char *convert_mapping_name(const ConvertCompile *compile, const char *target);
 
 /* Reading a part of the schema; every one raises IG400 where it is not what it must be. */
 extern void convert_check_keys(ConvertCompile *compile, const JsonbContainer *object, const char *what, const char *keys);

@@ -12,12 +12,40 @@ set_read(ConvertValue *value)
 	value->state = value->json.type == jbvNull ? INTEG_FIELD_NULL : INTEG_FIELD_VALUE;
 }
 
+/* The value of a key: a binary search that begins where the key was in the record before. */
+static bool
+find_key(const JsonbContainer *object, ConvertPathStep *step, JsonbValue *value)
+{
+	uint32 count = JsonContainerSize(object), low = 0, high = count;
+	uint32 at = step->hint < count ? step->hint : count / 2;
+	const char *data = (const char *) &object->children[2 * count];
+
+	while (low < high)
+	{
+		uint32 offset = getJsonbOffset(object, at);
+		int order = integ_json_key_compare(data + offset, getJsonbLength(object, at), step->key, step->len);
+
+		if (order == 0)
+		{
+			offset = getJsonbOffset(object, at + count);
+			integ_json_walk_entry(object, data, at + count, &offset, value);
+			step->hint = at;
+			return true;
+		}
+		if (order < 0)
+			low = at + 1;
+		else
+			high = at;
+		at = low + (high - low) / 2;
+	}
+	return false;
+}
+
 /* One step. Missing where there is no such place; null stays null, whatever is asked of it. */
 static void
-step_into(const ConvertPathStep *step, ConvertValue *value)
+step_into(ConvertPathStep *step, ConvertValue *value)
 {
 	const JsonbContainer *container = value->json.val.binary.data;
-	JsonbValue inner;
 
 	if (value->state != INTEG_FIELD_VALUE)
 		return;
@@ -26,8 +54,7 @@ step_into(const ConvertPathStep *step, ConvertValue *value)
 		return;
 	if (step->key != NULL)
 	{
-		if (!JsonContainerIsObject(container) ||
-			getKeyJsonValueFromContainer((JsonbContainer *) container, step->key, step->len, &inner) == NULL)
+		if (!JsonContainerIsObject(container) || !find_key(container, step, &value->json))
 			return;
 	}
 	else
@@ -36,9 +63,8 @@ step_into(const ConvertPathStep *step, ConvertValue *value)
 
 		if (!JsonContainerIsArray(container) || index < 0 || index >= size)
 			return;
-		integ_json_walk_at(container, index, &inner);
+		integ_json_walk_at(container, index, &value->json);
 	}
-	value->json = inner;
 	set_read(value);
 }
 

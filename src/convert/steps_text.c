@@ -72,7 +72,11 @@ change_case(ConvertEval *eval, const ConvertStep *step, ConvertValue *value, boo
 	}
 	changed = palloc(len + 1);
 	for (int i = 0; i < len; i++)
-		changed[i] = upper ? pg_ascii_toupper((unsigned char) text[i]) : pg_ascii_tolower((unsigned char) text[i]);
+	{
+		char c = text[i], first = upper ? 'a' : 'A';
+
+		changed[i] = c >= first && c <= first + 25 ? c ^ 0x20 : c;
+	}
 	convert_set_text(value, changed, len);
 }
 

@@ -106,12 +106,6 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 							  key, lookup->key_type == CONVERT_KEY_TEXT && type != TEXTOID ? "::pg_catalog.text" : "", cast));
 }
 
-static const char *
-name_of_mapping(const char *target)
-{
-	return psprintf("mapping \"%s\"", target);
-}
-
 static void
 check_column(ConvertCompile *compile, Relation table, ConvertField *field)
 {
@@ -119,7 +113,7 @@ check_column(ConvertCompile *compile, Relation table, ConvertField *field)
 	AttrNumber number;
 	Form_pg_attribute column;
 
-	compile->what = name_of_mapping(field->target);
+	compile->what = convert_mapping_name(compile, field->target);
 	number = find_column(compile, RelationGetRelid(table), field->target);
 	column = TupleDescAttr(columns, number - 1);
 	if (column->attgenerated != '\0')
@@ -199,7 +193,7 @@ check_type(ConvertCompile *compile, IntegConversion *conversion, const char *cli
 	for (int i = 0; i < conversion->nfields; i++)
 		if (!has_property(schema, conversion->fields[i]))
 		{
-			compile->what = i < plan->nfields ? name_of_mapping(conversion->fields[i]) : "a relation";
+			compile->what = i < plan->nfields ? convert_mapping_name(compile, conversion->fields[i]) : "a relation";
 			convert_invalid(compile, NULL, "Records of the type \"%s\" have no field \"%s\"", conversion->target_type,
 							conversion->fields[i]);
 		}
@@ -221,7 +215,7 @@ check_named_types(ConvertCompile *compile, const char *client)
 		if (type == NULL || read_type(type, client) != NULL)
 			continue;
 		compile->what = i < compile->plan->nfields
-							? name_of_mapping(compile->plan->fields[i].target)
+							? convert_mapping_name(compile, compile->plan->fields[i].target)
 							: psprintf("relation \"%s\"",
 									   compile->plan->relations[i - compile->plan->nfields].relation_type);
 		convert_invalid(compile, "Record types are the rows of integ.record_types.", "There is no record type \"%s\"", type);
@@ -319,7 +313,7 @@ convert_tree(ConvertCompile *compile, IntegConversion *conversion)
 		ConvertPathStep step = {.key = target, .len = strlen(target)};
 		ConvertPath path = {.source = target, .nsteps = 1, .steps = &step};
 
-		compile->what = i < compile->plan->nfields ? name_of_mapping(target) : psprintf("relation to \"%s\"", target);
+		compile->what = i < compile->plan->nfields ? convert_mapping_name(compile, target) : psprintf("relation to \"%s\"", target);
 		if (!columns && !convert_path_steps(target, strlen(target), &path))
 			convert_invalid(compile, "Write a field (name) or a dot path (address.city).",
 							"\"targetField\" is no place in a record");
