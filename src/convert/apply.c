@@ -90,7 +90,7 @@ apply_field(ConvertEval *eval, int index, ConvertValue *value)
 
 	eval->field = field->target;
 	if (eval->trace != NULL)
-		convert_trace_field(eval->trace, field->target, convert_kind_name(field->kind));
+		convert_tell_field(eval->trace, field->target, convert_kind_name(field->kind));
 	convert_map(eval, index, value);
 	if (field->required && value->state != INTEG_FIELD_FAILED)
 		require(eval, value);
@@ -110,7 +110,7 @@ apply_relation(ConvertEval *eval, int index)
 
 	eval->field = relation->target == NULL ? relation->relation_type : relation->target;
 	if (eval->trace != NULL)
-		convert_trace_field(eval->trace, eval->field, "relation");
+		convert_tell_field(eval->trace, eval->field, "relation");
 	*found = (IntegRelationValue){.relation_type = relation->relation_type,
 								  .field = relation->target,
 								  .target_type = relation->record_type,
@@ -141,12 +141,12 @@ read_external_id(ConvertEval *eval)
 	if (value.state == INTEG_FIELD_VALUE && (value.json.type == jbvString || value.json.type == jbvNumeric))
 	{
 		convert_to_text(&value);
-		if (value.json.val.string.len > 0)
-			eval->out->external_id = pnstrdup(value.json.val.string.val, value.json.val.string.len);
+		eval->out->external_id = value.json.val.string.val;
+		eval->out->external_id_len = value.json.val.string.len;
 	}
-	if (eval->out->external_id == NULL)
+	if (eval->out->external_id_len == 0)
 		note(eval, "", psprintf("the record has no external id in \"%s\"", eval->plan->external_id.source), false);
-	else if (strlen(eval->out->external_id) > INTEG_CONVERT_MAX_ID)
+	else if (eval->out->external_id_len > INTEG_CONVERT_MAX_ID)
 		note(eval, "", psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source,
 								INTEG_CONVERT_MAX_ID),
 			 false);
@@ -192,6 +192,7 @@ convert_apply(IntegConversionRun *run, const JsonbValue *record, IntegConverted 
 	out->filtered = false;
 	out->nerrors = 0;
 	out->external_id = NULL;
+	out->external_id_len = 0;
 	out->document = NULL;
 	out->nrelations = 0;
 	if (!integ_json_is_object(record))
@@ -205,8 +206,8 @@ convert_apply(IntegConversionRun *run, const JsonbValue *record, IntegConverted 
 		out->filtered = true;
 		return;
 	}
-	out->states = palloc0(Max(nfields, 1) * sizeof(IntegFieldState));
-	out->values = palloc(Max(nfields, 1) * sizeof(JsonbValue));
+	out->values = palloc(Max(nfields, 1) * (sizeof(JsonbValue) + sizeof(IntegFieldState)));
+	out->states = (IntegFieldState *) (out->values + nfields);
 	for (int i = 0; i < run->plan->nfields; i++)
 	{
 		ConvertValue value;

@@ -470,11 +470,32 @@ extern const int convert_date_steps_count;
 extern const ConvertStepType convert_type_steps[];
 extern const int convert_type_steps_count;
 
-/* --- the trace of integ_convert_explain --- */
+/* --- the trace of integ_convert_explain, told where there is one --- */
 
-extern void convert_trace_field(ConvertTrace *trace, const char *field, const char *kind);
-extern void convert_trace_read(ConvertTrace *trace, const char *path, const ConvertValue *value);
-extern void convert_trace_step(ConvertTrace *trace, const char *step, const ConvertValue *value);
-extern void convert_trace_result(ConvertTrace *trace, const ConvertValue *value);
+extern void convert_tell_field(ConvertTrace *trace, const char *field, const char *kind);
+extern void convert_tell_read(ConvertTrace *trace, const char *path, const ConvertValue *value);
+extern void convert_tell_step(ConvertTrace *trace, const char *step, const ConvertValue *value);
+extern void convert_tell_result(ConvertTrace *trace, const ConvertValue *value);
+
+static inline void
+convert_trace_read(ConvertTrace *trace, const char *path, const ConvertValue *value)
+{
+	if (unlikely(trace != NULL))
+		convert_tell_read(trace, path, value);
+}
+
+static inline void
+convert_trace_step(ConvertTrace *trace, const char *step, const ConvertValue *value)
+{
+	if (unlikely(trace != NULL))
+		convert_tell_step(trace, step, value);
+}
+
+static inline void
+convert_trace_result(ConvertTrace *trace, const ConvertValue *value)
+{
+	if (unlikely(trace != NULL))
+		convert_tell_result(trace, value);
+}
 
 #endif /* INTEG_CONVERT_PLAN_H */

@@ -12,6 +12,29 @@ set_read(ConvertValue *value)
 	value->state = value->json.type == jbvNull ? INTEG_FIELD_NULL : INTEG_FIELD_VALUE;
 }
 
+/* As getJsonbOffset and getJsonbLength, within this loop. */
+static inline uint32
+entry_offset(const JsonbContainer *container, uint32 index)
+{
+	uint32 offset = 0;
+
+	while (index-- > 0)
+	{
+		offset += JBE_OFFLENFLD(container->children[index]);
+		if (JBE_HAS_OFF(container->children[index]))
+			break;
+	}
+	return offset;
+}
+
+static inline uint32
+entry_length(const JsonbContainer *container, uint32 index, uint32 offset)
+{
+	JEntry entry = container->children[index];
+
+	return JBE_HAS_OFF(entry) ? JBE_OFFLENFLD(entry) - offset : JBE_OFFLENFLD(entry);
+}
+
 /* The value of a key: a binary search that begins where the key was in the record before. */
 static bool
 find_key(const JsonbContainer *object, ConvertPathStep *step, JsonbValue *value)
@@ -22,12 +45,12 @@ find_key(const JsonbContainer *object, ConvertPathStep *step, JsonbValue *value)
 
 	while (low < high)
 	{
-		uint32 offset = getJsonbOffset(object, at);
-		int order = integ_json_key_compare(data + offset, getJsonbLength(object, at), step->key, step->len);
+		uint32 offset = entry_offset(object, at);
+		int order = integ_json_key_compare(data + offset, entry_length(object, at, offset), step->key, step->len);
 
 		if (order == 0)
 		{
-			offset = getJsonbOffset(object, at + count);
+			offset = entry_offset(object, at + count);
 			integ_json_walk_entry(object, data, at + count, &offset, value);
 			step->hint = at;
 			return true;

@@ -157,11 +157,26 @@ compile_replace(ConvertCompile *compile, ConvertStep *step, const JsonbContainer
 		convert_invalid(compile, NULL, "The transformation \"replace\" cannot search for an empty text");
 }
 
+/* How often the text is in another, from its first place on. */
+static int64
+count_found(const char *found, const char *end, const ConvertStep *step)
+{
+	int64 count = 0;
+
+	for (; found != NULL; found = memmem(found, end - found, step->text, step->text_len))
+	{
+		count++;
+		found += step->text_len;
+	}
+	return count;
+}
+
 static void
 apply_replace(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 {
 	const char *text, *end, *found;
-	StringInfoData out;
+	char *result, *out;
+	int64 len;
 
 	if (!take_text(eval, step, value))
 		return;
@@ -170,18 +185,22 @@ apply_replace(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	found = memmem(text, end - text, step->text, step->text_len);
 	if (found == NULL)
 		return;
-	initStringInfo(&out);
-	do
+	len = end - text;
+	if (step->text2_len > step->text_len)
+		len += count_found(found, end, step) * (step->text2_len - step->text_len);
+	if (!fits(eval, step, value, len))
+		return;
+	result = out = palloc(len);
+	for (; found != NULL; found = memmem(text, end - text, step->text, step->text_len))
 	{
-		if (!fits(eval, step, value, (int64) out.len + (end - text) + step->text2_len))
-			return;
-		appendBinaryStringInfo(&out, text, found - text);
-		appendBinaryStringInfo(&out, step->text2, step->text2_len);
+		memcpy(out, text, found - text);
+		out += found - text;
+		memcpy(out, step->text2, step->text2_len);
+		out += step->text2_len;
 		text = found + step->text_len;
-		found = memmem(text, end - text, step->text, step->text_len);
-	} while (found != NULL);
-	appendBinaryStringInfo(&out, text, end - text);
-	set_buffer(value, &out);
+	}
+	memcpy(out, text, end - text);
+	convert_set_text(value, result, out - result + (end - text));
 }
 
 /* --- regex_replace --- */

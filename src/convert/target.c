@@ -180,6 +180,15 @@ has_property(const Jsonb *schema, const char *target)
 	return convert_path_steps(target, strlen(target), &path) && integ_json_get(properties, path.steps[0].key, &found);
 }
 
+/* Whether every document of a record is valid: {} and {"type": "object"}. */
+static bool
+says_nothing(const Jsonb *schema)
+{
+	const char *type = integ_json_get_string(&schema->root, "type");
+
+	return JB_ROOT_COUNT(schema) == 0 || (JB_ROOT_COUNT(schema) == 1 && type != NULL && strcmp(type, "object") == 0);
+}
+
 static void
 check_type(ConvertCompile *compile, IntegConversion *conversion, const char *client)
 {
@@ -197,7 +206,8 @@ check_type(ConvertCompile *compile, IntegConversion *conversion, const char *cli
 			convert_invalid(compile, NULL, "Records of the type \"%s\" have no field \"%s\"", conversion->target_type,
 							conversion->fields[i]);
 		}
-	plan->record_schema = integ_schema_compile(schema, psprintf("record type \"%s\"", conversion->target_type));
+	if (!says_nothing(schema))
+		plan->record_schema = integ_schema_compile(schema, psprintf("record type \"%s\"", conversion->target_type));
 }
 
 /* Types that lookups and relations name. */
