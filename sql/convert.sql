@@ -2,7 +2,8 @@
 \set VERBOSITY default
 \pset null '(null)'
 
-INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, source_filters, target_type, field_mappings, deduplication) VALUES
+INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, source_filters, target_type,
+    field_mappings, deduplication) VALUES
 ('sf-contact-to-contact', 'Salesforce Contact to Contact', 'Contact',
  '[{"field": "IsDeleted", "operator": "eq", "value": false}]', 'c_contact',
  '[{"targetField": "email", "mappingType": "direct", "config": {"type": "direct", "sourceField": "Email"}, "required": true},
@@ -16,7 +17,8 @@ INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, source_fil
    {"targetField": "source", "mappingType": "default", "config": {"type": "default", "value": "salesforce"}}]',
  '{"strategy": "external_id", "externalIdField": "Id"}');
 
-INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, target_type, field_mappings, relationship_mappings, deduplication) VALUES
+INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, target_type, field_mappings,
+    relationship_mappings, deduplication) VALUES
 ('sf-opportunity', 'Salesforce Opportunity', 'Opportunity', 'c_opportunity',
  '[{"targetField": "name", "mappingType": "direct", "config": {"type": "direct", "sourceField": "Name"}},
    {"targetField": "value", "mappingType": "direct", "config": {"type": "direct", "sourceField": "Amount"}},
@@ -34,7 +36,8 @@ INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, target_typ
     "lookupShardType": "c_company", "lookupByExternalId": true}]',
  '{"strategy": "external_id", "externalIdField": "Id"}');
 
-INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, target_type, update_if_exists, field_mappings, deduplication) VALUES
+INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, target_type, update_if_exists,
+    field_mappings, deduplication) VALUES
 ('google-news-to-news', 'Google News Articles', 'article', 'c_news', false,
  '[{"targetField": "name", "mappingType": "direct", "config": {"type": "direct", "sourceField": "title"}},
    {"targetField": "summary", "mappingType": "direct", "config": {"type": "direct", "sourceField": "description"}},

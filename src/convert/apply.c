@@ -18,7 +18,8 @@ integ_conversion_begin(const IntegConversion *conversion, const Jsonb *task, con
 	run->plan = plan;
 	run->context = CurrentMemoryContext;
 	run->client = pstrdup(strcmp(conversion->client_id, INTEG_GLOBAL_CLIENT) == 0 ? client : conversion->client_id);
-	run->task_document = task == NULL ? integ_json_empty_object() : (Jsonb *) PG_DETOAST_DATUM_COPY(PointerGetDatum(task));
+	run->task_document =
+		task == NULL ? integ_json_empty_object() : (Jsonb *) PG_DETOAST_DATUM_COPY(PointerGetDatum(task));
 	integ_json_root(run->task_document, &run->task_root);
 	run->operands = palloc0(Max(plan->nconstants, 1) * sizeof(ConvertOperand));
 	for (int i = 0; i < plan->nconstants; i++)
@@ -147,8 +148,7 @@ read_external_id(ConvertEval *eval)
 	if (eval->out->external_id_len == 0)
 		note(eval, "", psprintf("the record has no external id in \"%s\"", eval->plan->external_id.source), false);
 	else if (eval->out->external_id_len > INTEG_CONVERT_MAX_ID)
-		note(eval, "", psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source,
-								INTEG_CONVERT_MAX_ID),
+		note(eval, "", psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source, INTEG_CONVERT_MAX_ID),
 			 false);
 }
 

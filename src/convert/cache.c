@@ -235,7 +235,8 @@ integ_conversion_get(const pg_uuid_t *id, IntegDirection direction)
 	}
 	conversion->pinned.context = context;
 	/* What came in meanwhile, or has more tables than are watched, makes it this caller's only. */
-	if (convert_cache_generation() == cache_generation && ntables + 1 + list_length(conversion->plan->tables) <= MAX_TABLES)
+	if (convert_cache_generation() == cache_generation &&
+		ntables + 1 + list_length(conversion->plan->tables) <= MAX_TABLES)
 	{
 		MemoryContextSetParent(context, CacheMemoryContext);
 		integ_pinned_hold(&conversion->pinned);

@@ -24,9 +24,11 @@ compile_filters(ConvertCompile *compile, const Jsonb *document)
 	ConvertPlan *plan = compile->plan;
 	IntegJsonWalk walk;
 	JsonbValue filter;
+	uint32 count;
 
 	compile->what = "source_filters";
-	plan->filters = palloc0(Max(begin_list(compile, document, CONVERT_MAX_CONDITIONS, &walk), 1) * sizeof(ConvertCondition));
+	count = begin_list(compile, document, CONVERT_MAX_CONDITIONS, &walk);
+	plan->filters = palloc0(Max(count, 1) * sizeof(ConvertCondition));
 	while (integ_json_walk_element(&walk, &filter))
 		convert_condition(compile, convert_object(compile, &filter, "a filter"), &plan->filters[plan->nfilters++]);
 }
@@ -183,10 +185,9 @@ keep_constants(ConvertCompile *compile)
 void
 convert_compile(IntegConversion *conversion, const ConvertSource *source, IntegDirection direction, bool full)
 {
-	ConvertCompile compile = {
-		.schema = source->schema_id, .full = full, .push = direction == INTEG_PUSH, .plan = palloc0(sizeof(ConvertPlan))};
+	ConvertCompile compile = {.schema = source->schema_id, .full = full, .push = direction == INTEG_PUSH};
 
-	conversion->plan = compile.plan;
+	conversion->plan = compile.plan = palloc0(sizeof(ConvertPlan));
 	conversion->direction = direction;
 	conversion->target_type = source->target_type;
 	conversion->target_table = source->target_table;

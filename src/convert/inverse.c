@@ -59,7 +59,7 @@ is_zero(const JsonbContainer *config, const char *key)
 	Numeric number = NULL;
 
 	if (integ_json_get(config, key, &value))
-		number = value.type == jbvNumeric ? value.val.numeric
+		number = value.type == jbvNumeric  ? value.val.numeric
 				 : value.type == jbvString ? convert_number_of(value.val.string.val, value.val.string.len)
 										   : NULL;
 	return number == NULL ||
@@ -113,9 +113,10 @@ readable(const char *target, bool columns)
 {
 	ConvertPath path;
 	StringInfoData quoted;
+	bool plain = convert_path_steps(target, strlen(target), &path) && path.nsteps == 1 && path.steps[0].key != NULL &&
+				 strcmp(path.steps[0].key, target) == 0;
 
-	if (!columns || (convert_path_steps(target, strlen(target), &path) && path.nsteps == 1 && path.steps[0].key != NULL &&
-					 strcmp(path.steps[0].key, target) == 0))
+	if (plain || !columns)
 		return target;
 	initStringInfo(&quoted);
 	appendStringInfoChar(&quoted, '"');

@@ -41,7 +41,7 @@ typedef struct ConvertPathStep
 	const char *key; /* NULL: an index */
 	int len;
 	int index;	 /* negative: from the end */
-	uint32 hint; /* where the key was in the last record: records of one kind have the same keys. Changes as it is used */
+	uint32 hint; /* where the key was in the last record, as records of one kind have the same keys */
 } ConvertPathStep;
 
 typedef struct ConvertPath
@@ -80,8 +80,8 @@ typedef struct ConvertOperand
 	ConvertValue value;
 	bool is_time; /* a text that is a date or a time */
 	TimestampTz time;
-	Numeric number;	 /* of a number, or of a text that is one; NULL otherwise */
-	int nelements;	 /* of a list: its elements */
+	Numeric number; /* of a number, or of a text that is one; NULL otherwise */
+	int nelements;	/* of a list: its elements */
 	struct ConvertOperand *elements;
 } ConvertOperand;
 
@@ -244,8 +244,8 @@ typedef struct ConvertField
 	ConvertSteps steps; /* transform */
 	int nrules;
 	ConvertRule *rules;
-	int constant;	   /* of default; else what holds when nothing else does, or -1 */
-	ConvertText text;  /* composite by template */
+	int constant;	  /* of default; else what holds when nothing else does, or -1 */
+	ConvertText text; /* composite by template */
 	bool has_template;
 	int nparts; /* composite by separator */
 	ConvertPath *parts;
@@ -329,7 +329,8 @@ typedef struct ConvertSource
  * Compiles into CurrentMemoryContext. With full, checks what the row refers to as well, and conversion's target is
  * filled in; else it looks at no catalog but that of collations and time zones. Raises IG400.
  */
-extern void convert_compile(IntegConversion *conversion, const ConvertSource *source, IntegDirection direction, bool full);
+extern void convert_compile(IntegConversion *conversion, const ConvertSource *source, IntegDirection direction,
+							bool full);
 
 pg_noreturn extern void convert_invalid(const ConvertCompile *compile, const char *hint, const char *format, ...)
 	pg_attribute_printf(3, 4);
@@ -338,7 +339,8 @@ pg_noreturn extern void convert_invalid(const ConvertCompile *compile, const cha
 extern const char *convert_mapping_name(const ConvertCompile *compile, const char *target);
 
 /* Reading a part of the schema; every one raises IG400 where it is not what it must be. */
-extern void convert_check_keys(ConvertCompile *compile, const JsonbContainer *object, const char *what, const char *keys);
+extern void convert_check_keys(ConvertCompile *compile, const JsonbContainer *object, const char *what,
+							   const char *keys);
 extern const char *convert_text(ConvertCompile *compile, const JsonbContainer *object, const char *key, bool needed);
 extern bool convert_int(ConvertCompile *compile, const JsonbContainer *object, const char *key, int64 min, int64 max,
 						int64 *result);
@@ -349,7 +351,8 @@ extern const JsonbContainer *convert_list(ConvertCompile *compile, const JsonbCo
 extern void convert_path(ConvertCompile *compile, const char *source, ConvertPath *path);
 /* The steps of a dotted path, without raising; false where it is malformed. */
 extern bool convert_path_steps(const char *source, int len, ConvertPath *path);
-extern void convert_path_under(ConvertCompile *compile, const JsonbContainer *object, const char *key, ConvertPath *path);
+extern void convert_path_under(ConvertCompile *compile, const JsonbContainer *object, const char *key,
+							   ConvertPath *path);
 extern int convert_constant(ConvertCompile *compile, const JsonbValue *value);
 extern void convert_text_template(ConvertCompile *compile, const char *source, int len, bool fields, ConvertText *text);
 extern ConvertRegex *convert_regex(ConvertCompile *compile, const char *pattern);
@@ -392,7 +395,7 @@ struct ConvertEval
 	const ConvertPlan *plan;
 	const JsonbValue *record;
 	IntegConverted *out;
-	const char *field; /* being converted */
+	const char *field;	 /* being converted */
 	ConvertTrace *trace; /* or NULL */
 };
 
@@ -433,7 +436,7 @@ extern void convert_join(ConvertEval *eval, const ConvertField *field, ConvertVa
 /* Values as something else. False where they are not; nothing is noted. */
 extern bool convert_is_text(const ConvertValue *value);
 extern bool convert_is_uuid(const char *text, int len);
-extern void convert_to_text(ConvertValue *value); /* scalars and dates in place */
+extern void convert_to_text(ConvertValue *value);			 /* scalars and dates in place */
 extern Numeric convert_number_of(const char *text, int len); /* NULL where it is none */
 /* A number, or a text that is one; false, and null or failed, where it is empty or something else. */
 extern bool convert_take_number(ConvertEval *eval, const char *step, ConvertValue *value);

@@ -264,7 +264,8 @@ render_text(const JsonbValue *json, const JsonbValue *task, ConvertValue *value)
 			continue;
 		}
 		read_task(scan.text, scan.len, task, &part);
-		if (scan.at == scan.source_len && composer.out.len == 0 && composer.missing + composer.nulls + composer.present == 0)
+		if (scan.at == scan.source_len && composer.out.len == 0 &&
+			composer.missing + composer.nulls + composer.present == 0)
 		{
 			*value = part;
 			return;

@@ -284,9 +284,8 @@ apply_split(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	end = text + value->json.val.string.len;
 	if (wanted < 0)
 	{
-		for (const char *at = text; (at = memmem(at, end - at, step->text, step->text_len)) != NULL; at += step->text_len)
-			wanted++;
-		wanted++;
+		/* From the end: there is one piece more than separators. */
+		wanted += count_found(memmem(text, end - text, step->text, step->text_len), end, step) + 1;
 	}
 	for (int64 i = 0; wanted >= 0; i++)
 	{

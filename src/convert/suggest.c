@@ -14,7 +14,10 @@
 
 PG_FUNCTION_INFO_V1(integ_convert_suggest);
 
-/* Letters and digits of the last part of a path in lower case; the suffix that some services give to custom fields goes. */
+/*
+ * Letters and digits of the last part of a path in lower case, without the
+ * suffix that some services give to custom fields.
+ */
 static char *
 plain_name(const char *path)
 {

@@ -180,7 +180,9 @@ kind_of_value(const JsonbValue *value)
 	switch (value->type)
 	{
 		case jbvString:
-			return integ_scan_iso_time(value->val.string.val, value->val.string.len, &time) ? SUGGEST_DATE : SUGGEST_TEXT;
+			if (integ_scan_iso_time(value->val.string.val, value->val.string.len, &time))
+				return SUGGEST_DATE;
+			return SUGGEST_TEXT;
 		case jbvNumeric:
 			return SUGGEST_NUMBER;
 		case jbvBool:
@@ -281,8 +283,7 @@ read_table(const char *name, List *names, SuggestFields *fields)
 static void
 read_type(const IntegActor *actor, const char *id, SuggestFields *fields)
 {
-	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND (client_id IN ('*', $2) OR $3)", 3,
-							   {TEXTOID, TEXTOID, BOOLOID}};
+	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND (client_id IN ('*', $2) OR $3)", 3, {TEXTOID, TEXTOID, BOOLOID}};
 	Datum values[3] = {CStringGetTextDatum(id), CStringGetTextDatum(actor->client),
 					   BoolGetDatum(actor->level == INTEG_LEVEL_SUPERADMIN)};
 	MemoryContext context = CurrentMemoryContext;

@@ -89,7 +89,7 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 	static const char *const casts[] = {"text", "int2", "int4", "int8", "numeric", "uuid"};
 	static const Oid types[1] = {TEXTOID};
 	Oid table = convert_table(compile, lookup->table), type;
-	const char *key = quote_identifier(lookup->key_field), *cast;
+	const char *key = quote_identifier(lookup->key_field), *cast, *name, *as_text;
 
 	if (!compile->full)
 		return;
@@ -98,12 +98,12 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 	(void) find_column(compile, table, lookup->value_field);
 	lookup->key_type = key_type(getBaseType(type));
 	cast = casts[lookup->key_type];
+	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
+	as_text = lookup->key_type == CONVERT_KEY_TEXT && type != TEXTOID ? "::pg_catalog.text" : "";
 	convert_sql_init(compile, &lookup->sql, 1, types,
-					 psprintf("SELECT pg_catalog.to_jsonb(t.%s) FROM %s t WHERE t.%s%s OPERATOR(pg_catalog.=) ($1)::pg_catalog.%s "
-							  "LIMIT 2",
-							  quote_identifier(lookup->value_field),
-							  quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)),
-							  key, lookup->key_type == CONVERT_KEY_TEXT && type != TEXTOID ? "::pg_catalog.text" : "", cast));
+					 psprintf("SELECT pg_catalog.to_jsonb(t.%s) FROM %s t "
+							  "WHERE t.%s%s OPERATOR(pg_catalog.=) ($1)::pg_catalog.%s LIMIT 2",
+							  quote_identifier(lookup->value_field), name, key, as_text, cast));
 }
 
 static void
@@ -153,8 +153,7 @@ check_table(ConvertCompile *compile, IntegConversion *conversion)
 static Jsonb *
 read_type(const char *id, const char *client)
 {
-	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND client_id IN ('*', $2)", 2,
-							   {TEXTOID, TEXTOID}};
+	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND client_id IN ('*', $2)", 2, {TEXTOID, TEXTOID}};
 	Datum values[2] = {CStringGetTextDatum(id), CStringGetTextDatum(client)};
 	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;

@@ -152,7 +152,7 @@ from_epoch(Numeric number, ConvertValue *value)
 	if (fabs(seconds) >= 1e11)
 		micro = numeric_mul_opt_error(number, int64_to_numeric(1000), &error);
 	text = DatumGetCString(DirectFunctionCall1(numeric_out, DirectFunctionCall2(numeric_round, NumericGetDatum(micro),
-																			   Int32GetDatum(0))));
+																				Int32GetDatum(0))));
 	count = strtoll(text, NULL, 10);
 	return set_instant(value, count - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 }
@@ -181,7 +181,7 @@ convert_time_of(const char *text, int len, pg_tz *zone, ConvertValue *value)
 		len--;
 	if (integ_scan_iso_time(text, len, &time))
 		return from_iso(&time, zone, value);
-	/* Nine digits and more are an epoch, which services send as texts too; eight are a date, fewer could be anything. */
+	/* Nine digits and more are an epoch, which services send as texts too; eight a date; fewer could be anything. */
 	digits = only_digits(text, len);
 	if (digits >= 9 && digits <= 16)
 		return from_epoch(convert_number_of(text, len), value);

@@ -22,7 +22,7 @@ need(bool condition)
 static void
 numbers(const char *text, size_t size)
 {
-	size_t start = size + 1, length = size + 1;
+	size_t start = SIZE_MAX, length = 0;
 	char *copy, *end;
 
 	if (!integ_scan_number(text, size, &start, &length))
