@@ -233,6 +233,13 @@ UPDATE integ.conversion_schemas SET field_mappings = '[
 SELECT number, status, errors FROM integ_convert_test('mixed', '[{"id": 1, "n": 1, "d": "2024-01-01", "e": "a", "u": "https://example.com/ü?x#y", "i": 1.0, "l": [1]},
   {"id": 1, "n": null, "d": null, "e": null, "u": null, "i": null}, {"id": 1, "n": 0, "d": "2023-12-31", "e": "b", "u": "ftp://example.com", "i": 1.5, "l": [1, 2]}, {"id": 1, "n": 11, "d": "x", "u": "https://", "l": 5}, {"id": 1, "n": "text"}]');
 
+-- A jsonpath that raises is an error of its field, also in a filter.
+UPDATE integ.conversion_schemas SET field_mappings = '[{"targetField": "a", "mappingType": "direct", "config": {"sourceField": "$.d[*] ? (@.datetime() < \"2024-03-01 10:00:00 +00\".datetime())"}}]' WHERE schema_id = 'mixed';
+SELECT status, result, errors FROM integ_convert_test('mixed', '[{"id": 1, "d": ["2024-01-01"]}, {"id": 2, "d": "2024-01-01T10:00:00Z"}, {"id": 3}]');
+UPDATE integ.conversion_schemas SET source_filters = '[{"field": "$.d[*] ? (@.datetime() < \"2024-03-01 10:00:00 +00\".datetime())", "operator": "exists"}]', field_mappings = '[{"targetField": "l", "mappingType": "direct", "config": {"sourceField": "l"}}]' WHERE schema_id = 'mixed';
+SELECT status, result, errors FROM integ_convert_test('mixed', '[{"id": 1, "d": ["2024-01-01"]}, {"id": 2, "d": "2024-01-01T10:00:00Z"}, {"id": 3}]');
+UPDATE integ.conversion_schemas SET source_filters = '[]' WHERE schema_id = 'mixed';
+
 -- Large and deep values pass; the record is read in place.
 SELECT length(integ_convert('sf-contact-to-contact', jsonb_build_object('Id', 1, 'IsDeleted', false, 'Email', 'e', 'Phone', repeat('1 2', 3500000))) ->> 'phone');
 SELECT integ_convert('mixed', jsonb_build_object('id', 1, 'l', (repeat('[', 1000) || repeat(']', 1000))::jsonb)) -> 'l' = (repeat('[', 1000) || repeat(']', 1000))::jsonb AS same;

@@ -68,7 +68,7 @@ is_filtered(ConvertEval *eval)
 	{
 		ConvertValue value;
 
-		convert_read(&eval->plan->filters[i].path, eval->record, &value);
+		convert_read(eval, &eval->plan->filters[i].path, eval->record, &value);
 		if (!convert_holds(eval, &eval->plan->filters[i], &value))
 			return true;
 	}
@@ -138,7 +138,8 @@ read_external_id(ConvertEval *eval)
 
 	if (!eval->plan->has_external_id)
 		return;
-	convert_read(&eval->plan->external_id, eval->record, &value);
+	eval->field = "";
+	convert_read(eval, &eval->plan->external_id, eval->record, &value);
 	if (value.state == INTEG_FIELD_VALUE && (value.json.type == jbvString || value.json.type == jbvNumeric))
 	{
 		convert_to_text(&value);
@@ -185,7 +186,7 @@ check_type(ConvertEval *eval)
 void
 convert_apply(IntegConversionRun *run, const JsonbValue *record, IntegConverted *out, ConvertTrace *trace)
 {
-	ConvertEval eval = {.run = run, .plan = run->plan, .record = record, .out = out, .trace = trace};
+	ConvertEval eval = {.run = run, .plan = run->plan, .record = record, .out = out, .field = "", .trace = trace};
 	int nfields = run->conversion->nfields;
 
 	CHECK_FOR_INTERRUPTS();
@@ -201,7 +202,7 @@ convert_apply(IntegConversionRun *run, const JsonbValue *record, IntegConverted 
 		note(&eval, "", "the record is no object", false);
 		return;
 	}
-	if (is_filtered(&eval))
+	if (is_filtered(&eval) && out->nerrors == 0)
 	{
 		out->filtered = true;
 		return;

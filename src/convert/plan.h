@@ -409,7 +409,8 @@ extern void convert_fail(ConvertEval *eval, ConvertValue *value, bool recoverabl
 /* A value as a person reads it in a message: cut, in quotes where it is a text. */
 extern const char *convert_quote(const ConvertValue *value);
 
-extern void convert_read(const ConvertPath *path, const JsonbValue *record, ConvertValue *value);
+/* What a path finds in a document; a jsonpath that cannot be evaluated fails. eval may be NULL where there is none. */
+extern void convert_read(ConvertEval *eval, const ConvertPath *path, const JsonbValue *from, ConvertValue *value);
 extern void convert_map(ConvertEval *eval, int index, ConvertValue *value);
 extern void convert_run_steps(ConvertEval *eval, const ConvertSteps *steps, ConvertValue *value);
 extern bool convert_holds(ConvertEval *eval, const ConvertCondition *condition, const ConvertValue *value);

@@ -91,25 +91,49 @@ step_into(ConvertPathStep *step, ConvertValue *value)
 	set_read(value);
 }
 
-void
-convert_read(const ConvertPath *path, const JsonbValue *record, ConvertValue *value)
+/* A jsonpath is silent about structure, yet raises where it compares what needs a time zone. */
+static void
+read_jsonpath(ConvertEval *eval, const ConvertPath *path, ConvertValue *value)
 {
-	value->json = *record;
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData *volatile error = NULL;
+	volatile bool found = false;
+	JsonbValue result;
+
+	PG_TRY();
+	{
+		found = integ_path_find(path->jsonpath, &value->json, &result);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_FEATURE_NOT_SUPPORTED)
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (error != NULL)
+		convert_fail(eval, value, false, "\"%s\" cannot be evaluated: %s", path->source, error->message);
+	else if (!found)
+		value->state = INTEG_FIELD_MISSING;
+	else
+	{
+		value->json = result;
+		set_read(value);
+	}
+}
+
+void
+convert_read(ConvertEval *eval, const ConvertPath *path, const JsonbValue *from, ConvertValue *value)
+{
+	value->json = *from;
 	set_read(value);
 	for (int i = 0; i < path->nsteps; i++)
 		step_into(&path->steps[i], value);
-	if (path->jsonpath != NULL && value->state == INTEG_FIELD_VALUE)
-	{
-		JsonbValue found;
-
-		if (!integ_path_find(path->jsonpath, &value->json, &found))
-			value->state = INTEG_FIELD_MISSING;
-		else
-		{
-			value->json = found;
-			set_read(value);
-		}
-	}
+	if (unlikely(path->jsonpath != NULL) && value->state == INTEG_FIELD_VALUE)
+		read_jsonpath(eval, path, value);
 }
 
 /* --- texts --- */
@@ -178,8 +202,13 @@ convert_compose(ConvertEval *eval, const ConvertText *text, ConvertValue *value)
 			add_literal(&composer, piece->literal, piece->len);
 			continue;
 		}
-		convert_read(&piece->path, piece->of_task ? &eval->run->task_root : eval->record, &part);
+		convert_read(eval, &piece->path, piece->of_task ? &eval->run->task_root : eval->record, &part);
 		convert_trace_read(eval->trace, piece->path.source, &part);
+		if (part.state == INTEG_FIELD_FAILED)
+		{
+			value->state = INTEG_FIELD_FAILED;
+			return;
+		}
 		if (part.state == INTEG_FIELD_VALUE && part.json.type == jbvBinary)
 		{
 			convert_fail(eval, value, false, "\"%s\" is %s, which has no text", piece->path.source, convert_quote(&part));
@@ -206,8 +235,13 @@ convert_join(ConvertEval *eval, const ConvertField *field, ConvertValue *value)
 		ConvertValue part;
 		int before;
 
-		convert_read(&field->parts[i], eval->record, &part);
+		convert_read(eval, &field->parts[i], eval->record, &part);
 		convert_trace_read(eval->trace, field->parts[i].source, &part);
+		if (part.state == INTEG_FIELD_FAILED)
+		{
+			value->state = INTEG_FIELD_FAILED;
+			return;
+		}
 		if (part.state == INTEG_FIELD_VALUE && part.json.type == jbvBinary)
 		{
 			convert_fail(eval, value, false, "\"%s\" is %s, which has no text", field->parts[i].source,
@@ -242,7 +276,7 @@ read_task(const char *path, int len, const JsonbValue *task, ConvertValue *value
 	if (!convert_path_steps(compiled.source, len, &compiled))
 		value->state = INTEG_FIELD_MISSING;
 	else
-		convert_read(&compiled, task, value);
+		convert_read(NULL, &compiled, task, value);
 }
 
 /* A string: one placeholder alone keeps its type. */

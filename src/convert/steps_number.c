@@ -170,7 +170,7 @@ rate_date(ConvertEval *eval, const ConvertStep *step, ConvertValue *value, DateA
 	if (step->path2 == NULL)
 		convert_set_instant(&read, GetCurrentTransactionStartTimestamp());
 	else
-		convert_read(step->path2, eval->record, &read);
+		convert_read(eval, step->path2, eval->record, &read);
 	if (read.state == INTEG_FIELD_VALUE && convert_read_time(&read, NULL) && convert_local_day(&read, date))
 		return true;
 	convert_fail(eval, value, false, "currency_convert needs a date in \"%s\", which has %s", step->path2->source,
@@ -192,7 +192,7 @@ apply_currency(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	{
 		ConvertValue read;
 
-		convert_read(step->path, eval->record, &read);
+		convert_read(eval, step->path, eval->record, &read);
 		if (!convert_is_text(&read) || read.json.val.string.len != 3)
 		{
 			convert_fail(eval, value, false, "currency_convert needs a currency in \"%s\", which has %s",

@@ -87,7 +87,7 @@ decode(char **field, int *ftype, int nf, pg_tz *zone, struct pg_tm *tm, fsec_t *
 	{
 		DateOrder = DATEORDER_YMD;
 		session_timezone = zone == NULL ? pg_tzset("GMT") : zone;
-		code = integ_decode_datetime(field, ftype, nf, &dtype, tm, fsec, offset);
+		code = DecodeDateTime(field, ftype, nf, &dtype, tm, fsec, offset INTEG_DATETIME_EXTRA);
 	}
 	PG_FINALLY();
 	{
