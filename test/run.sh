@@ -100,13 +100,15 @@ throttle() {
 
 # Code that is free of PostgreSQL, under the sanitizers.
 unit_one() {
+    local server_headers
+    server_headers=$("${PG_CONFIG:-pg_config}" --includedir-server)
     local file=$1 name flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -O1" program
     name=$(basename "$file" .c)
     program=$scratch/unit/$name
     [ "$variant" != coverage ] || flags="--coverage -O0"
     # shellcheck disable=SC2046,SC2086
     if ! (cd "$source" && gcc -std=gnu11 -D_GNU_SOURCE -g $flags -Wall -Wextra -Werror -Wno-unused-parameter \
-        -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -dumpdir "$program." -o "$program" "$file" \
+        -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -isystem "$server_headers" -dumpdir "$program." -o "$program" "$file" \
         $(comment_words sources "$file") -lcmocka $(comment_words libs "$file")) >"$program.log" 2>&1; then
         {
             flock 8
@@ -224,8 +226,25 @@ check_sanitizer() {
     keep sanitizer "$scratch/sanitizer"
 }
 
+# Where a test that runs now takes programs from npm, they are installed; those tests skip where npm cannot.
+npm_prepare() {
+    local file
+    for file in test/t/*.pl; do
+        wanted "$(basename "$file" .pl)" && grep -q '^use Integ::Node' "$file" || continue
+        if INTEG_NODE_MODULES=${INTEG_NODE_MODULES:-$(test/npm.sh 2>"$scratch/npm.log")}; then
+            export INTEG_NODE_MODULES
+        else
+            unset INTEG_NODE_MODULES
+            say "npm installed nothing, so tests that need it are skipped:"
+            tail -n 10 "$scratch/npm.log" | sed 's/^/    /'
+        fi
+        return
+    done
+}
+
 layer_tap() {
     local file name dir
+    npm_prepare
     mkdir "$scratch/tap" && chown "$server_user" "$scratch/tap"
     for file in test/t/*.pl; do
         name=$(basename "$file" .pl)

@@ -4,6 +4,7 @@
  * The caller's rights and the input are checked now, so that a mistake shows
  * where it was made, and again when the call runs.
  */
+#include "approvals/approval.h"
 #include "calls/wake.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -16,6 +17,8 @@
 #include "core/uuid.h"
 #include "execute/call.h"
 #include "fmgr.h"
+#include "handlers/handlers.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -36,6 +39,8 @@ typedef struct EnqueueOptions
 	int64 timeout_ms; /* 0: integ.request_timeout when it runs */
 	char *ordering_key;
 	char *idempotency_key;
+	char *on_success;
+	char *on_failure;
 } EnqueueOptions;
 
 static void
@@ -63,14 +68,12 @@ check_key(const char *name, const char *key)
 		refuse_option(name, psprintf("a string of 1 to %d bytes", MAX_KEY_BYTES));
 }
 
-/* Callbacks are run by a worker that this version does not have: refused rather than forgotten. */
-static void
-refuse_callback(const char *name, const char *function)
+static char *
+check_callback(const char *name, const char *function)
 {
-	if (function != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
-						errmsg("option \"%s\" of integ_enqueue is not available in this version", name),
-						errdetail("Nothing was enqueued."), errhint("Use integ_await, or read integ.calls.")));
+	if (function == NULL)
+		return NULL;
+	return integ_handler_resolve(GetUserId(), function, psprintf("option \"%s\" of integ_enqueue", name));
 }
 
 static void
@@ -93,8 +96,8 @@ parse_options(const Jsonb *options, EnqueueOptions *parsed)
 	parsed->max_attempts = DEFAULT_ATTEMPTS;
 	parsed->timeout_ms = PG_INT64_MIN;
 	integ_options_parse(options, known, lengthof(known), "integ_enqueue");
-	refuse_callback("on_success", on_success);
-	refuse_callback("on_failure", on_failure);
+	parsed->on_success = check_callback("on_success", on_success);
+	parsed->on_failure = check_callback("on_failure", on_failure);
 	if (parsed->priority < INTEG_PRIORITY_MIN || parsed->priority > INTEG_PRIORITY_MAX)
 		refuse_option("priority", "an integer from -10 to 10");
 	if (parsed->max_attempts < 1 || parsed->max_attempts > MAX_ATTEMPTS)
@@ -170,11 +173,12 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 	static IntegQuery insert = {
 		"INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, expires_at, owner, timeout_ms,"
 		" max_attempts, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
-		" ordering_key, idempotency_key, input)"
-		" VALUES ($1, $2, $3, $3, $4, $5::pg_catalog.regrole, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-		17,
+		" ordering_key, idempotency_key, input, on_success, on_failure, state)"
+		" VALUES ($1, $2, $3, $3, $4, $5::pg_catalog.regrole, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+		" $18, $19, $20)",
+		20,
 		{UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, INT4OID, INT4OID, INT2OID, BOOLOID, TEXTOID,
-		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID}};
+		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID}};
 	const IntegActor *actor = call->actor;
 #define TEXT_OR_NULL(value) ((value) != NULL ? CStringGetTextDatum(value) : (Datum) 0)
 	Datum values[] = {
@@ -194,7 +198,10 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 		CStringGetTextDatum(call->method->id),
 		TEXT_OR_NULL(options->ordering_key),
 		TEXT_OR_NULL(options->idempotency_key),
-		JsonbPGetDatum(input)};
+		JsonbPGetDatum(input),
+		TEXT_OR_NULL(options->on_success),
+		TEXT_OR_NULL(options->on_failure),
+		CStringGetTextDatum(integ_approval_needed(call) ? "approval" : "queued")};
 #undef TEXT_OR_NULL
 	char nulls[lengthof(values)];
 
@@ -204,6 +211,8 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 	nulls[10] = actor->user != NULL ? ' ' : 'n';
 	nulls[14] = options->ordering_key != NULL ? ' ' : 'n';
 	nulls[15] = options->idempotency_key != NULL ? ' ' : 'n';
+	nulls[17] = options->on_success != NULL ? ' ' : 'n';
+	nulls[18] = options->on_failure != NULL ? ' ' : 'n';
 	integ_wake_note((int) options->priority, options->run_at);
 	(void) integ_query(&insert, values, nulls);
 }
@@ -217,6 +226,9 @@ check_call(IntegCall *call)
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	/* What a person is to approve is rendered now. */
+	if (integ_approval_needed(call))
+		integ_call_consult_before(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -230,6 +242,7 @@ integ_enqueue(PG_FUNCTION_ARGS)
 	IntegOwnerScope scope;
 	IntegCall *call;
 	const Jsonb *input;
+	bool is_new;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_enqueue needs an instance and a method"),
@@ -242,9 +255,12 @@ integ_enqueue(PG_FUNCTION_ARGS)
 	*id = call->subject.call_id;
 
 	integ_owner_enter(&scope);
-	if (options.idempotency_key == NULL || take_key(call, &options, input, id))
+	is_new = options.idempotency_key == NULL || take_key(call, &options, input, id);
+	if (is_new)
 		insert_call(call, &options, input, id);
 	integ_owner_leave(&scope);
+	if (is_new && integ_approval_needed(call))
+		integ_approval_enqueue(call, options.expires_at);
 	integ_call_end(call);
 	PG_RETURN_UUID_P(id);
 }

@@ -5,12 +5,14 @@
 #include "calls/dispatch.h"
 
 #include "access/xact.h"
+#include "approvals/approval.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "gateway/gateway.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -33,21 +35,55 @@ learn_limit(IntegFlight *flight)
 	flight->lane->limit = limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency;
 }
 
-/* The path of a call for one flight; raises what stops it. */
-static void
-prepare_call(IntegFlight *flight)
+/* By the instance's key: the handle may mean another one by now. */
+static IntegCall *
+begin_call(const IntegFlight *flight, const IntegActor *actor, const IntegApproval *approval)
 {
-	IntegCallOptions options = {.timeout_ms = flight->timeout_ms, .asynchronous = true};
-	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
+	IntegCallOptions options = {
+		.timeout_ms = flight->timeout_ms, .asynchronous = true, .returning = flight->promised};
+	const char *instance = integ_uuid_text(&flight->instance);
+	const Jsonb *input = approval != NULL ? approval->input : flight->input;
+	IntegMethod *method;
 
-	/* By its key: the handle may mean another instance by now. */
-	flight->call =
-		integ_call_begin(actor, integ_uuid_text(&flight->instance), flight->method, flight->input, &options);
+	if (approval == NULL || !approval->is_raw)
+		return integ_call_begin(actor, instance, flight->method, input, &options);
+	method = integ_raw_method_of(input);
+	method->approval_required = true;
+	return integ_call_begin_raw(actor, instance, method, input, &options);
+}
+
+/* The first steps of the path for one flight; raises what stops it. */
+static void
+open_call(IntegFlight *flight)
+{
+	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
+	const IntegApproval *approval =
+		flight->has_approval ? integ_approval_load(&flight->approval, &flight->id) : NULL;
+
+	flight->call = begin_call(flight, actor, approval);
 	flight->call->subject.call_id = flight->id;
 	flight->call->attempt = flight->attempt;
-	integ_call_prepare(flight->call);
+	flight->call->approval = approval;
+	/* The approved input is what the function before the call made of it. */
+	flight->call->asked_before = approval != NULL;
+	integ_call_open(flight->call);
 	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);
+}
+
+/* Opens it, or takes what it has asked; builds it once nothing is to be asked any more. */
+static void
+advance(IntegFlight *flight)
+{
+	if (flight->answered)
+		integ_call_answer(flight->call, flight->question, &flight->answer);
+	else
+		open_call(flight);
+	flight->answered = false;
+	flight->outcome = flight->call->outcome;
+	flight->question = integ_call_question(flight->call);
+	if (flight->outcome.sqlerrcode == 0 && flight->question == INTEG_QUESTION_NONE)
+		integ_call_build(flight->call);
 }
 
 static void
@@ -56,15 +92,19 @@ guarded_prepare(IntegFlight *flight)
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old = CurrentMemoryContext;
 
-	if (flight->call != NULL)
+	/* From the beginning, where the transaction of the last time failed. */
+	if (flight->call != NULL && !flight->answered)
+	{
 		integ_call_end(flight->call);
-	flight->call = NULL;
+		flight->call = NULL;
+	}
+	flight->question = flight->answered ? flight->question : INTEG_QUESTION_NONE;
 	memset(&flight->outcome, 0, sizeof(flight->outcome));
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(flight->context);
 	PG_TRY();
 	{
-		prepare_call(flight);
+		advance(flight);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -76,6 +116,13 @@ guarded_prepare(IntegFlight *flight)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		fail(flight, error->sqlerrcode, error->message, error->detail, error->hint);
+		if (flight->call != NULL)
+		{
+			flight->outcome.retry_at = flight->call->outcome.retry_at;
+			flight->waits_for = flight->call->waits_for;
+			/* Its slot is for others. */
+			integ_call_rewind(flight->call);
+		}
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
@@ -114,7 +161,7 @@ mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (flight->outcome.sqlerrcode != 0 || flight->may_repeat)
+		if (flight->outcome.sqlerrcode != 0 || flight->may_repeat || flight->question != INTEG_QUESTION_NONE)
 			continue;
 		any = true;
 		accumArrayResult(ids, UUIDPGetDatum(&flight->id), false, UUIDOID, CurrentMemoryContext);
@@ -156,7 +203,9 @@ integ_prepare(IntegDispatcher *dispatcher)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed));
 
-		if (flight->outcome.sqlerrcode == 0)
+		if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
+			integ_flight_ask(dispatcher, flight);
+		else if (flight->outcome.sqlerrcode == 0)
 			dlist_push_tail(&dispatcher->ready, &flight->node);
 		else
 			integ_flight_answered(dispatcher, flight);

@@ -38,12 +38,11 @@ record_intents(IntegDispatcher *dispatcher)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (!flight->call->method->is_write || flight->call->intent != NULL)
+		if (!flight->call->exchange->is_write || flight->call->intent != NULL)
 			continue;
 		if (dispatcher->nwrites + count >= writes_allowed())
 			break;
-		entries[count] = (IntegAuditEntry){
-			.subject = &flight->call->subject, .action = "call.write", .outcome = "pending"};
+		entries[count] = integ_call_intent(flight->call);
 		writes[count++] = flight;
 	}
 	if (count == 0)
@@ -66,7 +65,7 @@ record_intents(IntegDispatcher *dispatcher)
 static void
 take_off(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
-	flight->call->started_at = GetCurrentTimestamp();
+	integ_call_leaves(flight->call);
 	flight->transfer = integ_transfer_start(dispatcher->pool, &flight->call->request, flight);
 	if (flight->transfer == NULL)
 		dispatcher->out_of_memory = true;
@@ -81,6 +80,7 @@ land(IntegDispatcher *dispatcher, IntegFlight *flight)
 	flight->transfer = NULL;
 	flight->call->response = &flight->response;
 	integ_call_mask(flight->call);
+	integ_call_answered(flight->call);
 	dlist_delete(&flight->node);
 	dispatcher->nflying--;
 	integ_flight_answered(dispatcher, flight);
@@ -112,7 +112,7 @@ integ_send(IntegDispatcher *dispatcher)
 			dlist_delete(&flight->node);
 			integ_flight_answered(dispatcher, flight);
 		}
-		else if (!flight->call->method->is_write || flight->call->intent != NULL)
+		else if (!flight->call->exchange->is_write || flight->call->intent != NULL)
 		{
 			dlist_delete(&flight->node);
 			take_off(dispatcher, flight);
@@ -161,6 +161,7 @@ turn_back(IntegDispatcher *dispatcher, dlist_head *list)
 void
 integ_give_up(IntegDispatcher *dispatcher)
 {
+	integ_asking_give_up(dispatcher);
 	turn_back(dispatcher, &dispatcher->claimed);
 	turn_back(dispatcher, &dispatcher->ready);
 	while (!dlist_is_empty(&dispatcher->flying))

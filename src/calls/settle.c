@@ -8,6 +8,7 @@
  * locked, holds back no other.
  */
 #include "calls/dispatch.h"
+#include "calls/done.h"
 
 #include "../background_workers/worker.h"
 #include "access/xact.h"
@@ -16,6 +17,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
+#include "oauth/ensure.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -76,6 +78,49 @@ is_held(const IntegDispatcher *dispatcher)
 	return integ_hold || dispatcher->database->held != INTEG_HELD_NO;
 }
 
+/* Takes what a function said to the result; whether one is to be asked first. */
+static bool
+must_ask(const IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	flight->question = INTEG_QUESTION_NONE;
+	if (flight->answered)
+	{
+		integ_call_answer(flight->call, INTEG_QUESTION_AFTER, &flight->answer);
+		flight->outcome = flight->call->outcome;
+		flight->answered = false;
+	}
+	else if (flight->outcome.sqlerrcode == 0)
+		flight->question = integ_call_question(flight->call);
+	return flight->question != INTEG_QUESTION_NONE;
+}
+
+/* While a breaker is open nothing of the instance is claimed, and then one call, which probes it. */
+static void
+adjust_lane(IntegDispatcher *dispatcher, const IntegFlight *flight, const IntegAttempt *attempt)
+{
+	IntegLane *lane = integ_lane_get(dispatcher, &flight->instance);
+
+	if (attempt->answered && !attempt->server_error)
+		lane->cautious = false;
+	if (!attempt->waits || attempt->sqlerrcode != ERRCODE_INTEG_CIRCUIT_OPEN)
+		return;
+	lane->cautious = true;
+	lane->paused_until = Max(lane->paused_until, flight->outcome.retry_at);
+}
+
+/*
+ * The service refused the credentials: once, an OAuth token may have been revoked early, and is refreshed before the
+ * call comes again; after that a person is needed, so that nobody else runs into the same refusal.
+ */
+static void
+handle_refusal(IntegFlight *flight)
+{
+	if (flight->outcome.sqlerrcode != ERRCODE_INTEG_UNAUTHENTICATED || flight->response.status != 401)
+		return;
+	if (flight->refused_before || !integ_oauth_repeat(flight->call))
+		integ_oauth_give_up(flight->call);
+}
+
 static void
 judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
@@ -92,7 +137,12 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	{
 		if (flight->call->intent != NULL)
 			dispatcher->nwrites--;
-		finish_call(flight);
+		if (!flight->finished)
+			finish_call(flight);
+		flight->finished = true;
+		if (must_ask(dispatcher, flight))
+			return;
+		handle_refusal(flight);
 		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
 		attempt.server_error = attempt.answered && flight->response.status >= 500;
 		attempt.maybe_sent = flight->response.maybe_sent;
@@ -100,20 +150,20 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	}
 	attempt.now = GetCurrentTimestamp();
 	attempt.sqlerrcode = flight->outcome.sqlerrcode;
+	attempt.token_pending = flight->call != NULL && flight->call->token_pending;
 	attempt.retry_after = flight->outcome.retry_at;
+	attempt.waits = !sent && attempt.retry_after != 0 &&
+					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT ||
+					 attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
 	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
 	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping);
 	if (!sent && flight->expires_at != 0 && flight->expires_at <= attempt.now)
 		flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_DEAD};
 	else
 		flight->verdict = integ_call_verdict(&attempt);
-	/* The other calls of the instance would get the same answer. */
-	if (attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT && flight->verdict.kind == INTEG_VERDICT_RETRY)
-	{
-		IntegLane *lane = integ_lane_get(dispatcher, &flight->instance);
-
-		lane->paused_until = Max(lane->paused_until, flight->verdict.retry_at);
-	}
+	adjust_lane(dispatcher, flight, &attempt);
+	if (attempt.token_pending && flight->verdict.kind == INTEG_VERDICT_RETRY)
+		integ_lane_get(dispatcher, &flight->instance)->paused_until = flight->verdict.retry_at;
 	flight->judged = true;
 }
 
@@ -178,23 +228,27 @@ store_retries(Batch *batch)
 	static IntegQuery again = {
 		"UPDATE integ.calls_open o SET state = CASE WHEN r.later THEN 'waiting' ELSE 'queued' END, lease = NULL,"
 		" sent_at = NULL, next_attempt_at = r.at, last_sqlstate = r.sqlstate, last_error = r.error,"
-		" interrupted = o.interrupted + r.uncounted"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7) AS r (id, instance, at, later, sqlstate, error, uncounted)"
-		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $8 AND NOT o.cancel_requested"
+		" interrupted = o.interrupted + r.uncounted, attempt = o.attempt - r.unbegun,"
+		" started_at = CASE WHEN o.attempt > r.unbegun THEN o.started_at END"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS r (id, instance, at, later, sqlstate, error, uncounted, unbegun)"
+		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $9 AND NOT o.cancel_requested"
 		" RETURNING o.id",
-		8,
+		9,
 		{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-		 INT8OID}};
-#define IS_RETRY (flight->verdict.kind == INTEG_VERDICT_RETRY)
+		 INT4ARRAYOID, INT8OID}};
+#define IS_RETRY (flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY)
 	Datum values[] = {
 		UUID_COLUMN(batch, IS_RETRY, id),
 		UUID_COLUMN(batch, IS_RETRY, instance),
 		COLUMN(batch, IS_RETRY, TimestampTzGetDatum(flight->verdict.retry_at), false, TIMESTAMPTZOID, 8, true,
 			   TYPALIGN_DOUBLE),
-		COLUMN(batch, IS_RETRY, BoolGetDatum(flight->verdict.counts), false, BOOLOID, 1, true, TYPALIGN_CHAR),
+		COLUMN(batch, IS_RETRY, BoolGetDatum(flight->verdict.counts || flight->verdict.waits), false, BOOLOID, 1, true,
+			   TYPALIGN_CHAR),
 		TEXT_COLUMN(batch, IS_RETRY, sqlstate_text(flight)),
 		TEXT_COLUMN(batch, IS_RETRY, flight->outcome.message),
-		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts ? 0 : 1), false, INT4OID, 4, true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID,
+			   4, true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.waits ? 1 : 0), false, INT4OID, 4, true, TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 #undef IS_RETRY
 	uint64 count = integ_query(&again, values, NULL);
@@ -226,14 +280,8 @@ store_done(Batch *batch)
 		"WITH ended AS (DELETE FROM integ.calls_open o"
 		" USING unnest($1, $2, $3, $4, $5, $6, $7, $8) AS r (id, instance, state, sqlstate, error, detail, hint, result)"
 		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $9"
-		" RETURNING o.*, r.state AS end_state, r.sqlstate, r.error, r.detail, r.hint, r.result)"
-		" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
-		" definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, error_detail, error_hint,"
-		" input, result)"
-		" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, end_state, client_id, user_id, instance_id,"
-		" definition_id, method, ordering_key, idempotency_key, sqlstate, error, detail, hint, input, result FROM ended",
+		" RETURNING o.*, r.state AS end_state, r.sqlstate AS end_sqlstate, r.error AS end_error, r.detail AS end_detail,"
+		" r.hint AS end_hint, r.result AS end_result, 0 AS end_interrupted)" INTEG_CALLS_DONE,
 		9,
 		{UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		 JSONBARRAYOID, INT8OID}};
@@ -268,8 +316,9 @@ store_batch(void *arg)
 
 		if (!flight->judged)
 			judge(batch->dispatcher, flight);
-		flight->settled = false;
-		any_retry |= flight->verdict.kind == INTEG_VERDICT_RETRY;
+		/* One that asks first is settled later. */
+		flight->settled = !flight->judged;
+		any_retry |= flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY;
 	}
 	SPI_connect();
 	if (any_retry)
@@ -326,6 +375,8 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	}
 	if (again)
 		integ_claim_later(dispatcher, flight, flight->verdict.retry_at);
+	if (again && flight->verdict.waits)
+		integ_lane_promise(dispatcher, flight, flight->verdict.retry_at);
 	dlist_delete(&flight->node);
 	dispatcher->nanswered--;
 	dispatcher->nflights--;
@@ -333,10 +384,23 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 }
 
 static void
+ask_first(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	dlist_delete(&flight->node);
+	dispatcher->nanswered--;
+	integ_flight_ask(dispatcher, flight);
+}
+
+static void
 end_batch(const Batch *batch)
 {
 	for (int i = 0; i < batch->count; i++)
-		end_flight(batch->dispatcher, batch->flights[i]);
+	{
+		if (batch->flights[i]->judged)
+			end_flight(batch->dispatcher, batch->flights[i]);
+		else
+			ask_first(batch->dispatcher, batch->flights[i]);
+	}
 	ConditionVariableBroadcast(&batch->dispatcher->database->dispatch.finished);
 }
 

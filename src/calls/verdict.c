@@ -8,22 +8,31 @@
 /* A call that nothing may be sent for is looked at again after this. */
 #define HELD_DELAY (5 * USECS_PER_SEC)
 
+/* One whose token is being refreshed, after this: the others of its instance wait with it. */
+#define TOKEN_DELAY (100 * INT64CONST(1000))
+
 static IntegVerdict
 verdict(IntegVerdictKind kind, const char *reason)
 {
 	return (IntegVerdict){.kind = kind, .reason = reason};
 }
 
-/* Full jitter: anywhere between now and the exponential delay, so that calls that failed together part. */
+TimestampTz
+integ_retry_backoff(TimestampTz now, int counted, int64 delay_ms, int64 max_delay_ms, double random)
+{
+	int64 delay = delay_ms;
+
+	for (int i = 1; i < counted && delay < max_delay_ms; i++)
+		delay *= 2;
+	delay = Min(delay, max_delay_ms);
+	return now + (int64) (random * delay * 1000);
+}
+
 static TimestampTz
 backoff(const IntegAttempt *attempt)
 {
-	int64 delay = attempt->delay_ms;
-
-	for (int i = 1; i < attempt->counted && delay < attempt->max_delay_ms; i++)
-		delay *= 2;
-	delay = Min(delay, attempt->max_delay_ms);
-	return attempt->now + (int64) (attempt->random * delay * 1000);
+	return integ_retry_backoff(attempt->now, attempt->counted, attempt->delay_ms, attempt->max_delay_ms,
+							   attempt->random);
 }
 
 static IntegVerdict
@@ -43,6 +52,14 @@ static IntegVerdict
 retry_uncounted(TimestampTz at)
 {
 	return (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = at};
+}
+
+static IntegVerdict
+wait_for_slot(const IntegAttempt *attempt)
+{
+	if (attempt->expires_at != 0 && attempt->retry_after >= attempt->expires_at)
+		return verdict(INTEG_VERDICT_DEAD, "The next slot would be after expires_at.");
+	return (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = attempt->retry_after, .waits = true};
 }
 
 /* Conditions of this server that pass: no memory or disk, a conflict, a connection limit, a shutdown. */
@@ -91,8 +108,12 @@ integ_call_verdict(const IntegAttempt *attempt)
 		return verdict(INTEG_VERDICT_UNKNOWN, attempt->answered
 												  ? "The service failed and may have carried the write out: look before you repeat it."
 												  : "The request may have been received, and its answer is lost: look before you repeat it.");
+	if (attempt->waits)
+		return wait_for_slot(attempt);
 	if (attempt->held)
 		return retry_uncounted(attempt->now + HELD_DELAY);
+	if (attempt->token_pending)
+		return retry_uncounted(attempt->now + TOKEN_DELAY);
 	if (attempt->interrupted)
 		return retry_uncounted(attempt->now);
 	if (is_transient(attempt) && (attempt->repeatable || !attempt->answered ||

@@ -170,7 +170,7 @@ convert_holds(ConvertEval *eval, const ConvertCondition *condition, const Conver
 	const ConvertOperand *operand = condition->operand < 0 ? NULL : &eval->run->operands[condition->operand];
 	int order;
 
-	switch (condition->operator)
+	switch (condition->comparison)
 	{
 		case CONVERT_EQ:
 			return convert_equal(value, operand);

@@ -146,7 +146,7 @@ typedef struct ConvertCondition
 {
 	ConvertPath path;
 	int shares; /* index of an earlier condition of the mapping that reads the same path, or -1 */
-	ConvertOperator operator;
+	ConvertOperator comparison;
 	int operand; /* constant, or -1 */
 } ConvertCondition;
 

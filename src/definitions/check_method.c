@@ -4,6 +4,7 @@
 #include "definitions/check.h"
 
 #include "core/json.h"
+#include "graphql/document.h"
 
 static bool
 has(const JsonbContainer *object, const char *key)
@@ -46,6 +47,34 @@ check_path(IntegManifestCheck *check, const JsonbContainer *request, const char 
 }
 
 static void
+check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const char *where, const IntegMethod *method)
+{
+	char *operation = integ_json_get_string(graphql, "operationName");
+
+	switch (integ_graphql_kind(integ_json_get_string(graphql, "document"), operation))
+	{
+		case INTEG_GRAPHQL_QUERY:
+			return;
+		case INTEG_GRAPHQL_MUTATION:
+			if (!method->is_write)
+				integ_manifest_problem(check, where, "a mutation writes: access must be \"write\"");
+			return;
+		case INTEG_GRAPHQL_SUBSCRIPTION:
+			integ_manifest_problem(check, where, "a subscription is no request that is answered once");
+			return;
+		case INTEG_GRAPHQL_NONE:
+			integ_manifest_problem(check, where, "it has no operation%s%s", operation != NULL ? " named " : "",
+								   operation != NULL ? operation : "");
+			return;
+		case INTEG_GRAPHQL_SEVERAL:
+			integ_manifest_problem(check, where, "it has several operations: operationName must say which");
+			return;
+		case INTEG_GRAPHQL_MALFORMED:
+			integ_manifest_problem(check, where, "it is no GraphQL document");
+	}
+}
+
+static void
 check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method)
 {
 	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
@@ -56,12 +85,35 @@ check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const ch
 			integ_manifest_problem(check, where, "protocol \"graphql\" needs \"graphql\"");
 		return;
 	}
+	check_document(check, graphql, psprintf("%s/graphql/document", where), method);
+	if (strcmp(integ_json_get_string(request, "method"), "POST") != 0)
+		integ_manifest_problem(check, psprintf("%s/method", where), "a GraphQL request is a POST");
+	if (has(request, "encoding") && strcmp(integ_json_get_string(request, "encoding"), "json") != 0)
+		integ_manifest_problem(check, psprintf("%s/encoding", where), "a GraphQL request is JSON");
 	if (!method->is_graphql)
 		integ_manifest_problem(check, psprintf("%s/graphql", where), "only a method with protocol \"graphql\" has it");
 	if (has(request, "body"))
 		integ_manifest_problem(check, psprintf("%s/body", where), "a request has either \"graphql\" or \"body\"");
 	integ_manifest_check_template(check, graphql, "variables", psprintf("%s/graphql", where),
 								  INTEG_PLACEHOLDERS_REQUEST, method);
+}
+
+/* What only some bodies have, and what some must be. */
+static void
+check_encoding(IntegManifestCheck *check, const JsonbContainer *request, const char *where)
+{
+	char *encoding = integ_json_get_string(request, "encoding");
+	bool multipart = encoding != NULL && strcmp(encoding, "multipart") == 0;
+	JsonbValue body;
+
+	if (has(request, "multipartType") && !multipart)
+		integ_manifest_problem(check, psprintf("%s/multipartType", where), "only encoding \"multipart\" has it");
+	if (has(request, "compress") && !has(request, "body") && !has(request, "graphql"))
+		integ_manifest_problem(check, psprintf("%s/compress", where), "there is no body to compress");
+	if (!integ_json_get(request, "body", &body) || body.type == jbvBinary || body.type == jbvString)
+		return;
+	if (encoding != NULL && strcmp(encoding, "json") != 0)
+		integ_manifest_problem(check, psprintf("%s/body", where), "encoding \"%s\" needs a template", encoding);
 }
 
 static void
@@ -75,12 +127,14 @@ check_request(IntegManifestCheck *check, const JsonbContainer *request, const ch
 		(strcmp(http_method, "PUT") == 0 || strcmp(http_method, "PATCH") == 0 || strcmp(http_method, "DELETE") == 0))
 		integ_manifest_problem(check, psprintf("%s/method", where), "a %s request writes: access must be \"write\"",
 							   http_method);
+	integ_manifest_check_url(check, request, "baseUrl", where);
 	check_path(check, request, "path", where);
 	for (size_t i = 0; i < lengthof(templates); i++)
 		integ_manifest_check_template(check, request, templates[i], where, INTEG_PLACEHOLDERS_REQUEST, method);
 	check_graphql(check, request, where, method);
 	if ((strcmp(http_method, "GET") == 0 || strcmp(http_method, "HEAD") == 0) && has(request, "body"))
 		integ_manifest_problem(check, psprintf("%s/body", where), "a %s request has no body", http_method);
+	check_encoding(check, request, where);
 }
 
 /* Compiles what a step's or job's response needs; a mistake raises. */
@@ -89,6 +143,7 @@ check_response(const JsonbContainer *holder, const char *where)
 {
 	const JsonbContainer *response = integ_json_get_object(holder, "response");
 	IntegErrorRules errors = {0};
+	IntegPartial partial = {0};
 
 	if (response == NULL)
 		return;
@@ -96,6 +151,7 @@ check_response(const JsonbContainer *holder, const char *where)
 	(void) integ_compile_map(response, "map", where);
 	(void) integ_compile_path(response, "records", where);
 	integ_compile_errors(response, where, &errors);
+	integ_compile_partial(response, where, &partial);
 }
 
 static void
@@ -157,6 +213,27 @@ check_kind(IntegManifestCheck *check, const IntegMethod *method, const char *whe
 		integ_manifest_problem(check, where, "a method needs a \"request\", \"steps\", a \"job\" or a \"handler\"");
 }
 
+/* The examples of a schema (JSON Schema's own keyword) match it, defaults filled in. */
+static void
+check_examples(IntegManifestCheck *check, const IntegMethod *method, const char *key, const IntegSchema *schema,
+			   const char *where)
+{
+	const JsonbContainer *source = integ_json_get_object(method->manifest, key);
+	const JsonbContainer *examples = source == NULL ? NULL : integ_json_get_array(source, "examples");
+
+	for (uint32 i = 0; schema != NULL && examples != NULL && i < JsonContainerSize(examples); i++)
+	{
+		const Jsonb *example = integ_json_value_jsonb(getIthJsonbValueFromContainer((JsonbContainer *) examples, i));
+		IntegSchemaProblems problems = {0};
+
+		if (integ_schema_validate(schema, integ_schema_fill(schema, example), &problems))
+			continue;
+		for (int j = 0; j < problems.count; j++)
+			integ_manifest_problem(check, psprintf("%s/%s/examples/%u%s", where, key, i, problems.items[j].path), "%s",
+								   problems.items[j].message);
+	}
+}
+
 void
 integ_manifest_check_method(IntegManifestCheck *check, const IntegMethod *method, const char *where)
 {
@@ -170,8 +247,14 @@ integ_manifest_check_method(IntegManifestCheck *check, const IntegMethod *method
 		integ_manifest_problem(check, psprintf("%s/pagination", where), "a method that writes has no pages");
 	if (method->idempotency_in != NULL && !method->is_write)
 		integ_manifest_problem(check, psprintf("%s/idempotency", where), "a method that reads needs no idempotency key");
+	if (method->conditional &&
+		(method->is_write || request == NULL || strcmp(integ_json_get_string(request, "method"), "GET") != 0))
+		integ_manifest_problem(check, psprintf("%s/conditional", where),
+							   "only a method that reads by one GET request has a last answer to keep");
 	if (request != NULL)
 		check_request(check, request, psprintf("%s/request", where), method);
 	check_steps(check, method, where);
 	check_job(check, method, where);
+	check_examples(check, method, "inputSchema", method->input, where);
+	check_examples(check, method, "outputSchema", method->output, where);
 }

@@ -3,7 +3,9 @@
  */
 #include "definitions/compile.h"
 
+#include "common/hashfn.h"
 #include "core/json.h"
+#include "graphql/document.h"
 #include "utils/memutils.h"
 
 static const char *const body_encodings[] = {
@@ -11,21 +13,33 @@ static const char *const body_encodings[] = {
 	[INTEG_SEND_FORM] = "form",
 	[INTEG_SEND_MULTIPART] = "multipart",
 	[INTEG_SEND_TEXT] = "text",
+	[INTEG_SEND_XML] = "xml",
 	[INTEG_SEND_BINARY] = "binary",
 };
 
-/* Without "access", a method reads where its only request is a GET or a HEAD. */
+/* Whether a request reads as far as one sees: a GET or a HEAD, or a GraphQL query. */
+static bool
+seems_to_read(const JsonbContainer *request)
+{
+	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
+	char *http_method = integ_json_get_string(request, "method");
+
+	if (graphql != NULL)
+		return integ_graphql_kind(integ_json_get_string(graphql, "document"),
+								  integ_json_get_string(graphql, "operationName")) == INTEG_GRAPHQL_QUERY;
+	return strcmp(http_method, "GET") == 0 || strcmp(http_method, "HEAD") == 0;
+}
+
+/* Without "access", a method reads where its only request does. */
 static bool
 is_write(const JsonbContainer *manifest)
 {
 	char *access = integ_json_get_string(manifest, "access");
 	const JsonbContainer *request = integ_json_get_object(manifest, "request");
-	char *http_method;
 
 	if (access != NULL)
 		return strcmp(access, "write") == 0;
-	http_method = request == NULL ? NULL : integ_json_get_string(request, "method");
-	return http_method == NULL || (strcmp(http_method, "GET") != 0 && strcmp(http_method, "HEAD") != 0);
+	return request == NULL || !seems_to_read(request);
 }
 
 void
@@ -39,43 +53,86 @@ integ_method_describe(IntegMethod *method, const JsonbContainer *manifest, int i
 }
 
 static void
-compile_graphql(const JsonbContainer *request, const char *where, IntegMethod *method)
+compile_graphql(const JsonbContainer *request, const char *where, IntegExchange *exchange)
 {
 	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
 
 	if (graphql == NULL)
 		return;
-	method->graphql_document = integ_json_get_string(graphql, "document");
-	method->graphql_operation = integ_json_get_string(graphql, "operationName");
-	method->graphql_variables = integ_compile_template(graphql, "variables", psprintf("%s/graphql", where));
+	exchange->is_graphql = true;
+	exchange->graphql_document = integ_json_get_string(graphql, "document");
+	exchange->graphql_operation = integ_json_get_string(graphql, "operationName");
+	exchange->graphql_variables = integ_compile_template(graphql, "variables", psprintf("%s/graphql", where));
 }
 
 static void
-compile_request(const JsonbContainer *request, const char *where, IntegMethod *method)
+compile_request(const JsonbContainer *request, const char *where, IntegExchange *exchange)
 {
 	char *encoding = integ_json_get_string(request, "encoding");
 	char *path = integ_json_get_string(request, "path");
 
-	method->http_method = integ_json_get_string(request, "method");
-	method->path_source = path == NULL ? "" : path;
-	method->path = integ_compile_template(request, "path", where);
-	method->query = integ_compile_template(request, "query", where);
-	method->headers = integ_compile_template(request, "headers", where);
-	method->body = integ_compile_template(request, "body", where);
-	method->timeout_ms = (int) integ_json_get_int(request, "timeoutMs", 0);
+	exchange->http_method = integ_json_get_string(request, "method");
+	exchange->base_url = integ_compile_template(request, "baseUrl", where);
+	exchange->base_url_source = integ_json_get_string(request, "baseUrl");
+	exchange->path_source = path == NULL ? "" : path;
+	exchange->path = integ_compile_template(request, "path", where);
+	exchange->query = integ_compile_template(request, "query", where);
+	exchange->headers = integ_compile_template(request, "headers", where);
+	exchange->body = integ_compile_template(request, "body", where);
+	exchange->has_style = integ_compile_style(request, where, &exchange->style);
+	exchange->compress = integ_json_get_bool(request, "compress", false);
+	exchange->multipart_type = integ_json_get_string(request, "multipartType");
+	if (exchange->multipart_type == NULL)
+		exchange->multipart_type = "form-data";
+	exchange->timeout_ms = (int) integ_json_get_int(request, "timeoutMs", 0);
 	for (size_t i = 0; encoding != NULL && i < lengthof(body_encodings); i++)
 		if (strcmp(encoding, body_encodings[i]) == 0)
-			method->body_encoding = (IntegBodyEncoding) i;
-	compile_graphql(request, where, method);
+			exchange->body_encoding = (IntegBodyEncoding) i;
+	compile_graphql(request, where, exchange);
+}
+
+void
+integ_compile_partial(const JsonbContainer *response, const char *where, IntegPartial *partial)
+{
+	const JsonbContainer *source = integ_json_get_object(response, "partial");
+
+	if (source == NULL)
+		return;
+	where = psprintf("%s/partial", where);
+	partial->items = integ_compile_path(source, "items", where);
+	partial->failed = integ_compile_path(source, "failed", where);
+	partial->message = integ_compile_path(source, "message", where);
 }
 
 static void
-compile_response(const JsonbContainer *response, const char *where, IntegMethod *method)
+compile_response(const JsonbContainer *response, const char *where, IntegExchange *exchange)
 {
-	method->response_type = integ_json_get_string(response, "type");
-	method->map = integ_compile_map(response, "map", where);
-	method->records = integ_compile_path(response, "records", where);
-	integ_compile_errors(response, where, &method->errors);
+	exchange->response_type = integ_json_get_string(response, "type");
+	exchange->map = integ_compile_map(response, "map", where);
+	exchange->records = integ_compile_path(response, "records", where);
+	exchange->records_optional = integ_json_get_bool(response, "recordsOptional", false);
+	integ_compile_errors(response, where, &exchange->errors);
+	integ_compile_partial(response, where, &exchange->partial);
+	exchange->csv = integ_json_get_object(response, "csv");
+	exchange->xml = integ_json_get_object(response, "xml");
+}
+
+/* The exchange that the "request" and "response" of an object of the manifest describe; NULL without a request. */
+static IntegExchange *
+compile_exchange(const JsonbContainer *object, const char *where, bool is_write)
+{
+	const JsonbContainer *request = integ_json_get_object(object, "request");
+	const JsonbContainer *response = integ_json_get_object(object, "response");
+	IntegExchange *exchange;
+
+	if (request == NULL)
+		return NULL;
+	exchange = palloc0(sizeof(IntegExchange));
+	exchange->is_write = is_write;
+	compile_request(request, psprintf("%s/request", where), exchange);
+	if (response != NULL)
+		compile_response(response, psprintf("%s/response", where), exchange);
+	return exchange;
 }
 
 static void
@@ -95,28 +152,54 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 	}
 }
 
+static uint64
+digest(const JsonbContainer *manifest)
+{
+	char *text = JsonbToCString(NULL, (JsonbContainer *) manifest, 1024);
+
+	return DatumGetUInt64(hash_any_extended((unsigned char *) text, (int) strlen(text), 0));
+}
+
+static IntegStreamKind
+stream_kind(const JsonbContainer *manifest)
+{
+	char *stream = integ_json_get_string(manifest, "stream");
+
+	if (stream == NULL)
+		return INTEG_STREAM_NONE;
+	return strcmp(stream, "sse") == 0 ? INTEG_STREAM_SSE : INTEG_STREAM_NDJSON;
+}
+
+static void
+compile_handler(const JsonbContainer *manifest, IntegMethod *method)
+{
+	const JsonbContainer *handler = integ_json_get_object(manifest, "handler");
+
+	if (handler == NULL)
+		return;
+	method->before = integ_json_get_string(handler, "before");
+	method->after = integ_json_get_string(handler, "after");
+}
+
 void
 integ_method_compile(IntegMethod *method, const char *where)
 {
-	const JsonbContainer *request = integ_json_get_object(method->manifest, "request");
-	const JsonbContainer *response = integ_json_get_object(method->manifest, "response");
 	char *protocol = integ_json_get_string(method->manifest, "protocol");
-	JsonbValue value;
 
-	method->path_source = "";
 	method->is_graphql = protocol != NULL && strcmp(protocol, "graphql") == 0;
 	method->input = integ_compile_schema(method->manifest, "inputSchema", where);
 	method->output = integ_compile_schema(method->manifest, "outputSchema", where);
-	if (request != NULL)
-		compile_request(request, psprintf("%s/request", where), method);
-	if (response != NULL)
-	{
-		(void) integ_json_get(method->manifest, "response", &value);
-		method->response = integ_json_value_jsonb(&value);
-		compile_response(response, psprintf("%s/response", where), method);
-	}
+	method->exchange = compile_exchange(method->manifest, where, method->is_write);
+	if (method->exchange != NULL)
+		method->exchange->is_graphql |= method->is_graphql;
+	method->stream = stream_kind(method->manifest);
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
+	method->conditional = integ_json_get_bool(method->manifest, "conditional", false);
+	method->digest = digest(method->manifest);
+	compile_handler(method->manifest, method);
+	method->limits = integ_limits_compile(integ_json_get_object(method->manifest, "rateLimit"), INTEG_LIMIT_OF_METHOD,
+										  psprintf("%s/rateLimit", where));
 	method->compiled = true;
 }
 

@@ -3,18 +3,35 @@
  */
 #include "execute/call.h"
 
+#include "approvals/approval.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/uuid.h"
 #include "http/client.h"
+#include "http/flight.h"
 #include "miscadmin.h"
+#include "oauth/ensure.h"
 #include "utils/memutils.h"
 
 static void
 wipe_secrets(void *arg)
 {
-	for (IntegCallSecret *secret = ((IntegCall *) arg)->secrets; secret != NULL; secret = secret->next)
+	IntegCall *call = arg;
+
+	for (IntegCallSecret *secret = call->secrets; secret != NULL; secret = secret->next)
 		explicit_bzero(secret->data, secret->len);
+	call->secrets = NULL;
+}
+
+/* A reset calls its callbacks once: each exchange asks anew. */
+static void
+wipe_with_exchange(IntegCall *call)
+{
+	MemoryContextCallback *wipe = MemoryContextAlloc(call->exchange_context, sizeof(MemoryContextCallback));
+
+	wipe->func = wipe_secrets;
+	wipe->arg = call;
+	MemoryContextRegisterResetCallback(call->exchange_context, wipe);
 }
 
 IntegCall *
@@ -24,13 +41,10 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "integ call", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	IntegCall *call = palloc0(sizeof(IntegCall));
-	MemoryContextCallback *wipe = palloc(sizeof(MemoryContextCallback));
-
-	wipe->func = wipe_secrets;
-	wipe->arg = call;
-	MemoryContextRegisterResetCallback(context, wipe);
 
 	call->context = context;
+	call->exchange_context = AllocSetContextCreate(context, "integ exchange", ALLOCSET_DEFAULT_SIZES);
+	wipe_with_exchange(call);
 	call->actor = actor;
 	call->instance_name = pstrdup(instance);
 	call->method_id = pstrdup(method);
@@ -41,88 +55,225 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 	return call;
 }
 
+IntegCall *
+integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method, const Jsonb *input,
+					 const IntegCallOptions *options)
+{
+	IntegCall *call = integ_call_begin(actor, instance, method->id, input, options);
+
+	call->method = method;
+	call->raw = true;
+	return call;
+}
+
 void
-integ_call_prepare(IntegCall *call)
+integ_call_open(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	if (!call->options.asynchronous)
+	{
+		integ_call_consult(call);
+		integ_call_raise(call);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+void
+integ_call_build(IntegCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+
+	integ_approval_require(call);
+	integ_oauth_ensure(call);
 	integ_call_render(call);
+	if (call->amend != NULL)
+		call->amend(call, call->amend_arg);
 	integ_call_admit(call);
 	integ_call_inject(call);
 	MemoryContextSwitchTo(old);
 }
 
 void
+integ_call_prepare(IntegCall *call)
+{
+	integ_call_open(call);
+	integ_call_build(call);
+}
+
+/* A success is left to be read; any other answer is read whole. */
+static IntegHttpResponse *
+send_streamed(IntegCall *call)
+{
+	IntegHttpFlight *flight = integ_http_begin(&call->request);
+	long status = integ_http_await_head(flight);
+
+	if (status >= 200 && status < 300)
+	{
+		call->flight = flight;
+		return integ_http_flight_response(flight);
+	}
+	integ_http_collect(flight);
+	return integ_http_end(flight, false);
+}
+
+void
 integ_call_send(IntegCall *call)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
-	if (call->method->is_write)
+	if (call->exchange->is_write)
 	{
-		IntegAuditEntry entry = {.subject = &call->subject, .action = "call.write", .outcome = "pending"};
+		IntegAuditEntry entry = integ_call_intent(call);
 
 		call->intent = integ_record_intent(&entry);
 	}
-	call->started_at = GetCurrentTimestamp();
-	call->response = integ_http_send(&call->request);
+	integ_call_leaves(call);
+	call->response = call->streamed ? send_streamed(call) : integ_http_send(&call->request);
 	integ_call_mask(call);
+	integ_call_answered(call);
 	MemoryContextSwitchTo(old);
 }
 
 void
 integ_call_finish(IntegCall *call)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	MemoryContext old;
 
+	if (call->flight != NULL)
+		return;
+	old = MemoryContextSwitchTo(call->exchange_context);
 	integ_call_classify(call);
 	if (call->outcome.sqlerrcode == 0)
 		integ_call_map(call);
 	integ_call_record(call);
+	integ_call_remember(call);
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
 	CHECK_FOR_INTERRUPTS();
 }
 
-static void
-run_once(IntegCall *call)
+void
+integ_call_end_stream(IntegCall *call, bool enough)
 {
-	integ_call_prepare(call);
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+
+	call->response = integ_http_end(call->flight, enough);
+	call->flight = NULL;
+	if (call->outcome.sqlerrcode == 0 && call->response->failure != INTEG_HTTP_OK)
+		integ_call_classify(call);
+	integ_call_record(call);
+	MemoryContextSwitchTo(old);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+run_exchange(IntegCall *call)
+{
+	integ_call_build(call);
 	integ_call_send(call);
 	integ_call_finish(call);
 }
 
-/* Forgets what the last attempt rendered and got; its secrets are wiped with the call. */
-static void
-rewind_call(IntegCall *call)
+void
+integ_call_rewind(IntegCall *call)
 {
+	MemoryContextReset(call->exchange_context);
+	wipe_with_exchange(call);
+	call->headers = NULL;
 	call->nheaders = 0;
+	call->max_headers = 0;
 	call->query = NULL;
+	call->base_url = NULL;
+	call->origin = NULL;
+	call->path = NULL;
+	call->document = NULL;
+	call->multipart = NULL;
+	call->asks_change = false;
+	call->request_hash = NULL;
+	call->stored = NULL;
+	call->unchanged = false;
+	call->signing = false;
+	call->url = NULL;
 	call->response = NULL;
+	call->flight = NULL;
+	call->grant = NULL;
+	call->closed_until = 0;
 	call->body = NULL;
 	call->refused = false;
+	call->partial = false;
+	call->nitems = 0;
+	call->nfailed = 0;
 	memset(&call->request, 0, sizeof(call->request));
 	memset(&call->outcome, 0, sizeof(call->outcome));
+}
+
+/* What is kept at most; and what is not worth it. */
+#define MOST_KEPT ALLOCSET_DEFAULT_MAXSIZE
+#define LEAST_KEPT (64 * 1024)
+
+void
+integ_call_rewind_often(IntegCall *call)
+{
+	Size size = Min(MAXALIGN(MemoryContextMemAllocated(call->exchange_context, true)), MOST_KEPT);
+
+	/* Exchanges are never quite the same: it grows only where that was far too little. */
+	if (size > LEAST_KEPT && size > 2 * call->kept)
+	{
+		MemoryContextDelete(call->exchange_context);
+		call->exchange_context =
+			AllocSetContextCreate(call->context, "integ exchange", size, ALLOCSET_DEFAULT_INITSIZE, ALLOCSET_DEFAULT_MAXSIZE);
+		call->kept = size;
+	}
+	integ_call_rewind(call);
+}
+
+/* The next exchange is another request of its own. */
+static void
+repeat_exchange(IntegCall *call)
+{
+	integ_call_rewind(call);
+	integ_uuid_make(&call->subject.call_id);
+	run_exchange(call);
+}
+
+static bool
+is_unauthenticated(const IntegCall *call)
+{
+	return call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED;
+}
+
+void
+integ_call_exchange(IntegCall *call)
+{
+	run_exchange(call);
+	if (is_unauthenticated(call) && integ_oauth_repeat(call))
+	{
+		repeat_exchange(call);
+		if (is_unauthenticated(call))
+			integ_oauth_give_up(call);
+	}
+	if (!integ_vault_rotating(&call->instance->credentials))
+		return;
+	if (call->outcome.sqlerrcode == 0)
+		integ_vault_promote(&call->instance->credentials);
+	else if (is_unauthenticated(call))
+	{
+		call->previous_credentials = true;
+		repeat_exchange(call);
+	}
 }
 
 void
 integ_call_run(IntegCall *call)
 {
-	run_once(call);
-	if (!integ_vault_rotating(&call->instance->credentials))
-		return;
-	if (call->outcome.sqlerrcode == 0)
-		integ_vault_promote(&call->instance->credentials);
-	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
-	{
-		rewind_call(call);
-		call->previous_credentials = true;
-		integ_uuid_make(&call->subject.call_id);
-		run_once(call);
-	}
+	integ_call_open(call);
+	integ_call_exchange(call);
+	integ_call_consult(call);
 }
 
 void
@@ -146,14 +297,20 @@ integ_call_end(IntegCall *call)
 const char *
 integ_call_name(const IntegCall *call)
 {
-	return psprintf("%s.%s", call->instance != NULL ? call->instance->instance_id : call->instance_name,
-					call->method_id);
+	const char *instance = call->instance != NULL ? call->instance->instance_id : call->instance_name;
+
+	if (call->raw)
+		return psprintf("%s %s of \"%s\"", call->method->exchange->http_method, call->method->exchange->path_source,
+						instance);
+	if (call->exchange != NULL && call->exchange->step != NULL)
+		return psprintf("%s.%s, step \"%s\"", instance, call->method_id, call->exchange->step);
+	return psprintf("%s.%s", instance, call->method_id);
 }
 
 static void
 add_secret(IntegCall *call, char *data, size_t len, bool masked)
 {
-	IntegCallSecret *secret = MemoryContextAlloc(call->context, sizeof(IntegCallSecret));
+	IntegCallSecret *secret = MemoryContextAlloc(call->exchange_context, sizeof(IntegCallSecret));
 
 	secret->data = data;
 	secret->len = len;

@@ -1,7 +1,7 @@
 /*
  * The path of a call. One struct travels one way; each step is one file:
  *
- *   resolve -> authorize -> validate -> render -> admit -> inject -> send
+ *   resolve -> authorize -> validate -> consult -> render -> admit -> inject -> send
  *           -> classify -> map -> record
  *
  * Everything that sends a request for a method takes this path: the
@@ -15,12 +15,19 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "core/compat.h"
+#include "core/options.h"
 #include "definitions/definition.h"
+#include "handlers/handlers.h"
 #include "http/http.h"
 #include "instances/instance.h"
+#include "limits/limits.h"
 #include "record/record.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+
+/* Of a shorter timeout than this, reaching it does not count as the service's failure. */
+#define INTEG_TELLING_TIMEOUT_MS 1000
 
 typedef enum IntegOutputCheck
 {
@@ -34,8 +41,17 @@ typedef struct IntegCallOptions
 	int64 timeout_ms;  /* 0: integ.request_timeout */
 	bool asynchronous; /* no transaction waits for it: integ.max_sync_wait does not hold */
 	IntegOutputCheck validate_output;
+	int64 max_wait_ms; /* for a slot of a rate limit; 0: not at all */
+	bool returning;	   /* asynchronous, and comes when a rate limit told it to */
 	bool health_check; /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
+
+/*
+ * The options that every function has which calls a method (timeout, validate_output), and those of its own. Raises
+ * IG400 naming the function.
+ */
+extern void integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown, const char *function,
+									 IntegCallOptions *parsed);
 
 /*
  * How a call ended. sqlerrcode 0 is success with a result; otherwise an IG
@@ -47,7 +63,7 @@ typedef struct IntegOutcome
 	char *message;
 	char *detail;
 	char *hint;
-	TimestampTz retry_at; /* of IG429: when the service accepts the next request; 0: it does not say */
+	TimestampTz retry_at; /* of IG429 and IG503: when the next request is accepted; 0: nobody says */
 	const Jsonb *result;
 } IntegOutcome;
 
@@ -62,7 +78,9 @@ typedef struct IntegCallSecret
 
 typedef struct IntegCall
 {
-	MemoryContext context; /* everything of the call; deleted by integ_call_end */
+	MemoryContext context;			/* everything of the call; deleted by integ_call_end */
+	MemoryContext exchange_context; /* below it: from render on; reset by integ_call_rewind */
+	Size kept;						/* of it, over a reset; see integ_call_rewind_often */
 
 	/* asked for */
 	const char *instance_name;
@@ -70,6 +88,8 @@ typedef struct IntegCall
 	const Jsonb *input;
 	IntegCallOptions options;
 	int attempt;			   /* of a durable call, from 1; 0: the only one */
+	int64 token_version;	   /* of the OAuth token that the exchange carries */
+	bool token_pending;		   /* asynchronous: an OAuth token is being refreshed; to come again */
 	bool previous_credentials; /* those before a rotation, which the service may still want */
 
 	/* resolve, authorize */
@@ -80,23 +100,58 @@ typedef struct IntegCall
 	const IntegAuth *auth;
 	IntegRecordSubject subject;
 
-	/* render, inject */
+	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
+	const IntegExchange *exchange;
+	const char *base_url; /* the instance's, or the exchange's own */
+	const char *origin;	  /* of it: where this exchange goes, and its credentials */
+	char *path;			  /* percent-encoded */
+	bool raw;			  /* integ_request: the exchange is the caller's */
+	bool streamed;		  /* a success is left to be read from flight; integ_call_end_stream finishes it */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
 	int nheaders;
 	int max_headers;
 	char *query;
+	const Jsonb *document;								/* the body while it is a document, else NULL */
+	struct IntegMultipart *multipart;					/* the body while it takes parts */
+	const char *url;									/* instead of base URL and path: a further page's */
+	void (*amend)(struct IntegCall *call, void *pages); /* changes what was rendered; NULL: it leaves as it is */
+	void *amend_arg;
 	IntegCallSecret *secrets;
+	bool asks_change;				  /* the manifest's own headers make it conditional */
+	uint8_t *request_hash;			  /* of a conditional method, or NULL */
+	struct IntegStoredAnswer *stored; /* what was answered last, or NULL */
+	bool signing;					  /* a token is being made: what it is made of must not ask for one */
+
+	/* consult */
+	bool asked_before;
+	bool asked_after;
+	const Jsonb *auth_answer; /* what the function of the authentication gave: a secret, wiped with the call */
+
+	/* approval: of a write that a person decides about */
+	const struct IntegApproval *approval; /* NULL: none yet */
+	bool is_approved;					  /* the request is the one that was approved */
+	bool names_secrets;					  /* render with the names of credentials, to be shown */
+
+	/* admit */
+	IntegGrant *grant; /* until the answer */
+	uint64 waits_for;  /* tells the limit that has refused it from others */
 
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
 	TimestampTz started_at;
 	IntegHttpResponse *response;
+	struct IntegHttpFlight *flight; /* whose answer is being read; NULL: it is whole */
 
 	/* classify, map */
 	const Jsonb *body;
-	bool refused; /* a rule of the manifest calls the 2xx answer a failure */
+	bool unchanged;			  /* 304: what is stored is the answer */
+	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
+	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
+	bool partial;			  /* … and yet some of what was asked for was done */
+	int nitems;				  /* of response.partial: outcomes in the answer, */
+	int nfailed;			  /* and those of them that say so */
 	IntegOutcome outcome;
 } IntegCall;
 
@@ -109,10 +164,25 @@ extern IntegCall *integ_call_begin(const IntegActor *actor, const char *instance
 								   const Jsonb *input, const IntegCallOptions *options);
 
 /*
- * resolve … inject. Needs a transaction. Raises what stops the call; nothing was
- * sent then.
+ * A call is opened once (resolve, authorize, validate); each of its exchanges is built (render, admit,
+ * inject), sent and finished. Both need a transaction, and raise what stops the call; nothing was sent then.
+ * integ_call_prepare is both.
  */
+extern void integ_call_open(IntegCall *call);
+extern void integ_call_build(IntegCall *call);
 extern void integ_call_prepare(IntegCall *call);
+
+/*
+ * Forgets the last exchange, its answer and its result, and wipes its secrets, so that the next one
+ * can be built: the same again, a page, a step. What is recorded goes by the same call id.
+ */
+extern void integ_call_rewind(IntegCall *call);
+
+/*
+ * As integ_call_rewind, before more exchanges like this one: from now on its memory, up to some megabytes, is kept
+ * between them and not given back to the system each time.
+ */
+extern void integ_call_rewind_often(IntegCall *call);
 
 /*
  * send, and the intent of a write before it. Needs no transaction. Raises IG500 where the recorder
@@ -121,23 +191,79 @@ extern void integ_call_prepare(IntegCall *call);
 extern void integ_call_send(IntegCall *call);
 
 /*
+ * For those who send by themselves: the request leaves now; call->response is here, and its slots
+ * are free for others. integ_call_send does both. What is built and not sent is given back by
+ * integ_call_rewind and integ_call_end.
+ */
+extern void integ_call_leaves(IntegCall *call);
+extern void integ_call_answered(IntegCall *call);
+
+/*
+ * The answer's body says that the service takes no requests until the time (0: for as long as the manifest's retryAfterMs
+ * says): nobody sends before.
+ */
+extern void integ_call_close(IntegCall *call, TimestampTz until);
+
+/*
  * classify, map, record. Fills call->outcome and raises only what does not
  * concern the answer (interrupts, out of memory); the exchange is recorded then too.
  */
 extern void integ_call_finish(IntegCall *call);
 
 /*
- * The whole path in the caller's transaction. During a rotation of the instance's credentials the
- * call is repeated with those before where the service refuses the new ones, and
- * the new ones are promoted where it accepts them.
+ * One exchange of an opened call: built, sent, finished. A service that refuses an OAuth token thought valid gets
+ * one more with a refreshed one; during a rotation of the instance's credentials it is repeated with those before where
+ * the service refuses the new ones, and the new ones are promoted where it accepts them.
  */
+extern void integ_call_exchange(IntegCall *call);
+
+/* The whole path of a method's own exchange: open, and the exchange as above. */
 extern void integ_call_run(IntegCall *call);
+
+/*
+ * The answer that is being read is over, or the caller has enough of it: breaks it off where it is not, classifies a
+ * failure of the network, and records the exchange, with the outcome that the caller has set or that comes of it.
+ */
+extern void integ_call_end_stream(IntegCall *call, bool enough);
 
 /* Raises the outcome as an error unless it is a success. */
 extern void integ_call_raise(const IntegCall *call);
 
 /* Wipes and frees the call; the result must have been copied. Deleting a parent context does the same. */
 extern void integ_call_end(IntegCall *call);
+
+/* What a function of the definition is asked for. */
+typedef enum IntegQuestion
+{
+	INTEG_QUESTION_NONE,
+	INTEG_QUESTION_BEFORE, /* the input that is used */
+	INTEG_QUESTION_AUTH,   /* what authenticates the request */
+	INTEG_QUESTION_AFTER   /* the result, from what the answer was mapped to */
+} IntegQuestion;
+
+/* What is to be asked next: before the first exchange is built, or once the last one is finished. */
+extern IntegQuestion integ_call_question(const IntegCall *call);
+
+/*
+ * Asks it; the ticket lives in the call's context. Raises what integ_handler_ask raises, and IG403 where the method is not
+ * one of a definition that somebody answers for.
+ */
+extern IntegHandlerTicket *integ_call_ask(IntegCall *call, IntegQuestion question);
+
+/*
+ * Takes the answer, which is in the call's context: into the call, or into its outcome where the function refuses. Needs
+ * a transaction, and raises IG400 where the input that it gives is not valid.
+ */
+extern void integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAnswer *answer);
+
+/*
+ * All that is to be asked now, waiting for it. A refusal is in call->outcome. integ_call_open does this for calls that
+ * are not asynchronous, and raises the refusal.
+ */
+extern void integ_call_consult(IntegCall *call);
+
+/* Only for the input; raises the refusal. */
+extern void integ_call_consult_before(IntegCall *call);
 
 /* The steps, in their order. */
 extern void integ_call_resolve(IntegCall *call);
@@ -150,13 +276,70 @@ extern void integ_call_classify(IntegCall *call);
 extern void integ_call_map(IntegCall *call);
 extern void integ_call_record(IntegCall *call);
 
+/*
+ * A call of an exchange that the caller made instead of one of the definition's methods: method describes it
+ * and must live as long as the call; input is the document that it was made from.
+ */
+extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+									   const Jsonb *input, const IntegCallOptions *options);
+
+/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome then. */
+extern bool integ_call_apply_rules(IntegCall *call);
+
+/*
+ * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the outcome
+ * set, where all failed or there is no list.
+ */
+extern bool integ_call_sort_partial(IntegCall *call);
+
 /* Helpers that several steps share. */
 
-/* "crm_main.get_contact", for messages; in the call's context. */
+/*
+ * What the method's requiredScopes ask for and the instance's token lacks, a text each ("a or b"), in
+ * CurrentMemoryContext. NIL where nothing is missing, or where nobody knows what was granted.
+ */
+extern List *integ_call_missing_scopes(const IntegCall *call);
+
+/* Raises IG403 for them. */
+pg_noreturn extern void integ_call_refuse_scopes(const IntegCall *call, const List *missing);
+
+/* "crm_main.get_contact", for messages; with the step under way where there are several. In CurrentMemoryContext. */
 extern const char *integ_call_name(const IntegCall *call);
 
 /* Appends a header; one of the same name (in any case) is replaced. integ_call_inject checks names and values. */
 extern void integ_call_add_header(IntegCall *call, const char *name, const char *value);
+
+/*
+ * The body: rendered without what authenticates it; a secret that goes into it (as the member or field name, a dot
+ * path in a document); then its bytes. What the request cannot carry raises IG400.
+ */
+extern void integ_call_render_body(IntegCall *call);
+extern void integ_call_add_to_body(IntegCall *call, const char *name, const char *secret);
+extern void integ_call_write_body(IntegCall *call);
+
+/* How lists and objects are written in the query and form of the exchange under way. */
+extern const IntegParameterStyle *integ_call_style(const IntegCall *call);
+
+/*
+ * Conditional requests: asks for the answer only if it has changed; whether the answer is that it has not; keeps an
+ * answer for the next time.
+ */
+typedef struct IntegStoredAnswer IntegStoredAnswer;
+extern void integ_call_condition(IntegCall *call);
+extern bool integ_call_unchanged(IntegCall *call);
+extern void integ_call_remember(IntegCall *call);
+
+/* Puts the credentials where the definition says. */
+extern void integ_call_authenticate(IntegCall *call);
+
+/* The token that authType jwt signs: in the call's memory, masked and wiped. Raises IG401 for a key that is none. */
+extern const char *integ_call_token(IntegCall *call);
+
+/* A text made of up to three, as one string of the exchange that is masked and wiped. */
+extern char *integ_call_secret_text(IntegCall *call, const char *first, const char *second, const char *third);
+
+/* Raises IG401 for a credential that the instance does not have. */
+pg_noreturn extern void integ_call_refuse_missing(const IntegCall *call, const char *name);
 
 /* Appends an already encoded "a=b&c=d" to the query. */
 extern void integ_call_add_query(IntegCall *call, const char *query);
@@ -167,8 +350,14 @@ extern void integ_call_keep_secret(IntegCall *call, char *data, size_t len);
 /* As above, but only wiped: for what is more than a secret, such as a URL with one in it. */
 extern void integ_call_wipe_later(IntegCall *call, char *data, size_t len);
 
+/* The line of the audit for the exchange that is about to leave; its detail is in CurrentMemoryContext. */
+extern IntegAuditEntry integ_call_intent(const IntegCall *call);
+
 /* Overwrites every secret of the call that the answer echoes, as it is or in JSON's escapes or percent-encoded. */
 extern void integ_call_mask(IntegCall *call);
+
+/* The most bytes that a masked secret may take up in an answer, however it is spelled; 0 where there is none. */
+extern size_t integ_call_longest_secret(const IntegCall *call);
 
 /* The same in a text made from the answer. */
 extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);
@@ -178,5 +367,8 @@ extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);
  * and wiped as above; NULL where there is none. Raises what integ_vault_open raises.
  */
 extern const char *integ_call_secret(void *arg, const char *name);
+
+/* The same, but one that is missing raises IG401 with how to enter it. */
+extern const char *integ_call_required_secret(void *arg, const char *name);
 
 #endif /* INTEG_EXECUTE_CALL_H */

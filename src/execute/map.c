@@ -3,7 +3,8 @@
  */
 #include "core/errors.h"
 #include "core/json.h"
-#include "execute/call.h"
+#include "execute/answers.h"
+#include "graphql/graphql.h"
 
 static void
 check_output(IntegCall *call, const Jsonb *result)
@@ -31,23 +32,35 @@ check_output(IntegCall *call, const Jsonb *result)
 void
 integ_call_map(IntegCall *call)
 {
-	const IntegMethod *method = call->method;
+	const IntegExchange *exchange = call->exchange;
 	const Jsonb *result = call->body;
 
-	if (result != NULL && method->map != NULL)
-		result = integ_map_eval(method->map, result);
-	else if (result != NULL && method->records != NULL)
+	if (exchange->partial.items != NULL && !call->unchanged)
 	{
-		result = integ_path_get(method->records, result);
+		if (integ_call_sort_partial(call))
+			check_output(call, call->outcome.result);
+		return;
+	}
+	if (call->unchanged)
+		result = call->stored != NULL ? call->stored->result : NULL;
+	else if (result != NULL && exchange->map != NULL)
+		result = integ_map_eval(exchange->map, result);
+	else if (result != NULL && exchange->records != NULL)
+	{
+		result = integ_path_get(exchange->records, result);
+		if (result == NULL && exchange->records_optional)
+			result = integ_json_empty_array();
 		if (result == NULL)
 		{
 			call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
 			call->outcome.message = psprintf("the answer to %s has no records", integ_call_name(call));
-			call->outcome.detail = psprintf("Nothing is at the path of response.records of method \"%s\".", method->id);
-			call->outcome.hint = "Correct the path in the definition.";
+			call->outcome.detail = psprintf("Nothing is at the path of response.records of method \"%s\".", call->method->id);
+			call->outcome.hint = "Correct the path in the definition, or say \"recordsOptional\" where the service leaves out an empty list.";
 			return;
 		}
 	}
+	else if (result != NULL && exchange->is_graphql)
+		result = integ_graphql_data(result);
 	call->outcome.result = result;
 	if (result != NULL)
 		check_output(call, result);

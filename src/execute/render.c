@@ -3,17 +3,12 @@
  */
 #include "core/errors.h"
 #include "core/guc.h"
-#include "core/json.h"
 #include "core/uuid.h"
 #include "execute/call.h"
-#include "http/url.h"
-#include "utils/fmgrprotos.h"
+#include "instances/site.h"
 
 #define USER_AGENT "integ/0.1"
 #define INITIAL_HEADERS 16
-
-/* Larger request bodies than this are refused: what is meant is an upload, not a call. */
-#define MAX_REQUEST_BODY (64 * 1024 * 1024)
 
 void
 integ_call_add_header(IntegCall *call, const char *name, const char *value)
@@ -84,86 +79,49 @@ render_headers(IntegCall *call, const IntegTemplate *source)
 static void
 refuse_unsupported(const IntegCall *call)
 {
-	const IntegMethod *method = call->method;
+	const IntegExchange *exchange = call->exchange;
 	const char *what = NULL;
 
-	if (method->http_method == NULL)
+	if (exchange == NULL)
 		what = "steps, a job or a handler";
-	else if (method->is_graphql)
-		what = "the protocol graphql";
-	else if (method->body_encoding == INTEG_SEND_MULTIPART || method->body_encoding == INTEG_SEND_BINARY)
-		what = "multipart or binary bodies";
-	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
-		what = "requestTransform or responseTransform";
 	if (what != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
 						errmsg("%s needs %s, which this version does not have", integ_call_name(call), what),
 						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
 }
 
-/*
- * The call's id as the key by which a service knows a repeated write, where its
- * definition says that it honours one: the same in every attempt.
- */
-static const char *
-idempotency_key(const IntegCall *call, const char *in)
+const IntegParameterStyle *
+integ_call_style(const IntegCall *call)
 {
-	const IntegMethod *method = call->method;
-
-	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, in) != 0)
-		return NULL;
-	return integ_uuid_text(&call->subject.call_id);
+	return call->exchange->has_style ? &call->exchange->style : &call->definition->style;
 }
 
-static const Jsonb *
-add_idempotency_key(const IntegCall *call, const Jsonb *body)
+/* Where the exchange goes: where its own base URL leads, or the instance's. */
+static void
+find_site(IntegCall *call)
 {
-	const char *key = idempotency_key(call, "body");
-	IntegJsonBuilder builder;
+	const IntegExchange *exchange = call->exchange;
+	IntegSite site = {.config = call->instance->config,
+					  .base_url = (char *) call->instance->base_url,
+					  .origin = (char *) call->instance->origin};
 
-	if (key == NULL || body == NULL || !JB_ROOT_IS_OBJECT(body))
-		return body;
-	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, call->method->idempotency_name, key);
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(body),
-											  JsonbPGetDatum(integ_json_end(&builder))));
+	if (exchange->base_url != NULL)
+		integ_site_url(exchange->base_url, exchange->base_url_source, call->instance->token_fields,
+					   call->instance->instance_id, &site);
+	if (site.base_url == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
+						errdetail("It comes with the answer to the first authorization, or the definition has none."),
+						errhint("Authorize the instance first.")));
+	call->base_url = site.base_url;
+	call->origin = site.origin;
 }
 
 static void
-render_body(IntegCall *call)
+render_query(IntegCall *call, const IntegTemplate *source)
 {
-	const IntegMethod *method = call->method;
-	const char *type = "application/json";
-
-	if (method->body == NULL)
-		return;
-	if (method->body_encoding == INTEG_SEND_FORM)
-	{
-		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_form(method->body, &call->scope);
-	}
-	else if (method->body_encoding == INTEG_SEND_TEXT)
-	{
-		type = "text/plain; charset=utf-8";
-		call->request.body = integ_template_text(method->body, &call->scope, INTEG_TEMPLATE_RAW);
-	}
-	else
-	{
-		const Jsonb *body = add_idempotency_key(call, integ_template_json(method->body, &call->scope));
-
-		call->request.body = body != NULL ? integ_json_print(body) : NULL;
-	}
-	if (call->request.body == NULL)
-		return;
-	call->request.body_len = strlen(call->request.body);
-	if (call->request.body_len > MAX_REQUEST_BODY)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("the request body of %s is too large", integ_call_name(call)),
-						errdetail("It has %zu bytes; the limit is %d.", call->request.body_len, MAX_REQUEST_BODY)));
-	/* It may hold credentials that the template names. */
-	if (call->secrets != NULL)
-		integ_call_wipe_later(call, (char *) call->request.body, call->request.body_len);
-	integ_call_add_header(call, "Content-Type", type);
+	if (source != NULL)
+		integ_call_add_query(call, integ_template_query(source, &call->scope, integ_call_style(call)));
 }
 
 static int
@@ -172,49 +130,69 @@ timeout_ms(const IntegCall *call)
 	int64 wanted = call->options.timeout_ms;
 
 	if (wanted == 0)
-		wanted = call->method->timeout_ms > 0 ? call->method->timeout_ms : integ_request_timeout;
+		wanted = call->exchange->timeout_ms > 0 ? call->exchange->timeout_ms : integ_request_timeout;
 	/* A health check has its own limit, which a caller's settings must not turn into a finding. */
 	if (call->options.asynchronous || call->options.health_check)
 		return (int) Min(wanted, PG_INT32_MAX);
 	return (int) Min(wanted, integ_max_sync_wait);
 }
 
+/* What the manifest says that the answer is. */
+static const char *
+accepted(const IntegCall *call)
+{
+	const char *type = call->exchange->response_type;
+
+	if (call->method->stream != INTEG_STREAM_NONE)
+		return call->method->stream == INTEG_STREAM_SSE ? "text/event-stream" : "application/x-ndjson";
+	if (type != NULL && strcmp(type, "xml") == 0)
+		return "application/xml, text/xml;q=0.9, */*;q=0.1";
+	if (type != NULL && strcmp(type, "csv") == 0)
+		return "text/csv, */*;q=0.1";
+	return "application/json";
+}
+
+/* In place of a credential: what a person may see of it. */
+static const char *
+secret_name(void *arg, const char *name)
+{
+	return psprintf("{credentials.%s}", name);
+}
+
 void
 integ_call_render(IntegCall *call)
 {
 	const IntegMethod *method = call->method;
+	const IntegExchange *exchange = call->exchange;
 
 	refuse_unsupported(call);
-	if (call->instance->base_url == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
-						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
-						errdetail("It comes with the answer to the first authorization, or the definition has none."),
-						errhint("Authorize the instance first.")));
+	find_site(call);
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
-	call->scope.secret = integ_call_secret;
+	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
+	call->scope.secret = call->names_secrets ? secret_name : integ_call_secret;
 	call->scope.secret_arg = call;
 
-	call->request.method = method->http_method;
+	call->request.method = exchange->http_method;
 	call->request.timeout_ms = timeout_ms(call);
 	call->request.connect_timeout_ms = integ_connect_timeout;
 	call->request.max_response = (size_t) integ_max_response_size * 1024;
-	call->request.max_redirects = method->is_write ? 0 : 5;
+	call->request.max_redirects = exchange->is_write ? 0 : 5;
 	call->request.allowed_addresses = integ_allowed_addresses;
 	call->request.ca_file = integ_ca_file;
 	call->request.proxy = integ_proxy;
 
-	integ_call_add_header(call, "Accept", "application/json");
+	integ_call_add_header(call, "Accept", accepted(call));
 	integ_call_add_header(call, "User-Agent", USER_AGENT);
-	render_body(call);
+	integ_call_render_body(call);
 	render_headers(call, call->definition->headers);
-	render_headers(call, method->headers);
-	if (call->definition->query != NULL)
-		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
-	if (method->query != NULL)
-		integ_call_add_query(call, integ_template_query(method->query, &call->scope));
-	if (idempotency_key(call, "header") != NULL)
-		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
-	if (idempotency_key(call, "query") != NULL)
-		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name, idempotency_key(call, "query")));
+	render_headers(call, exchange->headers);
+	render_query(call, call->definition->query);
+	render_query(call, exchange->query);
+	/* The call's id is the key by which a service knows a repeated write: the same in every attempt. */
+	if (method->idempotency_in != NULL && strcmp(method->idempotency_in, "header") == 0)
+		integ_call_add_header(call, method->idempotency_name, integ_uuid_text(&call->subject.call_id));
+	if (method->idempotency_in != NULL && strcmp(method->idempotency_in, "query") == 0)
+		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name,
+											integ_uuid_text(&call->subject.call_id)));
 }

@@ -28,7 +28,8 @@ integ_call_resolve(IntegCall *call)
 
 	call->instance = instance;
 	call->definition = definition;
-	call->method = integ_instance_method(instance, definition, call->method_id);
+	if (!call->raw)
+		call->method = integ_instance_method(instance, definition, call->method_id);
 	if (call->method == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND),
 						errmsg("instance \"%s\" has no method \"%s\"", instance->instance_id, call->method_id),
@@ -50,5 +51,6 @@ integ_call_resolve(IntegCall *call)
 	call->subject.instance = &instance->id;
 	call->subject.instance_id = instance->instance_id;
 	call->subject.definition_id = definition->id;
+	call->exchange = call->method->exchange;
 	call->subject.method = call->method->id;
 }

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "fmgr.h"
 #include "core/pinned.h"
 #include "definitions/definition.h"
 #include "utils/jsonb.h"
@@ -29,6 +30,7 @@ typedef struct IntegInstance
 	const char *deactivated_by;		/* role that switched it off, NULL: nobody or integ */
 	const char *deactivated_reason; /* or NULL */
 	const char *auth_method;		/* NULL: the definition's only one */
+	const Jsonb *token_fields;		/* what the token answer told: {token.NAME} */
 	const Jsonb *config;			/* own config over that of the borrowed instance, defaults filled in */
 	const pg_uuid_t *borrows;		/* the instance whose credentials, limits and breaker are used, NULL: its own */
 	const char *lender;				/* its handle, status and is_active; NULL, NULL and true where it borrows none */
@@ -38,6 +40,8 @@ typedef struct IntegInstance
 	IntegCredentialOwner credentials; /* whose credentials are used: its own, or the borrowed one's */
 	const char *origin;				  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
 	const char *base_url;			  /* rendered; NULL as origin, or where the definition has none */
+	int nscopes;					  /* granted to its access token */
+	const char **scopes;			  /* NULL: not known */
 	int nmethods;					  /* that only this instance has, sorted by id; see integ_instance_method */
 	IntegMethod *methods;
 	bool plan_allows; /* the plan of the client that calls includes the definition's requiredPlan */
@@ -71,6 +75,13 @@ extern const IntegDefinition *integ_instance_definition(const IntegInstance *ins
 extern const IntegMethod *integ_instance_method(const IntegInstance *instance, const IntegDefinition *definition,
 												const char *id);
 
+/*
+ * The origins that requests of the instance go to: of its base URL, and of the base URLs of single requests of its
+ * definition, as its config renders them; may repeat. In CurrentMemoryContext. Raises what a config that gives no such
+ * URL raises.
+ */
+extern const char **integ_instance_origins(const IntegInstance *instance, int *count);
+
 /* Raises IG403/IG401 where the instance may not be called now: disconnected, reauth_required, or as below. */
 extern void integ_instance_require_usable(const IntegInstance *instance, const IntegDefinition *definition);
 
@@ -95,5 +106,8 @@ extern void integ_instance_set_status(const pg_uuid_t *id, const char *status, c
  * the switch-off that came with it; a person's stays), so that the next call tries them. Inside integ_owner_enter.
  */
 extern void integ_instance_credentials_entered(const pg_uuid_t *id);
+
+/* The SQL function, for C that connects on a caller's behalf. */
+extern PGDLLEXPORT Datum integ_connect(PG_FUNCTION_ARGS);
 
 #endif /* INTEG_INSTANCES_INSTANCE_H */

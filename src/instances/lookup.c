@@ -10,6 +10,7 @@
 #include "definitions/compile.h"
 #include "instances/site.h"
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -36,7 +37,10 @@ static IntegQuery candidates_query = {
 	"(SELECT p.rank FROM integ.plans p WHERE p.id = d.required_plan), false), "
 	"m.match, m.distance, i.is_default, "
 	"i.client_id = '*' OR EXISTS (SELECT FROM integ.instance_grants g "
-	"WHERE g.instance = l.id AND g.client_id IN ('*', i.client_id)) "
+	"WHERE g.instance = l.id AND g.client_id IN ('*', i.client_id)), "
+	"coalesce(l.token_fields, i.token_fields), "
+	/* Whoever writes these writes integ.instances too, which empties the caches. */
+	"(SELECT t.scopes FROM integ.oauth_tokens t WHERE t.instance = coalesce(l.id, i.id)) "
 	"FROM integ.instances i JOIN integ.definitions d ON d.id = i.definition "
 	"LEFT JOIN integ.instances l ON l.id = i.borrows "
 	"CROSS JOIN LATERAL (SELECT "
@@ -79,7 +83,9 @@ enum
 	COLUMN_MATCH,
 	COLUMN_DISTANCE,
 	COLUMN_IS_DEFAULT,
-	COLUMN_LENDER_GRANTED
+	COLUMN_LENDER_GRANTED,
+	COLUMN_TOKEN_FIELDS,
+	COLUMN_SCOPES
 };
 
 /* Whether the name is written as a uuid; no error where it is not. */
@@ -184,6 +190,23 @@ read_lender(IntegInstance *instance, Row *row, MemoryContext context)
 }
 
 static void
+read_scopes(IntegInstance *instance, MemoryContext context)
+{
+	bool isnull;
+	Datum scopes = integ_result_datum(0, COLUMN_SCOPES, &isnull);
+	Datum *items;
+	int count;
+
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(scopes), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &count);
+	instance->nscopes = count;
+	instance->scopes = MemoryContextAlloc(context, sizeof(char *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		instance->scopes[i] = MemoryContextStrdup(context, TextDatumGetCString(items[i]));
+}
+
+static void
 read_row(Row *row, MemoryContext context)
 {
 	IntegInstance *instance = MemoryContextAllocZero(context, sizeof(IntegInstance));
@@ -210,6 +233,8 @@ read_row(Row *row, MemoryContext context)
 	row->series = column_text(COLUMN_VERSION, context);
 	row->own_config = (const Jsonb *) integ_result_varlena(0, COLUMN_CONFIG, context);
 	row->lender_config = NULL;
+	instance->token_fields = (const Jsonb *) integ_result_varlena(0, COLUMN_TOKEN_FIELDS, context);
+	read_scopes(instance, context);
 	read_lender(instance, row, context);
 }
 
@@ -287,8 +312,8 @@ integ_instance_lookup(const IntegActor *actor, const char *name, IntegLookup how
 	definition = integ_instance_definition(row.instance);
 
 	MemoryContextSwitchTo(context);
-	integ_site_render(definition, integ_config_over(row.own_config, row.lender_config), row.instance->instance_id,
-					  &site);
+	integ_site_render(definition, integ_config_over(row.own_config, row.lender_config), row.instance->token_fields,
+					  row.instance->instance_id, &site);
 	row.instance->config = site.config;
 	row.instance->base_url = site.base_url;
 	row.instance->origin = site.origin;

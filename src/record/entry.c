@@ -12,13 +12,14 @@
 #include "utils/timestamp.h"
 
 #define ID_MAX 512
+#define STEP_MAX 256
 #define TEXT_MAX 2048
 #define DETAIL_MAX 4096
 #define OUTCOME_MAX 16
 
 const char *const integ_request_columns[] = {
 	"created_at", "client_id", "kind", "call_id", "user_id", "role", "instance", "instance_id",
-	"definition_id", "method", "http_method", "origin", "path_template", "is_write", "status", "sqlstate",
+	"definition_id", "method", "step", "http_method", "origin", "path_template", "is_write", "status", "sqlstate",
 	"error", "duration_us", "request_bytes", "response_bytes", "attempt", "lost"};
 const int integ_request_columns_count = lengthof(integ_request_columns);
 
@@ -27,7 +28,7 @@ const char *const integ_audit_columns[] = {
 	"definition_id", "method", "action", "outcome", "detail"};
 const int integ_audit_columns_count = lengthof(integ_audit_columns);
 
-StaticAssertDecl(10 * (ID_MAX + 4) + 3 * (TEXT_MAX + 4) + DETAIL_MAX + 512 < INTEG_ENTRY_MAX,
+StaticAssertDecl(10 * (ID_MAX + 4) + (STEP_MAX + 4) + 3 * (TEXT_MAX + 4) + DETAIL_MAX + 512 < INTEG_ENTRY_MAX,
 				 "the longest row must fit an entry");
 StaticAssertDecl(DETAIL_MAX >= INTEG_OUTCOME_DETAIL_MAX, "an outcome's detail is no longer than an intent's");
 
@@ -174,6 +175,7 @@ integ_entry_request(char *buffer, const IntegRequestEntry *request)
 	put_row_start(entry, request->started_at, request->subject->client_id);
 	put_text(entry, "request", ID_MAX);
 	put_subject(entry, request->subject);
+	put_text(entry, request->step, STEP_MAX);
 	put_text(entry, request->http_method, ID_MAX);
 	put_text(entry, request->origin, ID_MAX);
 	put_text(entry, request->path_template, TEXT_MAX);
@@ -201,7 +203,7 @@ integ_entry_request_gap(char *buffer, uint32 lost, TimestampTz since, const char
 	entry->lost = lost;
 	put_row_start(entry, since, NULL);
 	put_text(entry, "gap", ID_MAX);
-	while (entry->fields < 16)
+	while (strcmp(integ_request_columns[entry->fields], "error") != 0)
 		put_null(entry);
 	put_text(entry, reason, TEXT_MAX);
 	while (entry->fields < integ_request_columns_count - 1)
@@ -252,12 +254,31 @@ integ_entry_audit_gap(char *buffer, uint32 lost, TimestampTz since, const char *
 }
 
 IntegEntry *
+integ_entry_plain(char *buffer, IntegEntryKind kind, const void *body, uint32 length)
+{
+	IntegEntry *entry = begin(buffer, kind);
+
+	memcpy(INTEG_ENTRY_BODY(entry), body, length);
+	entry->body = length;
+	return end(entry);
+}
+
+IntegEntry *
 integ_entry_used(char *buffer, const pg_uuid_t *instance)
 {
-	IntegEntry *entry = begin(buffer, INTEG_ENTRY_USED);
+	return integ_entry_plain(buffer, INTEG_ENTRY_USED, instance->data, UUID_LEN);
+}
 
-	memcpy(INTEG_ENTRY_BODY(entry), instance->data, UUID_LEN);
-	entry->body = UUID_LEN;
+IntegEntry *
+integ_entry_event(char *buffer, const IntegEventEntry *event, const char *payload)
+{
+	IntegEntry *entry = begin(buffer, INTEG_ENTRY_EVENT);
+	uint32 length = strlen(payload) + 1;
+
+	Assert(sizeof(*event) + length <= INTEG_ENTRY_MAX - sizeof(IntegEntry));
+	memcpy(INTEG_ENTRY_BODY(entry), event, sizeof(*event));
+	memcpy(INTEG_ENTRY_BODY(entry) + sizeof(*event), payload, length);
+	entry->body = sizeof(*event) + length;
 	return end(entry);
 }
 

@@ -13,6 +13,7 @@ CREATE TABLE integ.requests (
     instance_id text COLLATE "C",
     definition_id text COLLATE "C",
     method text COLLATE "C",
+    step text COLLATE "C",
     http_method text,
     origin text,
     path_template text,
@@ -45,9 +46,10 @@ COMMENT ON COLUMN integ.requests.instance IS 'Id of the instance';
 COMMENT ON COLUMN integ.requests.instance_id IS 'Handle of the instance at that time';
 COMMENT ON COLUMN integ.requests.definition_id IS 'Definition of the instance';
 COMMENT ON COLUMN integ.requests.method IS 'Method of the definition';
+COMMENT ON COLUMN integ.requests.step IS 'Which request of a method that has several: the id of its step, or submit, poll, download of its job';
 COMMENT ON COLUMN integ.requests.http_method IS 'GET, POST …';
 COMMENT ON COLUMN integ.requests.origin IS 'scheme://host[:port] it was sent to';
-COMMENT ON COLUMN integ.requests.path_template IS 'Path as in the manifest, without values of the caller';
+COMMENT ON COLUMN integ.requests.path_template IS 'Path as in the manifest, without values of the caller; of integ_request, the caller''s';
 COMMENT ON COLUMN integ.requests.is_write IS 'Whether the method writes';
 COMMENT ON COLUMN integ.requests.status IS 'HTTP status; NULL where no answer came';
 COMMENT ON COLUMN integ.requests.sqlstate IS 'SQLSTATE the caller got (IG504 …); NULL for success';

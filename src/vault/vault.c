@@ -86,18 +86,14 @@ integ_vault_open(const IntegCredentialOwner *owner, const char *name, const char
 	return secret;
 }
 
-const char **
-integ_vault_names(const IntegCredentialOwner *owner)
+bool
+integ_vault_describe(const IntegCredentialOwner *owner, const char *name, int64 *version, TimestampTz *expires_at)
 {
-	const IntegCredentialRows *rows = integ_vault_rows(owner);
-	const char **names = palloc((rows->count + 1) * sizeof(char *));
-	int count = 0;
+	const IntegCredentialRow *row = find(integ_vault_rows(owner), name, false);
 
-	for (int i = 0; i < rows->count; i++)
-		if (!rows->items[i].previous)
-			names[count++] = pstrdup(rows->items[i].name);
-	names[count] = NULL;
-	return names;
+	*version = row == NULL ? 0 : row->version;
+	*expires_at = row == NULL ? DT_NOEND : row->expires_at;
+	return row != NULL;
 }
 
 bool
