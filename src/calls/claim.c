@@ -437,6 +437,7 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->has_approval = !isnull;
 	if (!isnull)
 		flight->approval = *DatumGetUUIDP(approval);
+	flight->refused_before = integ_result_bool(row, 18);
 	return flight;
 }
 
@@ -451,7 +452,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at, o.approval",
+		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401'",
 		4,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));
