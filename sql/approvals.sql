@@ -143,7 +143,7 @@ SELECT integ_reject(ap.pending(), 'too much');
 RESET ROLE;
 SELECT state, last_sqlstate, last_error, error_detail FROM integ.calls WHERE id = :'call';
 CALL ap.wait('SELECT count(*) = 2 FROM ap.seen');
-SELECT what, argument FROM ap.seen ORDER BY id;
+SELECT what, argument FROM ap.seen ORDER BY what;
 -- tried again, it needs another one
 SET ROLE ap_user;
 SELECT integ_call_retry(:'call') = :'call' AS again;
