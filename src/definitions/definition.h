@@ -143,8 +143,8 @@ typedef struct IntegMethod
 	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
-	bool conditional; /* the last answer is kept, and asked for again only if it changed */
-	uint64 digest;	  /* of the manifest's method: another one, another digest */
+	bool conditional;	/* the last answer is kept, and asked for again only if it changed */
+	uint64 digest;		/* of the manifest's method: another one, another digest */
 	const char *before; /* SQL functions that run around the requests, or NULL */
 	const char *after;
 } IntegMethod;

@@ -26,17 +26,22 @@ parse_output_check(const char *value)
 static void
 parse_options(const Jsonb *options, IntegCallOptions *parsed)
 {
-	char *validate_output;
+	char *validate_output, *fallback;
 	const IntegOption known[] = {
 		{"timeout", INTEG_OPTION_DURATION_MS, &parsed->timeout_ms},
 		{"max_wait", INTEG_OPTION_DURATION_MS, &parsed->max_wait_ms},
 		{"validate_output", INTEG_OPTION_TEXT, &validate_output},
+		{"fallback", INTEG_OPTION_TEXT, &fallback},
 	};
 
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->timeout_ms = PG_INT64_MIN;
 	integ_options_parse(options, known, lengthof(known), "integ_execute");
 	parsed->validate_output = parse_output_check(validate_output);
+	parsed->fallback_stale = fallback != NULL;
+	if (fallback != NULL && strcmp(fallback, "stale") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("option \"fallback\" of integ_execute must be \"stale\"")));
 	if (parsed->timeout_ms == PG_INT64_MIN)
 		parsed->timeout_ms = 0;
 	else if (parsed->timeout_ms <= 0)
