@@ -143,7 +143,7 @@ SELECT integ_reject(ap.pending(), 'too much');
 RESET ROLE;
 SELECT state, last_sqlstate, last_error, error_detail FROM integ.calls WHERE id = :'call';
 CALL ap.wait('SELECT count(*) = 2 FROM ap.seen');
-SELECT what, argument FROM ap.seen ORDER BY id;
+SELECT what, argument FROM ap.seen ORDER BY what;
 -- tried again, it needs another one
 SET ROLE ap_user;
 SELECT integ_call_retry(:'call') = :'call' AS again;
@@ -208,6 +208,12 @@ SELECT integ_approve(ap.pending()) = :'call' AS approved;
 SELECT integ_await(:'call', '20 s') -> 'result' ->> 'body' = :'body' AS sent_as_approved;
 RESET ROLE;
 SELECT what FROM ap.seen;
+
+-- Many at once do not go round it.
+SET ROLE ap_user;
+SELECT ordinal, ok, sqlstate FROM integ_execute_many('ap_main', 'pay', ARRAY['{"amount": 21}', '{"amount": 22}']::jsonb[]) ORDER BY ordinal;
+SELECT input -> 'amount' AS amount, is_enqueued FROM integ.approvals WHERE state = 'pending' ORDER BY id;
+RESET ROLE;
 
 -- An instance of this very transaction is not there for the worker.
 SET ROLE ap_admin;

@@ -22,6 +22,7 @@ char *integ_env_allowed;
 int integ_connect_timeout = 10000;
 int integ_request_timeout = 30000;
 int integ_max_response_size = 65536;
+int integ_max_download_size = 1048576;
 int integ_max_sync_wait = 30000;
 int integ_log_flush = 200;
 int integ_log_buffer = 1024;
@@ -114,6 +115,8 @@ define_integers(void)
 		 &integ_request_timeout, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
 		{"integ.max_response_size", "Largest response that is read.",
 		 &integ_max_response_size, 65536, 1, 1000000, PGC_SUSET, GUC_UNIT_KB},
+		{"integ.max_download_size", "Largest answer that is streamed: into a large object, or by integ_fetch as events.",
+		 &integ_max_download_size, 1048576, 1, PG_INT32_MAX, PGC_SUSET, GUC_UNIT_KB},
 		{"integ.max_sync_wait", "Longest time a synchronous request may hold back its transaction.",
 		 &integ_max_sync_wait, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
 		{"integ.log_flush", "How far the request log of reads may lag behind.",

@@ -22,6 +22,7 @@ extern char *integ_env_allowed;		  /* SIGHUP: names of environment variables cre
 extern int integ_connect_timeout;	  /* USERSET: milliseconds */
 extern int integ_request_timeout;	  /* USERSET: milliseconds, whole exchange */
 extern int integ_max_response_size;	  /* USERSET up to a SUSET cap: kilobytes */
+extern int integ_max_download_size;	  /* SUSET: kilobytes of a streamed answer */
 extern int integ_max_sync_wait;		  /* USERSET: milliseconds a synchronous request may wait */
 
 /* recording */

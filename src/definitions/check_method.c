@@ -143,6 +143,7 @@ check_response(const JsonbContainer *holder, const char *where)
 {
 	const JsonbContainer *response = integ_json_get_object(holder, "response");
 	IntegErrorRules errors = {0};
+	IntegPartial partial = {0};
 
 	if (response == NULL)
 		return;
@@ -150,6 +151,7 @@ check_response(const JsonbContainer *holder, const char *where)
 	(void) integ_compile_map(response, "map", where);
 	(void) integ_compile_path(response, "records", where);
 	integ_compile_errors(response, where, &errors);
+	integ_compile_partial(response, where, &partial);
 }
 
 static void

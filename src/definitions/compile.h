@@ -38,6 +38,7 @@ extern IntegSchema *integ_compile_schema(const JsonbContainer *object, const cha
 extern IntegPath *integ_compile_path(const JsonbContainer *object, const char *key, const char *where);
 extern IntegMap *integ_compile_map(const JsonbContainer *object, const char *key, const char *where);
 extern bool integ_compile_style(const JsonbContainer *object, const char *where, IntegParameterStyle *style);
+extern void integ_compile_partial(const JsonbContainer *response, const char *where, IntegPartial *partial);
 extern void integ_compile_errors(const JsonbContainer *object, const char *where, IntegErrorRules *rules);
 
 #endif /* INTEG_DEFINITIONS_COMPILE_H */

@@ -91,6 +91,19 @@ compile_request(const JsonbContainer *request, const char *where, IntegExchange 
 	compile_graphql(request, where, exchange);
 }
 
+void
+integ_compile_partial(const JsonbContainer *response, const char *where, IntegPartial *partial)
+{
+	const JsonbContainer *source = integ_json_get_object(response, "partial");
+
+	if (source == NULL)
+		return;
+	where = psprintf("%s/partial", where);
+	partial->items = integ_compile_path(source, "items", where);
+	partial->failed = integ_compile_path(source, "failed", where);
+	partial->message = integ_compile_path(source, "message", where);
+}
+
 static void
 compile_response(const JsonbContainer *response, const char *where, IntegExchange *exchange)
 {
@@ -99,6 +112,9 @@ compile_response(const JsonbContainer *response, const char *where, IntegExchang
 	exchange->records = integ_compile_path(response, "records", where);
 	exchange->records_optional = integ_json_get_bool(response, "recordsOptional", false);
 	integ_compile_errors(response, where, &exchange->errors);
+	integ_compile_partial(response, where, &exchange->partial);
+	exchange->csv = integ_json_get_object(response, "csv");
+	exchange->xml = integ_json_get_object(response, "xml");
 }
 
 /* The exchange that the "request" and "response" of an object of the manifest describe; NULL without a request. */
@@ -144,6 +160,16 @@ digest(const JsonbContainer *manifest)
 	return DatumGetUInt64(hash_any_extended((unsigned char *) text, (int) strlen(text), 0));
 }
 
+static IntegStreamKind
+stream_kind(const JsonbContainer *manifest)
+{
+	char *stream = integ_json_get_string(manifest, "stream");
+
+	if (stream == NULL)
+		return INTEG_STREAM_NONE;
+	return strcmp(stream, "sse") == 0 ? INTEG_STREAM_SSE : INTEG_STREAM_NDJSON;
+}
+
 static void
 compile_handler(const JsonbContainer *manifest, IntegMethod *method)
 {
@@ -166,6 +192,7 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->exchange = compile_exchange(method->manifest, where, method->is_write);
 	if (method->exchange != NULL)
 		method->exchange->is_graphql |= method->is_graphql;
+	method->stream = stream_kind(method->manifest);
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
 	method->conditional = integ_json_get_bool(method->manifest, "conditional", false);

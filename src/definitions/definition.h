@@ -9,6 +9,7 @@
 #include "access/actor.h"
 #include "core/compat.h"
 #include "core/pinned.h"
+#include "http/events.h"
 #include "jwt/jwt.h"
 #include "limits/limits.h"
 #include "schema/schema.h"
@@ -33,6 +34,14 @@ typedef struct IntegErrorRules
 	int count;
 	IntegErrorRule *items;
 } IntegErrorRules;
+
+/* Records that fail by themselves in an answer that does not. */
+typedef struct IntegPartial
+{
+	IntegPath *items;	/* the list of outcomes; NULL: the answer is whole */
+	IntegPath *failed;	/* finds something in the outcome of one that failed */
+	IntegPath *message; /* or NULL */
+} IntegPartial;
 
 typedef enum IntegBodyEncoding
 {
@@ -118,11 +127,14 @@ typedef struct IntegExchange
 	const char *graphql_operation;	  /* or NULL */
 	IntegTemplate *graphql_variables; /* or NULL: the input */
 	int timeout_ms;					  /* 0: the setting's */
-	const char *response_type;		  /* json, text, binary, xml, none; NULL: as its content type says */
+	const char *response_type;		  /* json, text, csv, xml, binary, none; NULL: as its content type says */
 	IntegMap *map;					  /* or NULL */
 	IntegPath *records;				  /* or NULL */
 	bool records_optional;			  /* nothing at the path is an empty list */
 	IntegErrorRules errors;			  /* its own; the definition's come after them */
+	IntegPartial partial;
+	const JsonbContainer *csv; /* how it is written, or NULL */
+	const JsonbContainer *xml; /* how it is read, or NULL */
 } IntegExchange;
 
 typedef struct IntegMethod
@@ -137,6 +149,7 @@ typedef struct IntegMethod
 
 	IntegExchange *exchange;		  /* NULL where it has no request of its own (steps, job, handler) */
 	bool is_graphql;				  /* protocol: graphql */
+	IntegStreamKind stream;			  /* what its answer is a stream of */
 	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */

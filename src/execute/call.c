@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/uuid.h"
 #include "http/client.h"
+#include "http/flight.h"
 #include "miscadmin.h"
 #include "oauth/ensure.h"
 #include "utils/memutils.h"
@@ -104,6 +105,22 @@ integ_call_prepare(IntegCall *call)
 	integ_call_build(call);
 }
 
+/* A success is left to be read; any other answer is read whole. */
+static IntegHttpResponse *
+send_streamed(IntegCall *call)
+{
+	IntegHttpFlight *flight = integ_http_begin(&call->request);
+	long status = integ_http_await_head(flight);
+
+	if (status >= 200 && status < 300)
+	{
+		call->flight = flight;
+		return integ_http_flight_response(flight);
+	}
+	integ_http_collect(flight);
+	return integ_http_end(flight, false);
+}
+
 void
 integ_call_send(IntegCall *call)
 {
@@ -116,7 +133,7 @@ integ_call_send(IntegCall *call)
 		call->intent = integ_record_intent(&entry);
 	}
 	integ_call_leaves(call);
-	call->response = integ_http_send(&call->request);
+	call->response = call->streamed ? send_streamed(call) : integ_http_send(&call->request);
 	integ_call_mask(call);
 	integ_call_answered(call);
 	MemoryContextSwitchTo(old);
@@ -140,8 +157,11 @@ cannot_answer(const IntegCall *call)
 void
 integ_call_finish(IntegCall *call)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+	MemoryContext old;
 
+	if (call->flight != NULL)
+		return;
+	old = MemoryContextSwitchTo(call->exchange_context);
 	integ_call_classify(call);
 	if (call->outcome.sqlerrcode == 0)
 		integ_call_map(call);
@@ -152,6 +172,20 @@ integ_call_finish(IntegCall *call)
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+integ_call_end_stream(IntegCall *call, bool enough)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+
+	call->response = integ_http_end(call->flight, enough);
+	call->flight = NULL;
+	if (call->outcome.sqlerrcode == 0 && call->response->failure != INTEG_HTTP_OK)
+		integ_call_classify(call);
+	integ_call_record(call);
+	MemoryContextSwitchTo(old);
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -187,13 +221,36 @@ integ_call_rewind(IntegCall *call)
 	call->signing = false;
 	call->url = NULL;
 	call->response = NULL;
+	call->flight = NULL;
 	call->grant = NULL;
 	call->closed_until = 0;
 	call->body = NULL;
 	call->refused = false;
 	call->partial = false;
+	call->nitems = 0;
+	call->nfailed = 0;
 	memset(&call->request, 0, sizeof(call->request));
 	memset(&call->outcome, 0, sizeof(call->outcome));
+}
+
+/* What is kept at most; and what is not worth it. */
+#define MOST_KEPT ALLOCSET_DEFAULT_MAXSIZE
+#define LEAST_KEPT (64 * 1024)
+
+void
+integ_call_rewind_often(IntegCall *call)
+{
+	Size size = Min(MAXALIGN(MemoryContextMemAllocated(call->exchange_context, true)), MOST_KEPT);
+
+	/* Exchanges are never quite the same: it grows only where that was far too little. */
+	if (size > LEAST_KEPT && size > 2 * call->kept)
+	{
+		MemoryContextDelete(call->exchange_context);
+		call->exchange_context =
+			AllocSetContextCreate(call->context, "integ exchange", size, ALLOCSET_DEFAULT_INITSIZE, ALLOCSET_DEFAULT_MAXSIZE);
+		call->kept = size;
+	}
+	integ_call_rewind(call);
 }
 
 /* The next exchange is another request of its own. */

@@ -16,6 +16,7 @@
 
 #include "access/actor.h"
 #include "core/compat.h"
+#include "core/options.h"
 #include "definitions/definition.h"
 #include "handlers/handlers.h"
 #include "http/http.h"
@@ -47,6 +48,13 @@ typedef struct IntegCallOptions
 } IntegCallOptions;
 
 /*
+ * The options that every function has which calls a method (timeout, validate_output), and those of its own. Raises
+ * IG400 naming the function.
+ */
+extern void integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown, const char *function,
+									 IntegCallOptions *parsed);
+
+/*
  * How a call ended. sqlerrcode 0 is success with a result; otherwise an IG
  * code with what a person should know.
  */
@@ -73,6 +81,7 @@ typedef struct IntegCall
 {
 	MemoryContext context;			/* everything of the call; deleted by integ_call_end */
 	MemoryContext exchange_context; /* below it: from render on; reset by integ_call_rewind */
+	Size kept;						/* of it, over a reset; see integ_call_rewind_often */
 
 	/* asked for */
 	const char *instance_name;
@@ -98,6 +107,7 @@ typedef struct IntegCall
 	const char *origin;	  /* of it: where this exchange goes, and its credentials */
 	char *path;			  /* percent-encoded */
 	bool raw;			  /* integ_request: the exchange is the caller's */
+	bool streamed;		  /* a success is left to be read from flight; integ_call_end_stream finishes it */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
@@ -127,11 +137,13 @@ typedef struct IntegCall
 
 	/* admit */
 	IntegGrant *grant; /* until the answer */
+	uint64 waits_for;  /* tells the limit that has refused it from others */
 
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
 	TimestampTz started_at;
 	IntegHttpResponse *response;
+	struct IntegHttpFlight *flight; /* whose answer is being read; NULL: it is whole */
 
 	/* classify, map */
 	const Jsonb *body;
@@ -140,6 +152,8 @@ typedef struct IntegCall
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
 	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
 	bool partial;			  /* … and yet some of what was asked for was done */
+	int nitems;				  /* of response.partial: outcomes in the answer, */
+	int nfailed;			  /* and those of them that say so */
 	IntegOutcome outcome;
 } IntegCall;
 
@@ -165,6 +179,12 @@ extern void integ_call_prepare(IntegCall *call);
  * can be built: the same again, a page, a step. What is recorded goes by the same call id.
  */
 extern void integ_call_rewind(IntegCall *call);
+
+/*
+ * As integ_call_rewind, before more exchanges like this one: from now on its memory, up to some megabytes, is kept
+ * between them and not given back to the system each time.
+ */
+extern void integ_call_rewind_often(IntegCall *call);
 
 /*
  * send, and the intent of a write before it. Needs no transaction. Raises IG500 where the recorder
@@ -201,6 +221,12 @@ extern void integ_call_exchange(IntegCall *call);
 
 /* The whole path of a method's own exchange: open, and the exchange as above. */
 extern void integ_call_run(IntegCall *call);
+
+/*
+ * The answer that is being read is over, or the caller has enough of it: breaks it off where it is not, classifies a
+ * failure of the network, and records the exchange, with the outcome that the caller has set or that comes of it.
+ */
+extern void integ_call_end_stream(IntegCall *call, bool enough);
 
 /* Raises the outcome as an error unless it is a success. */
 extern void integ_call_raise(const IntegCall *call);
@@ -258,6 +284,15 @@ extern void integ_call_record(IntegCall *call);
  */
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
 									   const Jsonb *input, const IntegCallOptions *options);
+
+/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome then. */
+extern bool integ_call_apply_rules(IntegCall *call);
+
+/*
+ * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the outcome
+ * set, where all failed or there is no list.
+ */
+extern bool integ_call_sort_partial(IntegCall *call);
 
 /* Helpers that several steps share. */
 
@@ -328,6 +363,9 @@ extern IntegAuditEntry integ_call_intent(const IntegCall *call);
 
 /* Overwrites every secret of the call that the answer echoes, as it is or in JSON's escapes or percent-encoded. */
 extern void integ_call_mask(IntegCall *call);
+
+/* The most bytes that a masked secret may take up in an answer, however it is spelled; 0 where there is none. */
+extern size_t integ_call_longest_secret(const IntegCall *call);
 
 /* The same in a text made from the answer. */
 extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);

@@ -179,6 +179,19 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules, const Jsonb *body)
 	return false;
 }
 
+bool
+integ_call_apply_rules(IntegCall *call)
+{
+	const Jsonb *raw = call->body;
+
+	/* responseTransform is what the method sees of an answer; the definition's errors see it as it came. */
+	if (raw != NULL && call->definition->response_transform != NULL)
+		call->body = integ_map_eval(call->definition->response_transform, raw);
+	call->refused = apply_rules(call, &call->exchange->errors, call->body) ||
+					apply_rules(call, &call->definition->errors, raw);
+	return call->refused;
+}
+
 /* Errors in the body, where neither the manifest nor the status says it better. */
 static bool
 protocol_refuses(IntegCall *call)
@@ -195,7 +208,6 @@ protocol_refuses(IntegCall *call)
 void
 integ_call_classify(IntegCall *call)
 {
-	const Jsonb *raw;
 	bool success;
 
 	if (call->response->failure != INTEG_HTTP_OK)
@@ -212,12 +224,7 @@ integ_call_classify(IntegCall *call)
 	if (success && call->outcome.sqlerrcode != 0)
 		return;
 	call->outcome.sqlerrcode = 0;
-	/* responseTransform is what the method sees of an answer; the definition's errors see it as it came. */
-	raw = call->body;
-	if (raw != NULL && call->definition->response_transform != NULL)
-		call->body = integ_map_eval(call->definition->response_transform, raw);
-	call->refused = apply_rules(call, &call->exchange->errors, call->body) ||
-					apply_rules(call, &call->definition->errors, raw) || protocol_refuses(call);
+	call->refused = integ_call_apply_rules(call) || protocol_refuses(call);
 	if (!call->refused && !success)
 		classify_status(call);
 }

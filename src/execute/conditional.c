@@ -38,6 +38,9 @@ integ_call_condition(IntegCall *call)
 						errmsg("%s writes: no older answer can stand in for its own", integ_call_name(call)),
 						errhint("Leave out the option \"fallback\".")));
 	call->asks_change = has_header(call, "If-None-Match") || has_header(call, "If-Modified-Since");
+	/* Of pages and streams more is made than one result that could be kept. */
+	if (call->amend != NULL)
+		return;
 	/* The manifest or the input says by itself what has to have changed. */
 	if ((!call->method->conditional && !call->options.fallback_stale) || call->asks_change)
 		return;

@@ -35,6 +35,12 @@ integ_call_map(IntegCall *call)
 	const IntegExchange *exchange = call->exchange;
 	const Jsonb *result = call->body;
 
+	if (exchange->partial.items != NULL && !call->unchanged)
+	{
+		if (integ_call_sort_partial(call))
+			check_output(call, call->outcome.result);
+		return;
+	}
 	if (call->unchanged)
 		result = call->stored != NULL ? call->stored->result : NULL;
 	else if (result != NULL && exchange->map != NULL)

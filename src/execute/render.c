@@ -148,6 +148,21 @@ timeout_ms(const IntegCall *call)
 	return (int) Min(wanted, integ_max_sync_wait);
 }
 
+/* What the manifest says that the answer is. */
+static const char *
+accepted(const IntegCall *call)
+{
+	const char *type = call->exchange->response_type;
+
+	if (call->method->stream != INTEG_STREAM_NONE)
+		return call->method->stream == INTEG_STREAM_SSE ? "text/event-stream" : "application/x-ndjson";
+	if (type != NULL && strcmp(type, "xml") == 0)
+		return "application/xml, text/xml;q=0.9, */*;q=0.1";
+	if (type != NULL && strcmp(type, "csv") == 0)
+		return "text/csv, */*;q=0.1";
+	return "application/json";
+}
+
 /* In place of a credential: what a person may see of it. */
 static const char *
 secret_name(void *arg, const char *name)
@@ -178,7 +193,7 @@ integ_call_render(IntegCall *call)
 	call->request.ca_file = integ_ca_file;
 	call->request.proxy = integ_proxy;
 
-	integ_call_add_header(call, "Accept", "application/json");
+	integ_call_add_header(call, "Accept", accepted(call));
 	integ_call_add_header(call, "User-Agent", USER_AGENT);
 	render_path(call);
 	integ_call_render_body(call);

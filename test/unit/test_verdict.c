@@ -196,8 +196,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_table),	   cmocka_unit_test(never_twice), cmocka_unit_test(held_and_interrupted),
-		cmocka_unit_test(when_it_ends), cmocka_unit_test(delays),	   cmocka_unit_test(words),
+		cmocka_unit_test(the_table),
+		cmocka_unit_test(never_twice),
+		cmocka_unit_test(held_and_interrupted),
+		cmocka_unit_test(when_it_ends),
+		cmocka_unit_test(delays),
+		cmocka_unit_test(words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
