@@ -52,7 +52,11 @@ take_grant(IntegCall *call)
 	while ((call->grant = integ_limits_take(&subject, &refusal)) == NULL)
 	{
 		if (refusal.at > deadline)
+		{
+			if (integ_call_fall_back(call, refusal.sqlerrcode, refusal.message))
+				return;
 			raise_refusal(call, &refusal);
+		}
 		integ_limits_wait(refusal.at);
 	}
 }

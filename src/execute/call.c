@@ -93,7 +93,8 @@ integ_call_build(IntegCall *call)
 	if (call->amend != NULL)
 		call->amend(call, call->amend_arg);
 	integ_call_admit(call);
-	integ_call_inject(call);
+	if (!call->stale)
+		integ_call_inject(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -140,6 +141,21 @@ integ_call_send(IntegCall *call)
 	MemoryContextSwitchTo(old);
 }
 
+/* It failed because of the state that the service is in, not because of what was asked. */
+static bool
+cannot_answer(const IntegCall *call)
+{
+	switch (call->outcome.sqlerrcode)
+	{
+		case ERRCODE_INTEG_RATE_LIMIT:
+		case ERRCODE_INTEG_CIRCUIT_OPEN:
+		case ERRCODE_INTEG_UNREACHABLE:
+			return true;
+		default:
+			return call->outcome.sqlerrcode == ERRCODE_INTEG_BAD_ANSWER && call->response->status >= 500;
+	}
+}
+
 void
 integ_call_finish(IntegCall *call)
 {
@@ -153,6 +169,8 @@ integ_call_finish(IntegCall *call)
 		integ_call_map(call);
 	integ_call_record(call);
 	integ_call_remember(call);
+	if (call->outcome.sqlerrcode != 0 && cannot_answer(call))
+		(void) integ_call_fall_back(call, call->outcome.sqlerrcode, call->outcome.message);
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
@@ -178,6 +196,8 @@ static void
 run_exchange(IntegCall *call)
 {
 	integ_call_build(call);
+	if (call->stale)
+		return;
 	integ_call_send(call);
 	integ_call_finish(call);
 }
@@ -199,6 +219,7 @@ integ_call_rewind(IntegCall *call)
 	call->asks_change = false;
 	call->request_hash = NULL;
 	call->stored = NULL;
+	call->stale = false;
 	call->unchanged = false;
 	call->signing = false;
 	call->url = NULL;
@@ -260,7 +281,8 @@ integ_call_exchange(IntegCall *call)
 		if (is_unauthenticated(call))
 			integ_oauth_give_up(call);
 	}
-	if (!integ_vault_rotating(&call->instance->credentials))
+	/* What is kept proves no credential. */
+	if (call->stale || !integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
