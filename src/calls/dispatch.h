@@ -86,7 +86,7 @@ typedef struct IntegFlight
 	uint64 waits_for;		/* the limit that it was refused by */
 	bool promised;			/* it waited for a slot, and comes when it was told to */
 	TimestampTz expires_at; /* 0: never */
-	bool refused_before; /* the attempt before ended with a 401 */
+	bool refused_before;	/* the attempt before ended with a 401 */
 	bool has_approval;
 	pg_uuid_t approval;
 

@@ -117,11 +117,13 @@ integ_call_answered(IntegCall *call)
 		.failed = unreachable || timed_out || (answered && response->status >= 500),
 		.unreachable = unreachable,
 		.inconclusive = failure == INTEG_HTTP_CANCELLED,
-		.error = answered ? psprintf("HTTP %ld", response->status) : response->error,
+		.error = response->error,
 		.header = answered && tells_of_limits(call) ? response_header : NULL,
 		.header_arg = (void *) response,
 	};
 
+	if (answered && answer.failed)
+		answer.error = psprintf("HTTP %ld", response->status);
 	call->closed_until = integ_limits_answered(call->grant, &answer);
 	call->grant = NULL;
 }

@@ -135,7 +135,9 @@ integ_call_send(IntegCall *call)
 	integ_call_leaves(call);
 	call->response = call->streamed ? send_streamed(call) : integ_http_send(&call->request);
 	integ_call_mask(call);
-	integ_call_answered(call);
+	/* One that is still being read keeps its slot. */
+	if (call->flight == NULL)
+		integ_call_answered(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -182,6 +184,7 @@ integ_call_end_stream(IntegCall *call, bool enough)
 
 	call->response = integ_http_end(call->flight, enough);
 	call->flight = NULL;
+	integ_call_answered(call);
 	if (call->outcome.sqlerrcode == 0 && call->response->failure != INTEG_HTTP_OK)
 		integ_call_classify(call);
 	integ_call_record(call);
