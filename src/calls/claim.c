@@ -388,6 +388,7 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->is_write = integ_result_bool(row, 14);
 	flight->ordering_key = integ_result_text(row, 15, context);
 	flight->expires_at = DatumGetTimestampTz(integ_result_datum(row, 16, &isnull));
+	flight->progress = (Jsonb *) integ_result_varlena(row, 17, context);
 	return flight;
 }
 
@@ -402,7 +403,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at",
+		" o.expires_at, o.progress",
 		4,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));

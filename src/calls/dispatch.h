@@ -67,9 +67,12 @@ typedef struct IntegFlight
 	bool is_write;
 	char *ordering_key;		/* NULL: none */
 	TimestampTz expires_at; /* 0: never */
+	const Jsonb *progress;	/* of a method of several requests: what was done already; NULL: nothing */
 
 	/* on its way */
 	IntegCall *call;
+	bool goes_on;	/* it stands before another of its requests, with the call opened */
+	bool cancelled; /* between two of its requests */
 	bool may_repeat;
 	IntegTransfer *transfer;
 	IntegHttpResponse response;
@@ -154,7 +157,7 @@ extern TimestampTz integ_claim_due(IntegDispatcher *dispatcher);
 extern void integ_claim(IntegDispatcher *dispatcher);
 extern void integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
 
-/* prepare.c: claimed flights become ready, or answered with what stopped them. One transaction. */
+/* prepare.c: claimed flights, and those that go on, become ready, or answered with what stopped them. One transaction. */
 extern void integ_prepare(IntegDispatcher *dispatcher);
 
 /*
@@ -171,7 +174,10 @@ extern void integ_give_up(IntegDispatcher *dispatcher);
  */
 extern bool integ_settle(IntegDispatcher *dispatcher);
 
-/* The flight's attempt is over, by an answer or by what stopped it; its lane has room again. */
+/*
+ * An exchange of the flight is over, by an answer or by what stopped it. Its lane has room again, unless it may be one
+ * of several: then when the flight ends.
+ */
 extern void integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flight);
 
 /*

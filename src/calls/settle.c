@@ -16,6 +16,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
+#include "course/course.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -59,7 +60,7 @@ finish_call(IntegFlight *flight)
 		RollbackAndReleaseCurrentSubTransaction();
 		flight->outcome = (IntegOutcome){.sqlerrcode = error->sqlerrcode,
 										 .message = error->message,
-										 .detail = error->detail,
+										 .detail = integ_course_explain(flight->call, error->detail),
 										 .hint = error->hint};
 		if (flight->call->intent != NULL)
 			integ_record_outcome(flight->call->intent, "unknown", NULL);
@@ -74,6 +75,32 @@ static bool
 is_held(const IntegDispatcher *dispatcher)
 {
 	return integ_hold || dispatcher->database->held != INTEG_HELD_NO;
+}
+
+/*
+ * What becomes of a flight whose exchange was successful, but not the last: it goes on at once, or, where there is
+ * something to wait for, as a row, which outlives this process.
+ */
+static IntegVerdict
+go_on(const IntegDispatcher *dispatcher, const IntegFlight *flight)
+{
+	TimestampTz due = flight->call->course->due;
+
+	if (due == 0 && !dispatcher->stopping)
+		return (IntegVerdict){.kind = INTEG_VERDICT_NEXT};
+	return (IntegVerdict){
+		.kind = INTEG_VERDICT_RETRY, .retry_at = Max(due, GetCurrentTimestamp()), .waits = due != 0};
+}
+
+/* What the next attempt is to know. Where this one was not even opened, what it knew itself. */
+static const Jsonb *
+save_progress(const IntegFlight *flight)
+{
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	const Jsonb *progress = flight->call->course == NULL ? flight->progress : integ_course_save(flight->call);
+
+	MemoryContextSwitchTo(old);
+	return progress;
 }
 
 static void
@@ -98,12 +125,17 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 		attempt.maybe_sent = flight->response.maybe_sent;
 		attempt.interrupted = flight->response.failure == INTEG_HTTP_CANCELLED;
 	}
+	if (flight->call != NULL && flight->call->course != NULL && flight->call->course->failed)
+		attempt.repeatable = false;
 	attempt.now = GetCurrentTimestamp();
 	attempt.sqlerrcode = flight->outcome.sqlerrcode;
 	attempt.retry_after = flight->outcome.retry_at;
 	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
-	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping);
-	if (!sent && flight->expires_at != 0 && flight->expires_at <= attempt.now)
+	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping) || flight->cancelled;
+	if (attempt.sqlerrcode == 0 && !integ_course_ended(flight->call))
+		flight->verdict = go_on(dispatcher, flight);
+	else if (!sent && !flight->goes_on && flight->progress == NULL && flight->expires_at != 0 &&
+			 flight->expires_at <= attempt.now)
 		flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_DEAD};
 	else
 		flight->verdict = integ_call_verdict(&attempt);
@@ -114,6 +146,8 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 
 		lane->paused_until = Max(lane->paused_until, flight->verdict.retry_at);
 	}
+	if (flight->verdict.kind == INTEG_VERDICT_RETRY && flight->call != NULL && flight->call->method != NULL)
+		flight->progress = save_progress(flight);
 	flight->judged = true;
 }
 
@@ -178,23 +212,28 @@ store_retries(Batch *batch)
 	static IntegQuery again = {
 		"UPDATE integ.calls_open o SET state = CASE WHEN r.later THEN 'waiting' ELSE 'queued' END, lease = NULL,"
 		" sent_at = NULL, next_attempt_at = r.at, last_sqlstate = r.sqlstate, last_error = r.error,"
-		" interrupted = o.interrupted + r.uncounted"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7) AS r (id, instance, at, later, sqlstate, error, uncounted)"
-		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $8 AND NOT o.cancel_requested"
+		" interrupted = o.interrupted + r.uncounted, attempt = o.attempt - r.same, progress = r.progress"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		" AS r (id, instance, at, later, sqlstate, error, uncounted, same, progress)"
+		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $10 AND NOT o.cancel_requested"
 		" RETURNING o.id",
-		8,
+		10,
 		{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-		 INT8OID}};
+		 INT4ARRAYOID, JSONBARRAYOID, INT8OID}};
 #define IS_RETRY (flight->verdict.kind == INTEG_VERDICT_RETRY)
 	Datum values[] = {
 		UUID_COLUMN(batch, IS_RETRY, id),
 		UUID_COLUMN(batch, IS_RETRY, instance),
 		COLUMN(batch, IS_RETRY, TimestampTzGetDatum(flight->verdict.retry_at), false, TIMESTAMPTZOID, 8, true,
 			   TYPALIGN_DOUBLE),
-		COLUMN(batch, IS_RETRY, BoolGetDatum(flight->verdict.counts), false, BOOLOID, 1, true, TYPALIGN_CHAR),
+		COLUMN(batch, IS_RETRY, BoolGetDatum(flight->verdict.counts || flight->verdict.waits), false, BOOLOID, 1, true, TYPALIGN_CHAR),
 		TEXT_COLUMN(batch, IS_RETRY, sqlstate_text(flight)),
 		TEXT_COLUMN(batch, IS_RETRY, flight->outcome.message),
-		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts ? 0 : 1), false, INT4OID, 4, true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID,
+			   4, true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.waits ? 1 : 0), false, INT4OID, 4, true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, JsonbPGetDatum(flight->progress), flight->progress == NULL, JSONBOID, -1, false,
+			   TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 #undef IS_RETRY
 	uint64 count = integ_query(&again, values, NULL);
@@ -268,7 +307,8 @@ store_batch(void *arg)
 
 		if (!flight->judged)
 			judge(batch->dispatcher, flight);
-		flight->settled = false;
+		/* One that goes on at once keeps its row as it is. */
+		flight->settled = flight->verdict.kind == INTEG_VERDICT_NEXT;
 		any_retry |= flight->verdict.kind == INTEG_VERDICT_RETRY;
 	}
 	SPI_connect();
@@ -313,11 +353,31 @@ try_batch(Batch *batch)
 	return done;
 }
 
+/* The next request of the same call: its exchange is forgotten, and it is prepared again. */
+static void
+continue_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	integ_call_rewind(flight->call);
+	integ_http_response_free(&flight->response);
+	memset(&flight->response, 0, sizeof(flight->response));
+	flight->goes_on = true;
+	flight->judged = false;
+	dlist_delete(&flight->node);
+	dlist_push_tail(&dispatcher->claimed, &flight->node);
+	dispatcher->nanswered--;
+}
+
 static void
 end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	bool again = flight->verdict.kind == INTEG_VERDICT_RETRY && flight->settled;
 
+	if (flight->verdict.kind == INTEG_VERDICT_NEXT)
+	{
+		continue_flight(dispatcher, flight);
+		return;
+	}
+	integ_lane_leave(dispatcher, flight);
 	if (flight->ordering_key != NULL)
 	{
 		integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);

@@ -16,12 +16,20 @@ typedef struct IntegManifestProblems
 	int count;
 } IntegManifestProblems;
 
+/* What one of several requests knows of the others: what ran before it. */
+typedef struct IntegReach
+{
+	int steps; /* how many of the method's steps */
+	bool job;  /* the job was submitted */
+} IntegReach;
+
 /* What is checked: the document, and what was compiled of it. */
 typedef struct IntegManifestCheck
 {
 	const JsonbContainer *root;
 	const IntegDefinition *definition;
 	IntegManifestProblems problems;
+	const IntegReach *reach; /* of the request of several that is checked; NULL: its method has one */
 } IntegManifestCheck;
 
 /*

@@ -6,8 +6,11 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/uuid.h"
+#include "course/course.h"
 #include "http/client.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 static void
@@ -71,6 +74,7 @@ integ_call_open(IntegCall *call)
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	integ_course_begin(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -118,18 +122,12 @@ integ_call_finish(IntegCall *call)
 	if (call->outcome.sqlerrcode == 0)
 		integ_call_map(call);
 	integ_call_record(call);
+	if (call->course != NULL)
+		integ_course_finish(call);
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
 	CHECK_FOR_INTERRUPTS();
-}
-
-static void
-run_exchange(IntegCall *call)
-{
-	integ_call_build(call);
-	integ_call_send(call);
-	integ_call_finish(call);
 }
 
 void
@@ -149,12 +147,20 @@ integ_call_rewind(IntegCall *call)
 	memset(&call->outcome, 0, sizeof(call->outcome));
 }
 
-void
-integ_call_run(IntegCall *call)
+static void
+send_and_finish(IntegCall *call)
 {
-	integ_call_open(call);
-	run_exchange(call);
-	if (!integ_vault_rotating(&call->instance->credentials))
+	integ_call_build(call);
+	integ_call_send(call);
+	integ_call_finish(call);
+}
+
+/* During a rotation a request that is refused is repeated with the credentials before. */
+static void
+run_exchange(IntegCall *call)
+{
+	send_and_finish(call);
+	if (call->previous_credentials || !integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
@@ -163,8 +169,59 @@ integ_call_run(IntegCall *call)
 		integ_call_rewind(call);
 		call->previous_credentials = true;
 		integ_uuid_make(&call->subject.call_id);
-		run_exchange(call);
+		send_and_finish(call);
 	}
+}
+
+static void
+wait_until(TimestampTz due)
+{
+	long left;
+
+	while (due != 0 && (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due)) > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* All exchanges of a method of several. An error that stops it between two of them tells what the earlier ones did. */
+static void
+run_course(IntegCall *call)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		while (!integ_course_ended(call) && call->outcome.sqlerrcode == 0)
+		{
+			wait_until(call->course->due);
+			integ_call_rewind(call);
+			run_exchange(call);
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->detail = integ_course_explain(call, error->detail);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+void
+integ_call_run(IntegCall *call)
+{
+	integ_call_open(call);
+	if (call->course != NULL)
+		run_course(call);
+	else
+		run_exchange(call);
 }
 
 void

@@ -83,7 +83,8 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
-	bool raw; /* integ_request: the exchange is the caller's */
+	bool raw;					/* integ_request: the exchange is the caller's */
+	struct IntegCourse *course; /* of a method of several requests (course/course.h); NULL: it has one */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
@@ -140,7 +141,7 @@ extern void integ_call_send(IntegCall *call);
 extern void integ_call_finish(IntegCall *call);
 
 /*
- * The whole path of a method's own exchange in the caller's transaction. During a rotation of the instance's credentials the
+ * The whole path of a call, with all its exchanges, in the caller's transaction. During a rotation of the instance's credentials the
  * call is repeated with those before where the service refuses the new ones, and
  * the new ones are promoted where it accepts them.
  */
@@ -161,6 +162,9 @@ extern void integ_call_admit(IntegCall *call);
 extern void integ_call_inject(IntegCall *call);
 extern void integ_call_classify(IntegCall *call);
 extern void integ_call_map(IntegCall *call);
+
+/* The call's result, which may be NULL, checked against the method's outputSchema where that is wanted. */
+extern void integ_call_result(IntegCall *call, const Jsonb *result);
 extern void integ_call_record(IntegCall *call);
 
 /*

@@ -113,7 +113,7 @@ classify_status(IntegCall *call)
 	else if (status >= 500)
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service failed on %s", integ_call_name(call)), detail,
 			 call->exchange->is_write ? "It may have carried the write out: look before you repeat it."
-									: "Try again later.");
+									  : "Try again later.");
 	else if (status >= 400)
 		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail, NULL);
 	else
@@ -223,7 +223,7 @@ integ_call_classify(IntegCall *call)
 		return;
 	call->outcome.sqlerrcode = 0;
 	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors) ||
-				   protocol_refuses(call);
+					protocol_refuses(call);
 	if (!call->refused && !success)
 		classify_status(call);
 }

@@ -5,6 +5,7 @@
 #include "core/guc.h"
 #include "core/json.h"
 #include "core/uuid.h"
+#include "course/course.h"
 #include "execute/call.h"
 #include "graphql/graphql.h"
 #include "http/url.h"
@@ -89,7 +90,7 @@ refuse_unsupported(const IntegCall *call)
 	const char *what = NULL;
 
 	if (exchange == NULL)
-		what = "steps, a job or a handler";
+		what = "a handler";
 	else if (exchange->body_encoding == INTEG_SEND_MULTIPART || exchange->body_encoding == INTEG_SEND_BINARY)
 		what = "multipart or binary bodies";
 	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
@@ -101,17 +102,21 @@ refuse_unsupported(const IntegCall *call)
 }
 
 /*
- * The call's id as the key by which a service knows a repeated write, where its
- * definition says that it honours one: the same in every attempt.
+ * The key by which a service knows a repeated write, where its definition says that
+ * it honours one: the same in every attempt. It is the call's id, or of several requests one derived from it.
  */
 static const char *
 idempotency_key(const IntegCall *call, const char *in)
 {
 	const IntegMethod *method = call->method;
+	pg_uuid_t derived;
 
-	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, in) != 0)
+	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, in) != 0 || !call->exchange->is_write)
 		return NULL;
-	return integ_uuid_text(&call->subject.call_id);
+	if (call->exchange->step == NULL)
+		return integ_uuid_text(&call->subject.call_id);
+	integ_uuid_derive(&call->subject.call_id, call->exchange->step, &derived);
+	return integ_uuid_text(&derived);
 }
 
 static const Jsonb *
@@ -194,6 +199,7 @@ integ_call_render(IntegCall *call)
 						errhint("Authorize the instance first.")));
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
+	call->scope.earlier = call->course != NULL && call->course->earlier != NULL ? &call->course->earlier->root : NULL;
 	call->scope.secret = integ_call_secret;
 	call->scope.secret_arg = call;
 

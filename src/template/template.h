@@ -30,6 +30,7 @@ typedef struct IntegTemplateScope
 	const JsonbContainer *input;
 	const JsonbContainer *config;
 	const JsonbContainer *task;
+	const JsonbContainer *earlier; /* its members ("steps", "job") come before the input's */
 	IntegTemplateSecret secret;
 	void *secret_arg;
 } IntegTemplateScope;

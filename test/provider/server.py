@@ -33,6 +33,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.log = collections.deque(maxlen=LOG_LENGTH)
         self.seen = collections.Counter()  # of /fault/once, by key
         self.jobs = {}
+        self.opened = set()
         self.scheme = "https" if tls else "http"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -53,6 +54,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.log.clear()
             self.seen.clear()
             self.jobs.clear()
+            self.opened.clear()
 
     def handle_error(self, request, client_address):
         """A client that goes away is not worth a traceback; a bug here is."""

@@ -8,8 +8,11 @@ often a job was asked for.
     GET  /jobs/ID              its state;  GET /jobs/ID/results  what it brought
     GET  /crm/sobjects?count=N  objects;    GET /crm/sobjects/NAME/describe  its fields
     GET  /crm/query?q=SOQL     records of the object behind FROM
+    *    /gate/KEY             answers once somebody has asked for /open/KEY
 """
 import re
+
+import faults
 
 from answers import Answer, problem
 
@@ -102,4 +105,16 @@ def crm(handler):
     raise problem(404, f"there is no {handler.raw_path}")
 
 
-ROUTES = {"graphql": graphql, "jobs": jobs, "crm": crm}
+def gate(handler):
+    key = handler.segments[-1]
+    while key not in handler.server.opened and not handler.close_connection:
+        faults.wait_for_hangup(handler, 0.02)
+    raise Answer(200, {"gate": key})
+
+
+def open_gate(handler):
+    handler.server.opened.add(handler.segments[-1])
+    raise Answer(200, {"open": handler.segments[-1]})
+
+
+ROUTES = {"gate": gate, "open": open_gate, "graphql": graphql, "jobs": jobs, "crm": crm}
