@@ -48,8 +48,11 @@ SQL_PARTS = \
 	src/record/record.sql \
 	src/operate/operate.sql \
 	src/execute/execute.sql \
+	src/fetch/fetch.sql \
 	src/gateway/gateway.sql \
+	src/handlers/handlers.sql \
 	src/calls/calls.sql \
+	src/oauth/oauth.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

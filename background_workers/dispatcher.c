@@ -11,6 +11,7 @@
 #include "core/compat.h"
 #include "core/guc.h"
 #include "miscadmin.h"
+#include "oauth/work.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -159,10 +160,12 @@ prepare_process(void)
 	integ_wake_mute();
 	integ_claim_rescan(&dispatcher);
 
-	events = integ_create_wait_event_set(3);
+	integ_oauth_work_init(dispatcher.number, dispatcher.total);
+	events = integ_create_wait_event_set(4);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, integ_transfer_pool_descriptor(dispatcher.pool), NULL, NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, integ_oauth_work_descriptor(), NULL, NULL);
 	integ_wake_attach(&dispatcher.database->dispatch, dispatcher.number);
 	before_shmem_exit(withdraw, (Datum) 0);
 }
@@ -220,6 +223,12 @@ step_claim(void *arg)
 }
 
 static void
+step_tokens(void *arg)
+{
+	integ_oauth_work(arg != NULL);
+}
+
+static void
 step_prepare(void *arg)
 {
 	integ_prepare(&dispatcher);
@@ -251,6 +260,8 @@ work(void)
 
 	integ_receive(&dispatcher);
 	integ_claim_news(&dispatcher);
+	/* Tokens before everything that needs them, and also while calls pause after an error. */
+	(void) run(step_tokens, closed == 0 ? NULL : &dispatcher);
 	if (paused_until > now)
 		return paused_until;
 	if (next_recovery <= now && !run(step_recover, NULL))
@@ -270,6 +281,7 @@ work(void)
 
 	now = GetCurrentTimestamp();
 	due = Min(next_rescan, next_recovery);
+	due = Min(due, closed == 0 ? integ_oauth_work_next() : now + closed);
 	if (closed != 0)
 		due = Min(due, now + closed);
 	else if (dispatcher.nflights < INTEG_FLIGHTS_MAX)
@@ -282,10 +294,13 @@ work(void)
 static void
 wait_until(TimestampTz due)
 {
-	WaitEvent occurred[3];
+	WaitEvent occurred[4];
 	long timeout = integ_worker_timeout(due, SLEEP_MAX_MS);
 	int pool_timeout = dispatcher.nflying > 0 ? integ_transfer_pool_timeout(dispatcher.pool) : -1;
 
+	if (pool_timeout >= 0)
+		timeout = Min(timeout, pool_timeout);
+	pool_timeout = integ_oauth_work_timeout();
 	if (pool_timeout >= 0)
 		timeout = Min(timeout, pool_timeout);
 	if (timeout > 0 && !integ_wake_sleep(&dispatcher.database->dispatch, dispatcher.number))
@@ -316,14 +331,16 @@ stop(void)
 	TimestampTz deadline = GetCurrentTimestamp() + STOP_GRACE;
 
 	dispatcher.stopping = true;
-	while (dispatcher.nflying > 0 && GetCurrentTimestamp() < deadline)
+	while ((dispatcher.nflying > 0 || integ_oauth_work_open()) && GetCurrentTimestamp() < deadline)
 	{
 		wait_until(deadline);
+		(void) run(step_tokens, &dispatcher);
 		integ_receive(&dispatcher);
 		end_round();
 	}
 	integ_give_up(&dispatcher);
 	(void) run(step_settle, NULL);
+	integ_oauth_work_stop();
 	integ_transfer_pool_destroy(dispatcher.pool);
 }
 

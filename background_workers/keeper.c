@@ -10,6 +10,7 @@
 #include "catalog/namespace.h"
 #include "commands/extension.h"
 #include "core/json.h"
+#include "handlers/worker.h"
 #include "miscadmin.h"
 #include "operate/operate.h"
 #include "pgstat.h"
@@ -52,6 +53,7 @@ static TimestampTz step_instances(void);
 static TimestampTz step_watermark(void);
 static TimestampTz step_scheduler(void);
 static TimestampTz step_dispatchers(void);
+static TimestampTz step_handlers(void);
 
 typedef struct Step
 {
@@ -73,6 +75,7 @@ static Step steps[] = {
 	{"watermark", step_watermark, 0, true, USECS_PER_SEC},
 	{"scheduler", step_scheduler, INTEG_WAKE_JOBS, true, USECS_PER_SEC},
 	{"dispatchers", step_dispatchers, INTEG_WAKE_DISPATCHERS, true, USECS_PER_SEC},
+	{"handlers", step_handlers, INTEG_WAKE_HANDLERS, true, USECS_PER_SEC},
 };
 
 #define RETRY_MAX (30 * USECS_PER_SEC)
@@ -176,6 +179,12 @@ static TimestampTz
 step_dispatchers(void)
 {
 	return integ_dispatchers_keep(mine);
+}
+
+static TimestampTz
+step_handlers(void)
+{
+	return integ_handlers_keep(mine);
 }
 
 static void
@@ -339,7 +348,10 @@ detach(int code, Datum arg)
 	LWLockRelease(mine->lock);
 	mine->keeper_pid = 0;
 	if (extension_gone)
+	{
 		(void) integ_dispatchers_stop(&mine->dispatch);
+		(void) integ_handlers_stop(&mine->handlers);
+	}
 	if (extension_gone && mine->announced == announced)
 		integ_shmem_release(mine);
 	else
@@ -407,7 +419,7 @@ integ_keeper_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			pg_atomic_fetch_or_u32(&mine->wake, INTEG_WAKE_DISPATCHERS);
+			pg_atomic_fetch_or_u32(&mine->wake, INTEG_WAKE_DISPATCHERS | INTEG_WAKE_HANDLERS);
 		}
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);

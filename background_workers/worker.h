@@ -15,6 +15,7 @@ extern PGDLLEXPORT void integ_keeper_main(Datum arg);
 extern PGDLLEXPORT void integ_maintenance_main(Datum arg);
 extern PGDLLEXPORT void integ_probe_main(Datum arg);
 extern PGDLLEXPORT void integ_dispatcher_main(Datum arg);
+extern PGDLLEXPORT void integ_handler_main(Datum arg);
 
 /* Registers the launcher; while shared libraries are preloaded. */
 extern void integ_launcher_register(void);
@@ -23,10 +24,10 @@ extern void integ_launcher_register(void);
 typedef struct IntegWorkerExtra
 {
 	Oid database;
-	Oid owner;		   /* integ_owner */
+	Oid owner;		   /* as whom it connects: integ_owner, or the owner of what it runs */
 	int slot;		   /* in integ_shared->databases, -1 for a probe */
 	uint64 generation; /* of the slot: another one means that it changed hands */
-	int number;		   /* of a dispatcher, and among how many */
+	int number;		   /* of a dispatcher, and among how many; of a handler's slot, and its ticket */
 	int total;
 } IntegWorkerExtra;
 

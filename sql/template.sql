@@ -160,3 +160,34 @@ SET ROLE regress_template_user;
 SELECT integ.template_render('"{a}"', '{"a": 1}');
 RESET ROLE;
 DROP ROLE regress_template_user;
+
+-- Lists and objects as parameters: what a service reads is for it to say.
+\set VERBOSITY terse
+\set nested '{"items": [{"price": "p1", "qty": 2}, {"price": "p 2"}], "meta": {"a": {"b": true}, "n": null}, "ids": [1, "x,y", null, 3]}'
+\set params '{"items": "{items}", "meta": "{meta}", "ids": "{ids}"}'
+SELECT style ->> 'arrays' AS arrays, style ->> 'objects' AS objects,
+       integ.template_query('{"ids": "{ids}"}', :'nested', style => style) AS ids
+FROM jsonb_array_elements('[{}, {"arrays": "comma"}, {"arrays": "space"}, {"arrays": "pipe"}, {"arrays": "brackets"},
+                            {"arrays": "indexes"}, {"arrays": "json"}]') AS s (style);
+SELECT style ->> 'arrays' AS arrays, style ->> 'objects' AS objects,
+       replace(replace(integ.template_query(:'params', :'nested', style => style), '%5B', '['), '%5D', ']') AS query
+FROM jsonb_array_elements('[{"arrays": "indexes", "objects": "brackets"}, {"arrays": "brackets", "objects": "brackets"},
+                            {"arrays": "repeat", "objects": "dots"}, {"arrays": "json", "objects": "json"}]') AS s (style);
+SELECT integ.template_query('{"ids": "{ids}"}', '{"ids": [1, "a b"]}', form => true, style => '{"arrays": "space"}');
+SELECT integ.template_query('{"ids": "{ids}", "o": "{o}"}', '{"ids": [], "o": {}}', style => '{"arrays": "comma", "objects": "brackets"}');
+SELECT integ.template_query('{"m": "{meta}"}', :'nested');
+SELECT integ.template_query('{"m": "{items}"}', :'nested', style => '{"arrays": "comma", "objects": "brackets"}');
+SELECT integ.template_query('{"m": [[1], [2]]}', '{}');
+SELECT integ.template_query('{"m": [[1, 2], [3]]}', '{}', style => '{"arrays": "indexes"}');
+SELECT integ.template_query('{}', '{}', style => '{"arrays": "commas"}');
+SELECT name, value FROM integ.template_headers('{"Dropbox-API-Arg": {"path": "/{name}", "n": 1}, "X-List": ["a", {"b": "{name}"}]}',
+                                               '{"name": "é😀\u007f\""}');
+
+-- XML: what comes from values is escaped, what the author wrote is not; lists of texts follow each other.
+SELECT $$["<Items xmlns=\"urn:x\">", {"$each": "items", "as": "i", "do": ["<Item id=\"{i.id}\">", "{i.name}", {"$if": "i.note", "then": "<Note>{i.note}</Note>"}, "</Item>"]}, "</Items>"]$$ AS xml \gset
+SELECT integ.template_text(:'xml', '{"items": [{"id": "1\"2", "name": "a < b & c > d''"}, {"id": 2, "note": "x\ry\n"}]}', encoding => 'xml');
+SELECT integ.template_text('"<a>{v}</a>"', '{"v": "a\u0001"}', encoding => 'xml');
+SELECT integ.template_text('"<a>{v}</a>"', '{"v": "a\uffff"}', encoding => 'xml');
+SELECT integ.template_text('["plain", " text", 5]', '{}', encoding => 'xml');
+SELECT integ.template_text('["a", {"b": 1}]', '{}', encoding => 'xml');
+SELECT integ.template_text('["{gone}", {"$each": "none", "as": "i", "do": "x"}]', '{}', encoding => 'xml') IS NULL AS absent;

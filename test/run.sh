@@ -224,8 +224,25 @@ check_sanitizer() {
     keep sanitizer "$scratch/sanitizer"
 }
 
+# Where a test that runs now takes programs from npm, they are installed; those tests skip where npm cannot.
+npm_prepare() {
+    local file
+    for file in test/t/*.pl; do
+        wanted "$(basename "$file" .pl)" && grep -q '^use Integ::Node' "$file" || continue
+        if INTEG_NODE_MODULES=${INTEG_NODE_MODULES:-$(test/npm.sh 2>"$scratch/npm.log")}; then
+            export INTEG_NODE_MODULES
+        else
+            unset INTEG_NODE_MODULES
+            say "npm installed nothing, so tests that need it are skipped:"
+            tail -n 10 "$scratch/npm.log" | sed 's/^/    /'
+        fi
+        return
+    done
+}
+
 layer_tap() {
     local file name dir
+    npm_prepare
     mkdir "$scratch/tap" && chown "$server_user" "$scratch/tap"
     for file in test/t/*.pl; do
         name=$(basename "$file" .pl)

@@ -276,6 +276,23 @@ integ_actor_rebuild(Oid role, const char *client, const char *user)
 	return actor;
 }
 
+static void
+act_as(const char *client, const char *user)
+{
+	(void) set_config_option("integ.acting", psprintf("%s%c%s", client, ACTING_SEPARATOR, user != NULL ? user : ""),
+							 PGC_INTERNAL, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void
+integ_actor_assume(const char *client, const char *user)
+{
+	const IntegActor *own = &lookup(GetUserId())->actor;
+
+	(void) integ_actor_rebuild(GetUserId(), client, user);
+	if (own->level == INTEG_LEVEL_NONE || !same_text(own->client, client) || !same_text(own->user, user))
+		act_as(client, user);
+}
+
 const IntegActor *
 integ_actor_require(IntegLevel level, const char *action)
 {
@@ -335,8 +352,7 @@ integ_act_as(PG_FUNCTION_ARGS)
 						errmsg("there is no active client \"%s\"", client),
 						errhint("Clients are the rows of integ.clients.")));
 
-	(void) set_config_option("integ.acting", psprintf("%s%c%s", client, ACTING_SEPARATOR, user),
-							 PGC_INTERNAL, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	act_as(client, user);
 	PG_RETURN_VOID();
 }
 

@@ -27,6 +27,8 @@ CREATE TABLE integ.calls_open (
     method text COLLATE "C" NOT NULL,
     ordering_key text COLLATE "C",
     idempotency_key text COLLATE "C",
+    on_success text,
+    on_failure text,
     last_sqlstate text,
     last_error text,
     input jsonb NOT NULL DEFAULT '{}',
@@ -73,6 +75,8 @@ COMMENT ON COLUMN integ.calls_open.definition_id IS 'Definition of the instance 
 COMMENT ON COLUMN integ.calls_open.method IS 'Method of the definition';
 COMMENT ON COLUMN integ.calls_open.ordering_key IS 'Calls of an instance with the same key run in the order of id, one at a time';
 COMMENT ON COLUMN integ.calls_open.idempotency_key IS 'Enqueued again with it, the call is the same one (integ.call_keys)';
+COMMENT ON COLUMN integ.calls_open.on_success IS 'Function that is called when it has succeeded, or none (integ.handler_runs)';
+COMMENT ON COLUMN integ.calls_open.on_failure IS 'Function that is called when it has ended in another way, or none';
 COMMENT ON COLUMN integ.calls_open.last_sqlstate IS 'SQLSTATE of the last attempt''s failure';
 COMMENT ON COLUMN integ.calls_open.last_error IS 'Message of the last attempt''s failure, without secrets';
 COMMENT ON COLUMN integ.calls_open.input IS 'Input as the caller gave it; defaults are filled in when it runs';
@@ -102,6 +106,8 @@ CREATE TABLE integ.calls_done (
     method text COLLATE "C" NOT NULL,
     ordering_key text COLLATE "C",
     idempotency_key text COLLATE "C",
+    on_success text,
+    on_failure text,
     last_sqlstate text,
     last_error text,
     error_detail text,
@@ -138,6 +144,8 @@ COMMENT ON COLUMN integ.calls_done.definition_id IS 'Definition of the instance'
 COMMENT ON COLUMN integ.calls_done.method IS 'Method of the definition';
 COMMENT ON COLUMN integ.calls_done.ordering_key IS 'Its ordering key';
 COMMENT ON COLUMN integ.calls_done.idempotency_key IS 'Its idempotency key';
+COMMENT ON COLUMN integ.calls_done.on_success IS 'Function that was to be called when it succeeded, or none';
+COMMENT ON COLUMN integ.calls_done.on_failure IS 'Function that was to be called when it ended in another way, or none';
 COMMENT ON COLUMN integ.calls_done.last_sqlstate IS 'SQLSTATE of the last failure (IG504 …); NULL where there was none';
 COMMENT ON COLUMN integ.calls_done.last_error IS 'Message of the last failure, without secrets';
 COMMENT ON COLUMN integ.calls_done.error_detail IS 'Detail of the last failure';
@@ -167,13 +175,13 @@ CREATE VIEW integ.calls WITH (security_invoker = true) AS
 SELECT id, state, client_id, user_id, owner, instance, instance_id, definition_id, method, is_write, input,
        NULL::jsonb AS result, last_sqlstate, last_error, NULL::text AS error_detail, NULL::text AS error_hint,
        attempt, max_attempts, interrupted, priority, ordering_key, idempotency_key, timeout_ms,
-       created_at, run_at, next_attempt_at, started_at, NULL::timestamptz AS finished_at, expires_at
+       created_at, run_at, next_attempt_at, started_at, NULL::timestamptz AS finished_at, expires_at, on_success, on_failure
 FROM integ.calls_open
 UNION ALL
 SELECT id, state, client_id, user_id, owner, instance, instance_id, definition_id, method, is_write, input,
        result, last_sqlstate, last_error, error_detail, error_hint,
        attempt, max_attempts, interrupted, priority, ordering_key, idempotency_key, timeout_ms,
-       created_at, run_at, NULL, started_at, finished_at, expires_at
+       created_at, run_at, NULL, started_at, finished_at, expires_at, on_success, on_failure
 FROM integ.calls_done;
 COMMENT ON VIEW integ.calls IS 'Every durable call, open and ended; its columns are those of integ.calls_open and integ.calls_done';
 
@@ -237,7 +245,7 @@ CREATE FUNCTION integ_enqueue(instance text, method text, input jsonb DEFAULT '{
 RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_enqueue';
 COMMENT ON FUNCTION integ_enqueue(text, text, jsonb, jsonb) IS
-    'Has a method called after this transaction has committed; options: run_at, priority, ordering_key, idempotency_key, max_attempts, timeout, expires_at';
+    'Has a method called after this transaction has committed; options: run_at, priority, ordering_key, idempotency_key, max_attempts, timeout, expires_at, on_success, on_failure';
 
 CREATE FUNCTION integ_await(call uuid, timeout interval DEFAULT NULL) RETURNS jsonb
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'integ_await';

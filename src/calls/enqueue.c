@@ -16,6 +16,8 @@
 #include "core/uuid.h"
 #include "execute/call.h"
 #include "fmgr.h"
+#include "handlers/handlers.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -36,6 +38,8 @@ typedef struct EnqueueOptions
 	int64 timeout_ms; /* 0: integ.request_timeout when it runs */
 	char *ordering_key;
 	char *idempotency_key;
+	char *on_success;
+	char *on_failure;
 } EnqueueOptions;
 
 static void
@@ -63,14 +67,12 @@ check_key(const char *name, const char *key)
 		refuse_option(name, psprintf("a string of 1 to %d bytes", MAX_KEY_BYTES));
 }
 
-/* Callbacks are run by a worker that this version does not have: refused rather than forgotten. */
-static void
-refuse_callback(const char *name, const char *function)
+static char *
+check_callback(const char *name, const char *function)
 {
-	if (function != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
-						errmsg("option \"%s\" of integ_enqueue is not available in this version", name),
-						errdetail("Nothing was enqueued."), errhint("Use integ_await, or read integ.calls.")));
+	if (function == NULL)
+		return NULL;
+	return integ_handler_resolve(GetUserId(), function, psprintf("option \"%s\" of integ_enqueue", name));
 }
 
 static void
@@ -93,8 +95,8 @@ parse_options(const Jsonb *options, EnqueueOptions *parsed)
 	parsed->max_attempts = DEFAULT_ATTEMPTS;
 	parsed->timeout_ms = PG_INT64_MIN;
 	integ_options_parse(options, known, lengthof(known), "integ_enqueue");
-	refuse_callback("on_success", on_success);
-	refuse_callback("on_failure", on_failure);
+	parsed->on_success = check_callback("on_success", on_success);
+	parsed->on_failure = check_callback("on_failure", on_failure);
 	if (parsed->priority < INTEG_PRIORITY_MIN || parsed->priority > INTEG_PRIORITY_MAX)
 		refuse_option("priority", "an integer from -10 to 10");
 	if (parsed->max_attempts < 1 || parsed->max_attempts > MAX_ATTEMPTS)
@@ -170,11 +172,12 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 	static IntegQuery insert = {
 		"INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, expires_at, owner, timeout_ms,"
 		" max_attempts, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
-		" ordering_key, idempotency_key, input)"
-		" VALUES ($1, $2, $3, $3, $4, $5::pg_catalog.regrole, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-		17,
+		" ordering_key, idempotency_key, input, on_success, on_failure)"
+		" VALUES ($1, $2, $3, $3, $4, $5::pg_catalog.regrole, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+		" $18, $19)",
+		19,
 		{UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, INT4OID, INT4OID, INT2OID, BOOLOID, TEXTOID,
-		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID}};
+		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID}};
 	const IntegActor *actor = call->actor;
 #define TEXT_OR_NULL(value) ((value) != NULL ? CStringGetTextDatum(value) : (Datum) 0)
 	Datum values[] = {
@@ -194,7 +197,9 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 		CStringGetTextDatum(call->method->id),
 		TEXT_OR_NULL(options->ordering_key),
 		TEXT_OR_NULL(options->idempotency_key),
-		JsonbPGetDatum(input)};
+		JsonbPGetDatum(input),
+		TEXT_OR_NULL(options->on_success),
+		TEXT_OR_NULL(options->on_failure)};
 #undef TEXT_OR_NULL
 	char nulls[lengthof(values)];
 
@@ -204,6 +209,8 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 	nulls[10] = actor->user != NULL ? ' ' : 'n';
 	nulls[14] = options->ordering_key != NULL ? ' ' : 'n';
 	nulls[15] = options->idempotency_key != NULL ? ' ' : 'n';
+	nulls[17] = options->on_success != NULL ? ' ' : 'n';
+	nulls[18] = options->on_failure != NULL ? ' ' : 'n';
 	integ_wake_note((int) options->priority, options->run_at);
 	(void) integ_query(&insert, values, nulls);
 }

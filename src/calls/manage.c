@@ -3,6 +3,7 @@
  */
 #include "calls/manage.h"
 
+#include "calls/done.h"
 #include "calls/wake.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
@@ -63,14 +64,9 @@ static bool
 end_waiting(const pg_uuid_t *call)
 {
 	static IntegQuery end = {
-		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.id = $1 AND o.state <> 'running' RETURNING o.*)"
-		" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
-		" definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, input)"
-		" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, 'cancelled', client_id, user_id,"
-		" instance_id, definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, input FROM ended"
-		" RETURNING ordering_key IS NOT NULL",
+		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.id = $1 AND o.state <> 'running' RETURNING o.*,"
+		" 'cancelled' AS end_state, o.last_sqlstate AS end_sqlstate, o.last_error AS end_error, NULL AS end_detail,"
+		" NULL AS end_hint, NULL::jsonb AS end_result, 0 AS end_interrupted)" INTEG_CALLS_DONE,
 		1,
 		{UUIDOID}};
 	Datum value = UUIDPGetDatum(call);
@@ -136,11 +132,12 @@ integ_call_retry(PG_FUNCTION_ARGS)
 		" AND (d.state IN ('failed', 'dead', 'cancelled') OR d.state = 'unknown' AND $2) RETURNING d.*)"
 		" INSERT INTO integ.calls_open (id, instance, created_at, run_at, next_attempt_at, started_at, owner, timeout_ms,"
 		" attempt, max_attempts, interrupted, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
-		" ordering_key, idempotency_key, last_sqlstate, last_error, input)"
+		" ordering_key, idempotency_key, on_success, on_failure, last_sqlstate, last_error, input)"
 		" SELECT id, instance, created_at, run_at, $3, started_at, owner, timeout_ms, attempt,"
 		/* as many attempts again as it had */
 		" least(attempt - interrupted + max_attempts, 1000000), interrupted, priority, is_write, client_id, user_id,"
-		" instance_id, definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, input FROM again",
+		" instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate,"
+		" last_error, input FROM again",
 		3,
 		{UUIDOID, BOOLOID, TIMESTAMPTZOID}};
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "retry calls");

@@ -5,6 +5,7 @@
  * been sent or repeating is safe, and are unknown otherwise.
  */
 #include "calls/dispatch.h"
+#include "calls/done.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -62,21 +63,13 @@ give_back(const IntegDispatcher *dispatcher, int64 lease)
 {
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.state = 'running' AND o.lease = $1"
-		" AND " INTEG_MINE("o.instance", "$2", "$3") " AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ") RETURNING o.*)"
-													 " INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
-													 " timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
-													 " definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, error_detail, error_hint,"
-													 " input)"
-													 " SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
-													 " timeout_ms, attempt, max_attempts, interrupted + 1, priority, is_write,"
-													 " CASE WHEN sent_at IS NOT NULL THEN 'unknown' WHEN cancel_requested THEN 'cancelled' ELSE 'dead' END,"
-													 " client_id, user_id, instance_id, definition_id, method, ordering_key, idempotency_key, 'IG504',"
-													 " 'the dispatcher ended while it ran the call',"
-													 " CASE WHEN sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
-													 " WHEN cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END,"
-													 " CASE WHEN sent_at IS NOT NULL THEN"
-													 " 'Look at the service whether it was carried out; integ_call_retry with {\"confirm\": true} repeats it.' END,"
-													 " input FROM ended",
+		" AND " INTEG_MINE("o.instance", "$2", "$3") " AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ") RETURNING o.*,"
+		" CASE WHEN o.sent_at IS NOT NULL THEN 'unknown' WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
+		" 'IG504' AS end_sqlstate, 'the dispatcher ended while it ran the call' AS end_error,"
+		" CASE WHEN o.sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
+		" WHEN o.cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END AS end_detail,"
+		" CASE WHEN o.sent_at IS NOT NULL THEN 'Look at the service whether it was carried out; integ_call_retry with"
+		" {\"confirm\": true} repeats it.' END AS end_hint, NULL::jsonb AS end_result, 1 AS end_interrupted)" INTEG_CALLS_DONE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	static IntegQuery again = {

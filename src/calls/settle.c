@@ -8,6 +8,7 @@
  * locked, holds back no other.
  */
 #include "calls/dispatch.h"
+#include "calls/done.h"
 
 #include "../background_workers/worker.h"
 #include "access/xact.h"
@@ -265,14 +266,8 @@ store_done(Batch *batch)
 		"WITH ended AS (DELETE FROM integ.calls_open o"
 		" USING unnest($1, $2, $3, $4, $5, $6, $7, $8) AS r (id, instance, state, sqlstate, error, detail, hint, result)"
 		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $9"
-		" RETURNING o.*, r.state AS end_state, r.sqlstate, r.error, r.detail, r.hint, r.result)"
-		" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id,"
-		" definition_id, method, ordering_key, idempotency_key, last_sqlstate, last_error, error_detail, error_hint,"
-		" input, result)"
-		" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"
-		" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, end_state, client_id, user_id, instance_id,"
-		" definition_id, method, ordering_key, idempotency_key, sqlstate, error, detail, hint, input, result FROM ended",
+		" RETURNING o.*, r.state AS end_state, r.sqlstate AS end_sqlstate, r.error AS end_error, r.detail AS end_detail,"
+		" r.hint AS end_hint, r.result AS end_result, 0 AS end_interrupted)" INTEG_CALLS_DONE,
 		9,
 		{UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		 JSONBARRAYOID, INT8OID}};

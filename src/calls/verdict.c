@@ -14,16 +14,22 @@ verdict(IntegVerdictKind kind, const char *reason)
 	return (IntegVerdict){.kind = kind, .reason = reason};
 }
 
-/* Full jitter: anywhere between now and the exponential delay, so that calls that failed together part. */
+TimestampTz
+integ_retry_backoff(TimestampTz now, int counted, int64 delay_ms, int64 max_delay_ms, double random)
+{
+	int64 delay = delay_ms;
+
+	for (int i = 1; i < counted && delay < max_delay_ms; i++)
+		delay *= 2;
+	delay = Min(delay, max_delay_ms);
+	return now + (int64) (random * delay * 1000);
+}
+
 static TimestampTz
 backoff(const IntegAttempt *attempt)
 {
-	int64 delay = attempt->delay_ms;
-
-	for (int i = 1; i < attempt->counted && delay < attempt->max_delay_ms; i++)
-		delay *= 2;
-	delay = Min(delay, attempt->max_delay_ms);
-	return attempt->now + (int64) (attempt->random * delay * 1000);
+	return integ_retry_backoff(attempt->now, attempt->counted, attempt->delay_ms, attempt->max_delay_ms,
+							   attempt->random);
 }
 
 static IntegVerdict

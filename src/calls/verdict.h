@@ -50,6 +50,13 @@ typedef struct IntegVerdict
 /* Applies docs/errors.md's table ("retried by workers"). */
 extern IntegVerdict integ_call_verdict(const IntegAttempt *attempt);
 
+/*
+ * When what has failed counted times is tried again. Full jitter: anywhere between now and a delay that doubles
+ * each time, so that what failed together parts. random is from 0 up to 1.
+ */
+extern TimestampTz integ_retry_backoff(TimestampTz now, int counted, int64 delay_ms, int64 max_delay_ms,
+									   double random);
+
 /* The word for integ.calls.state; NULL for RETRY and NEXT. */
 extern const char *integ_verdict_state(IntegVerdictKind kind);
 

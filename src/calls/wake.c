@@ -99,6 +99,21 @@ publish(void)
 		SetLatch(sleepers[i]);
 }
 
+void
+integ_wake_dispatchers(IntegDispatch *dispatch)
+{
+	Latch *latches[INTEG_MAX_DISPATCHERS];
+	int count = 0;
+
+	SpinLockAcquire(&dispatch->mutex);
+	for (int i = 0; i < INTEG_MAX_DISPATCHERS; i++)
+		if (dispatch->slots[i].latch != NULL)
+			latches[count++] = dispatch->slots[i].latch;
+	SpinLockRelease(&dispatch->mutex);
+	for (int i = 0; i < count; i++)
+		SetLatch(latches[i]);
+}
+
 static void
 at_transaction_end(XactEvent event, void *arg)
 {

@@ -66,6 +66,9 @@ extern void integ_wake_note_all(void);
  */
 extern void integ_wake_everything(void);
 
+/* Wakes every dispatcher of the database: there is something besides calls to look at. Never raises. */
+extern void integ_wake_dispatchers(IntegDispatch *dispatch);
+
 /* In a dispatcher, which knows what it writes: the trigger does nothing here. */
 extern void integ_wake_mute(void);
 

@@ -24,10 +24,35 @@
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_database.h"
 #include "utils/acl.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #define integ_database_ownercheck(db, role) object_ownercheck(DatabaseRelationId, (db), (role))
+#define integ_aclcheck(class, object, role, mode) (object_aclcheck((class), (object), (role), (mode)) == ACLCHECK_OK)
+#define integ_may_connect(db, role) integ_aclcheck(DatabaseRelationId, (db), (role), ACL_CONNECT)
+#define integ_may_execute(function, role) integ_aclcheck(ProcedureRelationId, (function), (role), ACL_EXECUTE)
+#define integ_may_use_schema(schema, role) integ_aclcheck(NamespaceRelationId, (schema), (role), ACL_USAGE)
 #else
 #include "utils/acl.h"
 #define integ_database_ownercheck(db, role) pg_database_ownercheck((db), (role))
+#define integ_may_connect(db, role) (pg_database_aclcheck((db), (role), ACL_CONNECT) == ACLCHECK_OK)
+#define integ_may_execute(function, role) (pg_proc_aclcheck((function), (role), ACL_EXECUTE) == ACLCHECK_OK)
+#define integ_may_use_schema(schema, role) (pg_namespace_aclcheck((schema), (role), ACL_USAGE) == ACLCHECK_OK)
+#endif
+
+/* PostgreSQL 16 lets errors of a parse be returned. */
+#include "utils/regproc.h"
+#if PG_VERSION_NUM >= 160000
+#define integ_qualified_names(text) stringToQualifiedNameList((text), NULL)
+#else
+#define integ_qualified_names(text) stringToQualifiedNameList(text)
+#endif
+
+/* PostgreSQL 17 admits roles that may not log in to background workers that ask for it. */
+#if PG_VERSION_NUM >= 170000
+#include "postmaster/bgworker.h"
+#define INTEG_WORKER_ANY_ROLE BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define INTEG_WORKER_ANY_ROLE 0
 #endif
 
 /* PostgreSQL 17 gives getIdentitySequence the relation, before that its Oid. */

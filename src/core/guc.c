@@ -5,6 +5,7 @@
 
 #include "access/actor.h"
 #include "calls/wake.h"
+#include "handlers/slots.h"
 #include "http/address.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -30,6 +31,11 @@ int integ_instance_concurrency = 64;
 int integ_retry_delay = 1000;
 int integ_max_retry_delay = 300000;
 int integ_idempotency_retention = 7 * 86400;
+int integ_max_handler_workers = 4;
+int integ_handler_timeout = 30000;
+char *integ_public_url;
+char *integ_allowed_return_urls;
+int integ_refresh_concurrency = 50;
 int integ_max_databases = 8;
 bool integ_hold = false;
 
@@ -77,6 +83,8 @@ define_strings(void)
 		 &integ_proxy, "", GUC_SUPERUSER_ONLY, NULL},
 		{"integ.env_allowed", "Environment variables that credentials may be taken from.",
 		 &integ_env_allowed, "", GUC_LIST_INPUT | GUC_SUPERUSER_ONLY, NULL},
+		{"integ.allowed_return_urls", "Prefixes of URLs that people may be sent to after an authorization.",
+		 &integ_allowed_return_urls, "", GUC_LIST_INPUT, NULL},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
@@ -121,6 +129,12 @@ define_integers(void)
 		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
 		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+		{"integ.max_handler_workers", "Workers of each database that call users' functions.",
+		 &integ_max_handler_workers, 4, 0, INTEG_MAX_HANDLERS, PGC_SIGHUP, 0},
+		{"integ.handler_timeout", "Longest time that a user's function may take when integ calls it.",
+		 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.refresh_concurrency", "Token requests that a dispatcher has under way at once.",
+		 &integ_refresh_concurrency, 50, 1, 1000, PGC_SIGHUP, 0},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
 	};
@@ -148,6 +162,8 @@ integ_guc_define(void)
 							 vault_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("integ.hold", "While on, nothing leaves this cluster.", NULL,
 							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
+							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	integ_actor_define_guc();
 	MarkGUCPrefixReserved("integ");
 }

@@ -36,6 +36,15 @@ extern int integ_retry_delay;			/* SIGHUP: milliseconds before the second attemp
 extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay doubles up to */
 extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
 
+/* handlers */
+extern int integ_max_handler_workers; /* SIGHUP: of each database */
+extern int integ_handler_timeout;	  /* SIGHUP: milliseconds that a function may take */
+
+/* OAuth */
+extern char *integ_public_url;			/* SUSET: base of the URLs that services call */
+extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */
+extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at once in a dispatcher */
+
 /* processes */
 extern int integ_max_databases; /* POSTMASTER: databases with workers */
 extern bool integ_hold;			/* SIGHUP: nothing leaves while on */

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "calls/wake.h"
+#include "oauth/desk.h"
 #include "core/cache.h"
 #include "core/guc.h"
 #include "core/process.h"
@@ -22,6 +23,7 @@ _PG_init(void)
 	integ_guc_define();
 	integ_cache_init();
 	integ_wake_init();
+	integ_oauth_wake_init();
 	integ_redact_init();
 
 	/* Under binary upgrade nothing of ours may run: pg_upgrade moves the catalog. */

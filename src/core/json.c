@@ -113,6 +113,15 @@ integ_json_empty_object(void)
 	return integ_json_end(&builder);
 }
 
+Jsonb *
+integ_json_empty_array(void)
+{
+	JsonbValue value = {.type = jbvArray};
+
+	value.val.array.rawScalar = false;
+	return JsonbValueToJsonb(&value);
+}
+
 char *
 integ_json_print(const Jsonb *document)
 {

@@ -37,6 +37,7 @@ extern Jsonb *integ_json_value_jsonb(const JsonbValue *value);
 /* Parses JSON text; raises PostgreSQL's own error (22P02) where it is not JSON. */
 extern Jsonb *integ_json_parse(const char *text);
 extern Jsonb *integ_json_empty_object(void);
+extern Jsonb *integ_json_empty_array(void);
 extern char *integ_json_print(const Jsonb *document);
 
 /* Builder: begin, add…, end. Keys and strings are copied. Objects and arrays nest by open/close. */

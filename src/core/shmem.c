@@ -81,6 +81,7 @@ prepare_database(IntegDatabase *database, LWLock *lock, char *memory)
 	ConditionVariableInit(&database->room);
 	ConditionVariableInit(&database->settled);
 	integ_wake_shmem_init(&database->dispatch);
+	integ_oauth_shmem_init(&database->oauth);
 	clear_ring(database);
 }
 

@@ -14,6 +14,8 @@
 
 #include "calls/wake.h"
 #include "datatype/timestamp.h"
+#include "handlers/slots.h"
+#include "oauth/desk.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
@@ -98,8 +100,10 @@ typedef struct IntegDatabase
 	TimestampTz last_error_at;
 	char held_reason[INTEG_ERROR_MAX];
 	ConditionVariable changed; /* state or a pid changed */
+	IntegHandlers handlers;
 
 	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
+	IntegOauthDesk oauth;	/* where tokens are asked for; likewise */
 
 	/* read and written as they are */
 	IntegHeld held;
@@ -123,7 +127,8 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_IDENTITY 0x02
 #define INTEG_WAKE_JOBS 0x04
 #define INTEG_WAKE_DISPATCHERS 0x08
-#define INTEG_WAKE_ALL 0x0f
+#define INTEG_WAKE_HANDLERS 0x10
+#define INTEG_WAKE_ALL 0x1f
 
 typedef struct IntegShared
 {

@@ -58,6 +58,7 @@ typedef enum IntegPlaceholders
 	INTEG_PLACEHOLDERS_URL,		/* config, and the token answer's parts */
 	INTEG_PLACEHOLDERS_AUTH,	/* config and credentials */
 	INTEG_PLACEHOLDERS_REQUEST, /* input, config, credentials, task, and what earlier requests brought */
+	INTEG_PLACEHOLDERS_PAGE,	/* these, and the next page's value */
 } IntegPlaceholders;
 
 /* Checks every placeholder of the template under the key; method is NULL outside of one. */

@@ -95,6 +95,7 @@ check_oauth2(IntegManifestCheck *check, const JsonbContainer *config, const char
 	check_url(check, config, "authorizationUrl", where);
 	check_url(check, config, "tokenUrl", where);
 	check_url(check, config, "revokeUrl", where);
+	check_url(check, config, "deviceAuthorizationUrl", where);
 	if ((grant == NULL || strcmp(grant, "authorization_code") == 0) &&
 		!integ_json_get(config, "authorizationUrl", &unused))
 		integ_manifest_problem(check, where, "the grant \"authorization_code\" needs an authorizationUrl");

@@ -70,6 +70,28 @@ check_delta(const JsonbContainer *pagination, const char *where)
 		(void) integ_compile_path(pagination, "delta", where);
 }
 
+static bool
+has(const JsonbContainer *object, const char *key)
+{
+	JsonbValue value;
+
+	return integ_json_get(object, key, &value);
+}
+
+/* A short page proves the end only where it is known how long a full one is. */
+static void
+check_size(IntegManifestCheck *check, const JsonbContainer *pagination, const char *where)
+{
+	int64 size = integ_json_get_int(pagination, "pageSize", 0), most = integ_json_get_int(pagination, "maxPageSize", 0);
+
+	if (integ_json_get_bool(pagination, "shortPage", false) && (size == 0 || (has(pagination, "pageSizeParam") && most == 0)))
+		integ_manifest_problem(check, psprintf("%s/shortPage", where),
+							   "needs \"pageSize\", and beside \"pageSizeParam\" also \"maxPageSize\": else the service's own limit "
+							   "would end the list");
+	if (most > 0 && size > most)
+		integ_manifest_problem(check, psprintf("%s/pageSize", where), "is above maxPageSize");
+}
+
 static void
 check_place(IntegManifestCheck *check, const IntegMethod *method, const char *style, const char *where)
 {
@@ -77,6 +99,11 @@ check_place(IntegManifestCheck *check, const IntegMethod *method, const char *st
 
 	if (equals(in, "url") && !equals(style, "cursor") && !equals(style, "next_url") && !equals(style, "link"))
 		integ_manifest_problem(check, psprintf("%s/in", where), "style \"%s\" needs a parameter, which a URL is not", style);
+	if (equals(in, "url") && equals(style, "cursor") && !has(method->pagination, "path"))
+		integ_manifest_problem(check, where, "a cursor in the URL needs the \"path\" that {cursor} is in");
+	if (equals(in, "body") && method->exchange != NULL && !method->exchange->is_graphql &&
+		method->exchange->body_encoding != INTEG_SEND_JSON && method->exchange->body_encoding != INTEG_SEND_FORM)
+		integ_manifest_problem(check, psprintf("%s/in", where), "only a JSON or form body takes a parameter");
 	if (equals(in, "body") && (method->exchange != NULL &&
 							   (equals(method->exchange->http_method, "GET") || equals(method->exchange->http_method, "HEAD"))))
 		integ_manifest_problem(check, psprintf("%s/in", where), "a %s request has no body", method->exchange->http_method);
@@ -85,6 +112,7 @@ check_place(IntegManifestCheck *check, const IntegMethod *method, const char *st
 void
 integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *method, const char *where)
 {
+	static const char *const paths[] = {"end", "more", "total", "totalPages"};
 	const JsonbContainer *pagination = method->pagination;
 	char *style = pagination == NULL ? NULL : integ_json_get_string(pagination, "style");
 	int needs;
@@ -108,7 +136,8 @@ integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *me
 	check_place(check, method, style, where);
 	check_next(check, pagination, style, where);
 	check_delta(pagination, where);
-	(void) integ_compile_path(pagination, "end", where);
-	(void) integ_compile_path(pagination, "total", where);
-	integ_manifest_check_template(check, pagination, "path", where, INTEG_PLACEHOLDERS_REQUEST, method);
+	for (size_t i = 0; i < lengthof(paths); i++)
+		(void) integ_compile_path(pagination, paths[i], where);
+	check_size(check, pagination, where);
+	integ_manifest_check_template(check, pagination, "path", where, INTEG_PLACEHOLDERS_PAGE, method);
 }

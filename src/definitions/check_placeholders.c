@@ -230,7 +230,7 @@ visit_name(const char *name, void *arg)
 	if (visit->allowed == INTEG_PLACEHOLDERS_AUTH)
 		integ_manifest_problem(check, visit->where,
 							   "the placeholder {%s} may only come from config or credentials here", name);
-	else
+	else if (visit->allowed != INTEG_PLACEHOLDERS_PAGE || strcmp(name, "cursor") != 0)
 		visit_request_name(visit, name);
 }
 

@@ -93,6 +93,7 @@ compile_response(const JsonbContainer *response, const char *where, IntegExchang
 	exchange->response_type = integ_json_get_string(response, "type");
 	exchange->map = integ_compile_map(response, "map", where);
 	exchange->records = integ_compile_path(response, "records", where);
+	exchange->records_optional = integ_json_get_bool(response, "recordsOptional", false);
 	integ_compile_errors(response, where, &exchange->errors);
 }
 

@@ -76,6 +76,7 @@ typedef struct IntegExchange
 	const char *response_type;		  /* json, text, binary, xml, none; NULL: as its content type says */
 	IntegMap *map;					  /* or NULL */
 	IntegPath *records;				  /* or NULL */
+	bool records_optional;			  /* nothing at the path is an empty list */
 	IntegErrorRules errors;			  /* its own; the definition's come after them */
 } IntegExchange;
 

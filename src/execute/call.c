@@ -9,6 +9,7 @@
 #include "course/course.h"
 #include "http/client.h"
 #include "miscadmin.h"
+#include "oauth/ensure.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
@@ -83,7 +84,10 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_oauth_ensure(call);
 	integ_call_render(call);
+	if (call->amend != NULL)
+		call->amend(call, call->amend_arg);
 	integ_call_admit(call);
 	integ_call_inject(call);
 	MemoryContextSwitchTo(old);
@@ -139,6 +143,7 @@ integ_call_rewind(IntegCall *call)
 	call->nheaders = 0;
 	call->max_headers = 0;
 	call->query = NULL;
+	call->url = NULL;
 	call->response = NULL;
 	call->body = NULL;
 	call->refused = false;
@@ -148,28 +153,47 @@ integ_call_rewind(IntegCall *call)
 }
 
 static void
-send_and_finish(IntegCall *call)
+run_exchange(IntegCall *call)
 {
 	integ_call_build(call);
 	integ_call_send(call);
 	integ_call_finish(call);
 }
 
-/* During a rotation a request that is refused is repeated with the credentials before. */
+/* The next exchange is another request of its own. */
 static void
-run_exchange(IntegCall *call)
+repeat_exchange(IntegCall *call)
 {
-	send_and_finish(call);
+	integ_call_rewind(call);
+	integ_uuid_make(&call->subject.call_id);
+	run_exchange(call);
+}
+
+static bool
+is_unauthenticated(const IntegCall *call)
+{
+	return call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED;
+}
+
+void
+integ_call_exchange(IntegCall *call)
+{
+	run_exchange(call);
+	if (is_unauthenticated(call) && integ_oauth_repeat(call))
+	{
+		repeat_exchange(call);
+		if (is_unauthenticated(call))
+			integ_oauth_give_up(call);
+	}
+	/* With those before, nothing is learned of the new ones. */
 	if (call->previous_credentials || !integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
-	else if (call->outcome.sqlerrcode == ERRCODE_INTEG_UNAUTHENTICATED)
+	else if (is_unauthenticated(call))
 	{
-		integ_call_rewind(call);
 		call->previous_credentials = true;
-		integ_uuid_make(&call->subject.call_id);
-		send_and_finish(call);
+		repeat_exchange(call);
 	}
 }
 
@@ -198,7 +222,7 @@ run_course(IntegCall *call)
 		{
 			wait_until(call->course->due);
 			integ_call_rewind(call);
-			run_exchange(call);
+			integ_call_exchange(call);
 		}
 	}
 	PG_CATCH();
@@ -221,7 +245,7 @@ integ_call_run(IntegCall *call)
 	if (call->course != NULL)
 		run_course(call);
 	else
-		run_exchange(call);
+		integ_call_exchange(call);
 }
 
 void

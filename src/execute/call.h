@@ -71,6 +71,8 @@ typedef struct IntegCall
 	const Jsonb *input;
 	IntegCallOptions options;
 	int attempt;			   /* of a durable call, from 1; 0: the only one */
+	int64 token_version;	   /* of the OAuth token that the exchange carries */
+	bool token_pending;		   /* asynchronous: an OAuth token is being refreshed; to come again */
 	bool previous_credentials; /* those before a rotation, which the service may still want */
 
 	/* resolve, authorize */
@@ -91,6 +93,9 @@ typedef struct IntegCall
 	int nheaders;
 	int max_headers;
 	char *query;
+	const char *url;									/* instead of base URL and path: a further page's, of the instance's origin */
+	void (*amend)(struct IntegCall *call, void *pages); /* changes what was rendered; NULL: it leaves as it is */
+	void *amend_arg;
 	IntegCallSecret *secrets;
 
 	/* send */
@@ -141,10 +146,13 @@ extern void integ_call_send(IntegCall *call);
 extern void integ_call_finish(IntegCall *call);
 
 /*
- * The whole path of a call, with all its exchanges, in the caller's transaction. During a rotation of the instance's credentials the
- * call is repeated with those before where the service refuses the new ones, and
- * the new ones are promoted where it accepts them.
+ * One exchange of an opened call: built, sent, finished. A service that refuses an OAuth token thought valid gets
+ * one more with a refreshed one; during a rotation of the instance's credentials it is repeated with those before where
+ * the service refuses the new ones, and the new ones are promoted where it accepts them.
  */
+extern void integ_call_exchange(IntegCall *call);
+
+/* The whole path of a call: open, and its exchange as above, or all of them where the method has several requests. */
 extern void integ_call_run(IntegCall *call);
 
 /* Raises the outcome as an error unless it is a success. */

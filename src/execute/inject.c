@@ -159,8 +159,10 @@ static void
 compose_url(IntegCall *call)
 {
 	char problem[256];
-	char *path = integ_template_text(call->exchange->path, &call->scope, INTEG_TEMPLATE_PERCENT);
-	char *url = integ_url_compose(call->instance->base_url, path != NULL ? path : "", call->query, problem,
+	const char *base = call->url != NULL ? call->url : call->instance->base_url;
+	char *path = call->url != NULL ? NULL
+								   : integ_template_text(call->exchange->path, &call->scope, INTEG_TEMPLATE_PERCENT);
+	char *url = integ_url_compose(base, call->instance->origin, path != NULL ? path : "", call->query, problem,
 								  sizeof(problem));
 
 	if (url == NULL)

@@ -48,12 +48,14 @@ integ_call_map(IntegCall *call)
 	else if (result != NULL && exchange->records != NULL)
 	{
 		result = integ_path_get(exchange->records, result);
+		if (result == NULL && exchange->records_optional)
+			result = integ_json_empty_array();
 		if (result == NULL)
 		{
 			call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
 			call->outcome.message = psprintf("the answer to %s has no records", integ_call_name(call));
 			call->outcome.detail = psprintf("Nothing is at the path of response.records of method \"%s\".", call->method->id);
-			call->outcome.hint = "Correct the path in the definition.";
+			call->outcome.hint = "Correct the path in the definition, or say \"recordsOptional\" where the service leaves out an empty list.";
 			return;
 		}
 	}

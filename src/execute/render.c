@@ -146,7 +146,7 @@ render_body(IntegCall *call)
 	else if (exchange->body_encoding == INTEG_SEND_FORM)
 	{
 		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_form(exchange->body, &call->scope);
+		call->request.body = integ_template_form(exchange->body, &call->scope, NULL);
 	}
 	else if (exchange->body_encoding == INTEG_SEND_TEXT)
 	{
@@ -199,6 +199,7 @@ integ_call_render(IntegCall *call)
 						errhint("Authorize the instance first.")));
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
+	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
 	call->scope.earlier = call->course != NULL && call->course->earlier != NULL ? &call->course->earlier->root : NULL;
 	call->scope.secret = integ_call_secret;
 	call->scope.secret_arg = call;
@@ -218,9 +219,9 @@ integ_call_render(IntegCall *call)
 	render_headers(call, call->definition->headers);
 	render_headers(call, exchange->headers);
 	if (call->definition->query != NULL)
-		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope));
+		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope, NULL));
 	if (exchange->query != NULL)
-		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope));
+		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope, NULL));
 	if (idempotency_key(call, "header") != NULL)
 		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
 	if (idempotency_key(call, "query") != NULL)

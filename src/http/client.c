@@ -7,7 +7,7 @@
 #include "http/client.h"
 
 #include "core/compat.h"
-#include "http/transfer.h"
+#include "http/client_private.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
@@ -22,29 +22,37 @@ extern bool pq_check_connection(void);
 /* Sockets to services that a backend holds, idle ones included. */
 #define MAX_CONNECTIONS 8
 
-/* Besides those: the epoll descriptor, two attempts at once, a pair that wakes the resolver's waiter. */
-#define OTHER_DESCRIPTORS 5
-
 static IntegTransferPool *pool = NULL;
 static WaitEventSet *wait_set = NULL;
 
-static void
-release_descriptors(int count)
+void
+integ_client_release(int count)
 {
 	while (count-- > 0)
 		ReleaseExternalFD();
 }
 
-static bool
-reserve_descriptors(int count)
+bool
+integ_client_reserve(int count)
 {
 	for (int i = 0; i < count; i++)
 		if (!AcquireExternalFD())
 		{
-			release_descriptors(i);
+			integ_client_release(i);
 			return false;
 		}
 	return true;
+}
+
+WaitEventSet *
+integ_client_wait_set(const IntegTransferPool *of)
+{
+	WaitEventSet *set = integ_create_wait_event_set(3);
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, integ_transfer_pool_descriptor(of), NULL, NULL);
+	return set;
 }
 
 /* Makes pool and wait set, or says in problem why that cannot be. */
@@ -53,7 +61,7 @@ prepare(char *problem, size_t size)
 {
 	if (pool == NULL)
 	{
-		if (!reserve_descriptors(MAX_CONNECTIONS + OTHER_DESCRIPTORS))
+		if (!integ_client_reserve(MAX_CONNECTIONS + INTEG_CLIENT_DESCRIPTORS))
 		{
 			snprintf(problem, size, "this session has too many files open for an HTTP request");
 			return false;
@@ -61,20 +69,19 @@ prepare(char *problem, size_t size)
 		pool = integ_transfer_pool_create(MAX_CONNECTIONS, problem, size);
 		if (pool == NULL)
 		{
-			release_descriptors(MAX_CONNECTIONS + OTHER_DESCRIPTORS);
+			integ_client_release(MAX_CONNECTIONS + INTEG_CLIENT_DESCRIPTORS);
 			return false;
 		}
 	}
 	if (wait_set == NULL)
-	{
-		WaitEventSet *set = integ_create_wait_event_set(3);
-
-		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-		AddWaitEventToSet(set, WL_SOCKET_READABLE, integ_transfer_pool_descriptor(pool), NULL, NULL);
-		wait_set = set;
-	}
+		wait_set = integ_client_wait_set(pool);
 	return true;
+}
+
+IntegTransferPool *
+integ_client_pool(char *problem, size_t size)
+{
+	return prepare(problem, size) ? pool : NULL;
 }
 
 /* client_connection_check_interval has passed: look whether anybody still waits for us. */
@@ -90,12 +97,8 @@ check_connection(void)
 		enable_timeout_after(CLIENT_CONNECTION_CHECK_TIMEOUT, client_connection_check_interval);
 }
 
-/*
- * Whether an interrupt ends the wait. What can be served without raising is served; what would raise stays
- * pending for the caller's CHECK_FOR_INTERRUPTS.
- */
-static bool
-interrupted(void)
+bool
+integ_client_interrupted(void)
 {
 	if (!INTERRUPTS_PENDING_CONDITION())
 		return false;
@@ -112,20 +115,27 @@ interrupted(void)
 		   (QueryCancelPending && QueryCancelHoldoffCount == 0);
 }
 
+void
+integ_client_wait(IntegTransferPool *of, WaitEventSet *set, int most_ms)
+{
+	int timeout = integ_transfer_pool_timeout(of);
+	WaitEvent event;
+
+	if (most_ms >= 0 && (timeout < 0 || timeout > most_ms))
+		timeout = most_ms;
+	if (WaitEventSetWait(set != NULL ? set : wait_set, timeout, &event, 1, integ_wait_event_http()) == 1 &&
+		event.events == WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	else
+		integ_transfer_drive(of);
+}
+
 /* Waits until the transfer is done or an interrupt asks for the session. */
 static void
 wait_for(const IntegTransfer *transfer)
 {
-	while (!integ_transfer_is_done(transfer) && !interrupted())
-	{
-		WaitEvent event;
-
-		if (WaitEventSetWait(wait_set, integ_transfer_pool_timeout(pool), &event, 1, integ_wait_event_http()) == 1 &&
-			event.events == WL_LATCH_SET)
-			ResetLatch(MyLatch);
-		else
-			integ_transfer_drive(pool);
-	}
+	while (!integ_transfer_is_done(transfer) && !integ_client_interrupted())
+		integ_client_wait(pool, NULL, -1);
 }
 
 static void
@@ -134,9 +144,8 @@ free_response(void *response)
 	integ_http_response_free(response);
 }
 
-/* An empty response that goes with the current memory context. */
-static IntegHttpResponse *
-make_response(void)
+IntegHttpResponse *
+integ_http_response_make(void)
 {
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 	IntegHttpResponse *response = palloc0(sizeof(IntegHttpResponse));
@@ -150,7 +159,7 @@ make_response(void)
 IntegHttpResponse *
 integ_http_send(const IntegHttpRequest *request)
 {
-	IntegHttpResponse *response = make_response();
+	IntegHttpResponse *response = integ_http_response_make();
 	IntegTransfer *transfer;
 
 	if (!prepare(response->error, sizeof(response->error)))
@@ -158,7 +167,7 @@ integ_http_send(const IntegHttpRequest *request)
 		response->failure = INTEG_HTTP_INTERNAL;
 		return response;
 	}
-	if (interrupted())
+	if (integ_client_interrupted())
 	{
 		response->failure = INTEG_HTTP_CANCELLED;
 		strlcpy(response->error, "the caller stopped waiting", sizeof(response->error));

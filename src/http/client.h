@@ -20,4 +20,7 @@
  */
 extern IntegHttpResponse *integ_http_send(const IntegHttpRequest *request);
 
+/* An empty response that is freed with CurrentMemoryContext. */
+extern IntegHttpResponse *integ_http_response_make(void);
+
 #endif /* INTEG_HTTP_CLIENT_H */

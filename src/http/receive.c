@@ -64,6 +64,7 @@ integ_receive_reset(IntegTransfer *transfer)
 	transfer->discarded = 0;
 	transfer->status = 0;
 	integ_buffer_wipe(&transfer->body);
+	transfer->paused = false;
 }
 
 const char *
@@ -167,7 +168,7 @@ end_headers(IntegTransfer *transfer)
 	{
 		if ((unsigned long long) length > transfer->request->max_response)
 			return stop(transfer, INTEG_STOP_BODY) != 0;
-		if (!buffer_reserve(&transfer->body, (size_t) length))
+		if (transfer->window == 0 && !buffer_reserve(&transfer->body, (size_t) length))
 			return stop(transfer, INTEG_STOP_MEMORY) != 0;
 	}
 	return true;
@@ -211,13 +212,19 @@ integ_receive_body(char *data, size_t size, size_t count, void *transfer_pointer
 	IntegBuffer *body = &transfer->body;
 	size_t len = size * count;
 
-	if (len > transfer->request->max_response - body->len - transfer->discarded)
+	if (len > transfer->request->max_response - body->len - transfer->discarded - transfer->taken)
 		return stop(transfer, INTEG_STOP_BODY);
 	if (transfer->discard)
 	{
 		/* Counted, so that an endless one ends too. */
 		transfer->discarded += len;
 		return len;
+	}
+	/* Handed over once more when the reader has made room. */
+	if (transfer->window > 0 && body->len >= transfer->window)
+	{
+		transfer->paused = true;
+		return CURL_WRITEFUNC_PAUSE;
 	}
 	if (body->data == NULL || body->len + len >= body->size)
 	{

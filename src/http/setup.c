@@ -349,7 +349,8 @@ integ_easy_prepare(IntegTransfer *transfer)
 		SET(CURLOPT_CA_CACHE_TIMEOUT, transfer->separate ? 0L : CA_CACHE_SECONDS);
 	}
 	SET(CURLOPT_FRESH_CONNECT, (long) (transfer->separate || transfer->fresh));
-	SET(CURLOPT_TIMEOUT_MS, (long) (left > 0 ? left : 1));
+	/* A stream lasts as long as its reader takes. */
+	SET(CURLOPT_TIMEOUT_MS, request->window > 0 ? 0L : (long) (left > 0 ? left : 1));
 	return CURLE_OK;
 }
 

@@ -219,7 +219,7 @@ integ_transfer_completed(IntegTransfer *transfer, CURLcode code)
 		if (follow(transfer))
 			return;
 	}
-	else if (!integ_receive_deliver(transfer, response))
+	else if (transfer->window == 0 && !integ_receive_deliver(transfer, response))
 	{
 		response->failure = INTEG_HTTP_INTERNAL;
 		snprintf(response->error, sizeof(response->error), "out of memory");
@@ -312,6 +312,8 @@ integ_transfer_start(IntegTransferPool *pool, const IntegHttpRequest *request, v
 	transfer->sent = transfer->sent_in_hop = transfer->opened = transfer->blocked = false;
 	transfer->stop = INTEG_STOP_NONE;
 	transfer->header_bytes = 0;
+	transfer->window = request->window;
+	transfer->taken = 0;
 	memset(&transfer->response, 0, sizeof(transfer->response));
 	integ_receive_reset(transfer);
 	if (pool->broken)
@@ -364,6 +366,13 @@ integ_transfer_finish(IntegTransfer *transfer, IntegHttpResponse *response)
 		curl_multi_remove_handle(transfer->pool->multi, transfer->easy);
 		integ_transfer_fail(transfer, INTEG_HTTP_CANCELLED, "the caller stopped waiting");
 	}
+	/* What the reader left of a streamed body. */
+	if (transfer->window > 0 && transfer->response.failure == INTEG_HTTP_OK &&
+		!integ_receive_deliver(transfer, &transfer->response))
+	{
+		transfer->response.failure = INTEG_HTTP_INTERNAL;
+		snprintf(transfer->response.error, sizeof(transfer->response.error), "out of memory");
+	}
 	*response = transfer->response;
 	memset(&transfer->response, 0, sizeof(transfer->response));
 	integ_easy_forget(transfer);
@@ -376,4 +385,56 @@ integ_transfer_finish(IntegTransfer *transfer, IntegHttpResponse *response)
 	enter(transfer, INTEG_TRANSFER_IDLE);
 	if (transfer->worn || transfer->pool->nidle > KEPT_TRANSFERS)
 		integ_transfer_delete(transfer);
+}
+
+long
+integ_transfer_status(const IntegTransfer *transfer)
+{
+	return transfer->headers_complete && !transfer->discard && transfer->status >= 200 ? transfer->status : 0;
+}
+
+const char *
+integ_transfer_header(const IntegTransfer *transfer, const char *name)
+{
+	return integ_receive_find(transfer, name);
+}
+
+size_t
+integ_transfer_peek(IntegTransfer *transfer, char **data)
+{
+	/* The body of a redirect that is followed is nobody's to read. */
+	if (integ_transfer_status(transfer) == 0)
+		return 0;
+	*data = transfer->body.data;
+	return transfer->body.len;
+}
+
+/* libcurl hands over what it held back, maybe at once. */
+static void
+resume(IntegTransfer *transfer)
+{
+	if (!transfer->paused || transfer->state != INTEG_TRANSFER_ACTIVE)
+		return;
+	transfer->paused = false;
+	curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+	integ_pool_progress(transfer->pool);
+}
+
+void
+integ_transfer_take(IntegTransfer *transfer, size_t count)
+{
+	IntegBuffer *body = &transfer->body;
+
+	memmove(body->data, body->data + count, body->len - count);
+	body->len -= count;
+	transfer->taken += count;
+	if (body->len < transfer->window)
+		resume(transfer);
+}
+
+void
+integ_transfer_collect(IntegTransfer *transfer)
+{
+	transfer->window = 0;
+	resume(transfer);
 }

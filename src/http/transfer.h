@@ -61,4 +61,24 @@ extern IntegTransfer *integ_transfer_next_done(IntegTransferPool *pool);
  */
 extern void integ_transfer_finish(IntegTransfer *transfer, IntegHttpResponse *response);
 
+/*
+ * Streaming, for a request with a window: the body is read in pieces while it arrives. What waits for the reader fills
+ * the window; then the service waits.
+ */
+
+/* The status of the final answer, 0 while its headers have not all arrived. */
+extern long integ_transfer_status(const IntegTransfer *transfer);
+
+/* A header of it by its lower-case name, NULL where absent; valid until integ_transfer_drive or finish. */
+extern const char *integ_transfer_header(const IntegTransfer *transfer, const char *name);
+
+/* The bytes that wait, and how many; the reader may overwrite them. Valid until the next call for the pool. */
+extern size_t integ_transfer_peek(IntegTransfer *transfer, char **data);
+
+/* Forgets the first count of them, and lets the service go on where it waited. */
+extern void integ_transfer_take(IntegTransfer *transfer, size_t count);
+
+/* Collects the body after all, as without a window; nothing may have been taken yet. */
+extern void integ_transfer_collect(IntegTransfer *transfer);
+
 #endif /* INTEG_HTTP_TRANSFER_H */

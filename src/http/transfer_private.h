@@ -82,6 +82,9 @@ struct IntegTransfer
 	bool headers_complete; /* of the present answer */
 	bool discard;		   /* the body is one of a redirect that is followed */
 	size_t discarded;	   /* bytes of it */
+	size_t window;		   /* of a streamed body; 0: it is collected */
+	size_t taken;		   /* bytes of it that its reader took */
+	bool paused;		   /* libcurl holds some back until there is room */
 	long status;		   /* of the present answer */
 	IntegBuffer body;
 	IntegHttpResponse response; /* the outcome, once done */

@@ -32,14 +32,15 @@ extern bool integ_url_check(const char *url, size_t *authority, char *problem, s
 /*
  * base (an absolute URL, maybe with a path and a query) joined with path (already percent-encoded
  * where it came from values; "" for none; may carry a query) and query (encoded, without '?';
- * NULL for none), malloc'ed. The result has base's origin and a path that starts with base's path: a
+ * NULL for none), malloc'ed. origin is what integ_url_origin says of base, which saves parsing it again; NULL where
+ * the caller does not know it. The result has base's origin and a path that starts with base's path: a
  * path such as "@evil.example/", "//evil.example", "/../x" or "\\evil" is refused, and so is a segment that
  * becomes "." or ".." once decoded. Queries of base, path and query follow each other in
  * this order. Characters that RFC 3986 does not allow as they stand (non-ASCII, quotes, braces)
  * are percent-encoded. NULL with a sentence in problem otherwise.
  */
-extern char *integ_url_compose(const char *base, const char *path, const char *query, char *problem,
-							   size_t size);
+extern char *integ_url_compose(const char *base, const char *origin, const char *path, const char *query,
+							   char *problem, size_t size);
 
 /*
  * A redirect's Location against the URL that was requested, malloc'ed, its fragment dropped.

@@ -56,8 +56,8 @@ static void
 read_existing(IntegConnect *connect, char **auth_method, char **definition, Jsonb **config, pg_uuid_t **lender)
 {
 	static IntegQuery query = {
-		"SELECT id, definition, version, status, origin, is_active, deactivated_by IS NOT NULL, auth_method, config, borrows "
-		"FROM integ.instances "
+		"SELECT id, definition, version, status, origin, is_active, deactivated_by IS NOT NULL, auth_method, config, borrows, "
+		"token_fields FROM integ.instances "
 		"WHERE client_id = $1 AND context_type = $2 AND context_id IS NOT DISTINCT FROM $3 AND instance_id = $4 "
 		"FOR UPDATE",
 		4,
@@ -89,6 +89,7 @@ read_existing(IntegConnect *connect, char **auth_method, char **definition, Json
 		connect->switched_off_by_person = integ_result_bool(0, 7);
 		*auth_method = integ_result_text(0, 8, context);
 		*config = (Jsonb *) integ_result_varlena(0, 9, context);
+		connect->old_token_fields = (Jsonb *) integ_result_varlena(0, 11, context);
 	}
 	integ_owner_leave(&scope);
 }
@@ -169,7 +170,9 @@ choose_origin(IntegConnect *connect)
 	IntegSite site;
 
 	integ_site_check(connect->definition, config, connect->instance_id);
-	integ_site_render(connect->definition, config, connect->instance_id, &site);
+	integ_site_render(connect->definition, config,
+					  connect->lender == NULL ? connect->old_token_fields : connect->lender->token_fields,
+					  connect->instance_id, &site);
 	connect->origin = site.origin;
 	if (connect->lender != NULL && site.origin != NULL && connect->lender->origin != NULL &&
 		strcmp(site.origin, connect->lender->origin) != 0)

@@ -41,6 +41,7 @@ typedef struct IntegConnect
 	char *old_series;
 	char *old_status;
 	char *old_origin;
+	Jsonb *old_token_fields;
 	bool switched_off;			 /* is_active = false … */
 	bool switched_off_by_person; /* … by a person */
 

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "fmgr.h"
 #include "core/pinned.h"
 #include "definitions/definition.h"
 #include "utils/jsonb.h"
@@ -29,6 +30,7 @@ typedef struct IntegInstance
 	const char *deactivated_by;		/* role that switched it off, NULL: nobody or integ */
 	const char *deactivated_reason; /* or NULL */
 	const char *auth_method;		/* NULL: the definition's only one */
+	const Jsonb *token_fields;		/* what the token answer told: {token.NAME} */
 	const Jsonb *config;			/* own config over that of the borrowed instance, defaults filled in */
 	const pg_uuid_t *borrows;		/* the instance whose credentials, limits and breaker are used, NULL: its own */
 	const char *lender;				/* its handle, status and is_active; NULL, NULL and true where it borrows none */
@@ -95,5 +97,8 @@ extern void integ_instance_set_status(const pg_uuid_t *id, const char *status, c
  * the switch-off that came with it; a person's stays), so that the next call tries them. Inside integ_owner_enter.
  */
 extern void integ_instance_credentials_entered(const pg_uuid_t *id);
+
+/* The SQL function, for C that connects on a caller's behalf. */
+extern PGDLLEXPORT Datum integ_connect(PG_FUNCTION_ARGS);
 
 #endif /* INTEG_INSTANCES_INSTANCE_H */

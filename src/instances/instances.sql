@@ -25,6 +25,7 @@ CREATE TABLE integ.instances (
     last_error_at timestamptz,
     external_account_id text,
     external_account_name text,
+    token_fields jsonb NOT NULL DEFAULT '{}',
     metadata jsonb NOT NULL DEFAULT '{}',
     connected_at timestamptz,
     last_connected_at timestamptz,
@@ -49,6 +50,7 @@ CREATE TABLE integ.instances (
     CONSTRAINT instances_borrows_check CHECK (borrows IS NULL OR context_type <> 'global'),
     CONSTRAINT instances_config_check CHECK (pg_catalog.jsonb_typeof(config) = 'object'),
     CONSTRAINT instances_health_check CHECK (pg_catalog.jsonb_typeof(health) = 'object'),
+    CONSTRAINT instances_token_fields_check CHECK (pg_catalog.jsonb_typeof(token_fields) = 'object'),
     CONSTRAINT instances_metadata_check CHECK (pg_catalog.jsonb_typeof(metadata) = 'object'),
     CONSTRAINT instances_handle_key UNIQUE NULLS NOT DISTINCT (client_id, context_type, context_id, instance_id)
 );
@@ -91,6 +93,8 @@ COMMENT ON COLUMN integ.instances.last_error IS 'What went wrong last, without s
 COMMENT ON COLUMN integ.instances.last_error_at IS 'When it went wrong';
 COMMENT ON COLUMN integ.instances.external_account_id IS 'Id of the account at the service';
 COMMENT ON COLUMN integ.instances.external_account_name IS 'Name or address of the account at the service';
+COMMENT ON COLUMN integ.instances.token_fields IS
+    'What the token answer and the redirect told besides tokens: {token.NAME} in the manifest; no secrets';
 COMMENT ON COLUMN integ.instances.metadata IS 'Anything the application wants to keep with the connection';
 COMMENT ON COLUMN integ.instances.connected_at IS 'When it first became active';
 COMMENT ON COLUMN integ.instances.last_connected_at IS 'When it last became active';

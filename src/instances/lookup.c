@@ -36,7 +36,8 @@ static IntegQuery candidates_query = {
 	"(SELECT p.rank FROM integ.plans p WHERE p.id = d.required_plan), false), "
 	"m.match, m.distance, i.is_default, "
 	"i.client_id = '*' OR EXISTS (SELECT FROM integ.instance_grants g "
-	"WHERE g.instance = l.id AND g.client_id IN ('*', i.client_id)) "
+	"WHERE g.instance = l.id AND g.client_id IN ('*', i.client_id)), "
+	"coalesce(l.token_fields, i.token_fields) "
 	"FROM integ.instances i JOIN integ.definitions d ON d.id = i.definition "
 	"LEFT JOIN integ.instances l ON l.id = i.borrows "
 	"CROSS JOIN LATERAL (SELECT "
@@ -79,7 +80,8 @@ enum
 	COLUMN_MATCH,
 	COLUMN_DISTANCE,
 	COLUMN_IS_DEFAULT,
-	COLUMN_LENDER_GRANTED
+	COLUMN_LENDER_GRANTED,
+	COLUMN_TOKEN_FIELDS
 };
 
 /* Whether the name is written as a uuid; no error where it is not. */
@@ -210,6 +212,7 @@ read_row(Row *row, MemoryContext context)
 	row->series = column_text(COLUMN_VERSION, context);
 	row->own_config = (const Jsonb *) integ_result_varlena(0, COLUMN_CONFIG, context);
 	row->lender_config = NULL;
+	instance->token_fields = (const Jsonb *) integ_result_varlena(0, COLUMN_TOKEN_FIELDS, context);
 	read_lender(instance, row, context);
 }
 
@@ -287,8 +290,8 @@ integ_instance_lookup(const IntegActor *actor, const char *name, IntegLookup how
 	definition = integ_instance_definition(row.instance);
 
 	MemoryContextSwitchTo(context);
-	integ_site_render(definition, integ_config_over(row.own_config, row.lender_config), row.instance->instance_id,
-					  &site);
+	integ_site_render(definition, integ_config_over(row.own_config, row.lender_config), row.instance->token_fields,
+					  row.instance->instance_id, &site);
 	row.instance->config = site.config;
 	row.instance->base_url = site.base_url;
 	row.instance->origin = site.origin;

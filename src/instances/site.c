@@ -129,9 +129,9 @@ keeps_literal_host(const char *source, const char *origin)
 }
 
 static void
-render_url(const IntegDefinition *definition, const char *instance_id, IntegSite *site)
+render_url(const IntegDefinition *definition, const Jsonb *token, const char *instance_id, IntegSite *site)
 {
-	IntegTemplateScope scope = {.config = &site->config->root};
+	IntegTemplateScope scope = {.config = &site->config->root, .token = token == NULL ? NULL : &token->root};
 	char problem[256];
 	char *origin;
 
@@ -153,8 +153,37 @@ render_url(const IntegDefinition *definition, const char *instance_id, IntegSite
 								  definition->base_url_source, site->origin)));
 }
 
+typedef struct TokenParts
+{
+	const Jsonb *token;
+	bool known;
+} TokenParts;
+
+static void
+look_for_part(const char *name, void *arg)
+{
+	TokenParts *parts = arg;
+	static const char token[] = "token.";
+	JsonbValue unused;
+
+	if (strncmp(name, token, sizeof(token) - 1) == 0)
+		parts->known &= parts->token != NULL &&
+						integ_json_get(&parts->token->root, name + sizeof(token) - 1, &unused);
+}
+
+/* Whether the parts of the URL that come with the token answer are there. */
+static bool
+token_is_known(const IntegDefinition *definition, const Jsonb *token)
+{
+	TokenParts parts = {.token = token, .known = true};
+
+	integ_template_visit(definition->base_url, look_for_part, &parts);
+	return parts.known;
+}
+
 void
-integ_site_render(const IntegDefinition *definition, const Jsonb *config, const char *instance_id, IntegSite *site)
+integ_site_render(const IntegDefinition *definition, const Jsonb *config, const Jsonb *token,
+				  const char *instance_id, IntegSite *site)
 {
 	const Jsonb *own = without_method_defaults(definition, config);
 
@@ -163,9 +192,8 @@ integ_site_render(const IntegDefinition *definition, const Jsonb *config, const 
 	site->config = config;
 	if (definition->config != NULL)
 		site->config = integ_config_over(integ_schema_fill(definition->config, own), config);
-	/* Parts of the URL that come with the token answer are known after it. */
-	if (definition->base_url != NULL && strstr(definition->base_url_source, "{token.") == NULL)
-		render_url(definition, instance_id, site);
+	if (definition->base_url != NULL && token_is_known(definition, token))
+		render_url(definition, token, instance_id, site);
 }
 
 const Jsonb *

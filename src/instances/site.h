@@ -23,11 +23,12 @@ typedef struct IntegSite
 extern void integ_site_check(const IntegDefinition *definition, const Jsonb *config, const char *instance_id);
 
 /*
- * Fills defaults and renders the base URL, in CurrentMemoryContext. Raises IG400 where that gives no http(s) URL,
- * or one of a host that the manifest does not mean.
+ * Fills defaults and renders the base URL, in CurrentMemoryContext. token is what the token answer told
+ * (instances.token_fields), NULL before it; a base URL that needs what it does not tell stays unknown. Raises
+ * IG400 where that gives no http(s) URL, or one of a host that the manifest does not mean.
  */
-extern void integ_site_render(const IntegDefinition *definition, const Jsonb *config, const char *instance_id,
-							  IntegSite *site);
+extern void integ_site_render(const IntegDefinition *definition, const Jsonb *config, const Jsonb *token,
+							  const char *instance_id, IntegSite *site);
 
 /* The one config over the other, key by key. Either may be NULL. */
 extern const Jsonb *integ_config_over(const Jsonb *own, const Jsonb *borrowed);

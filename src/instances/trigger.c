@@ -111,7 +111,8 @@ integ_tg_instance_config(PG_FUNCTION_ARGS)
 		integ_definition_unknown(id);
 	config = integ_config_over(config, lender_config(trigger));
 	integ_site_check(definition, config, handle);
-	integ_site_render(definition, config, handle, &site);
+	value = column(trigger, trigger->tg_newtuple, "token_fields", &isnull);
+	integ_site_render(definition, config, isnull ? NULL : DatumGetJsonbP(value), handle, &site);
 
 	changed = old_origin != NULL && (site.origin == NULL || strcmp(old_origin, site.origin) != 0);
 	if (changed && borrowed)

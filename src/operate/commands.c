@@ -141,7 +141,9 @@ tell_to_leave(IntegDatabase *slot)
 		kill(slot->keeper_pid, SIGTERM);
 	if (slot->maintenance_pid != 0)
 		kill(slot->maintenance_pid, SIGTERM);
-	gone = slot->keeper_pid == 0 && slot->maintenance_pid == 0 && integ_dispatchers_stop(&slot->dispatch);
+	gone = slot->keeper_pid == 0 && slot->maintenance_pid == 0;
+	gone &= integ_dispatchers_stop(&slot->dispatch);
+	gone &= integ_handlers_stop(&slot->handlers);
 	if (gone)
 		integ_shmem_state(slot, INTEG_DATABASE_STOPPED);
 	else

@@ -228,6 +228,21 @@ put_dispatchers(ReturnSetInfo *result, const IntegDatabase *copy)
 }
 
 static void
+put_handlers(ReturnSetInfo *result, const IntegDatabase *copy)
+{
+	Line line = {.component = "handler workers", .database = copy->database};
+
+	for (int i = 0; i < INTEG_MAX_HANDLER_REQUESTS; i++)
+		line.depth += copy->handlers.requests[i].state == INTEG_REQUEST_WAITING ? 1 : 0;
+	line.state = psprintf("%d of %d running", integ_handlers_running(&copy->handlers), integ_max_handler_workers);
+	if (integ_max_handler_workers == 0)
+		line.hint = "Functions of users are not called: set integ.max_handler_workers in postgresql.conf and reload.";
+	else if (copy->handlers.crowded)
+		line.hint = "An owner waits for a worker: raise integ.max_handler_workers if it stays so.";
+	put(result, &line);
+}
+
+static void
 put_database(ReturnSetInfo *result, IntegDatabase *slot)
 {
 	IntegDatabase copy;
@@ -246,6 +261,7 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 	line.since = copy.maintenance_since;
 	put(result, &line);
 	put_dispatchers(result, &copy);
+	put_handlers(result, &copy);
 }
 
 static void

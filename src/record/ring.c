@@ -44,10 +44,11 @@ copy_out(const IntegDatabase *database, uint64 position, char *to, uint64 length
 }
 
 /*
- * Writes the entry at head and wakes the keeper if that cannot wait until it
- * looks by itself. The caller holds the lock and has made sure of the room.
+ * Writes the entry at head. The caller holds the lock and has made sure of the room. Returns the keeper's latch
+ * if it must look earlier than by itself, to be set once the lock is released: a keeper that wakes under it would
+ * only wait for it. A keeper that has left meanwhile leaves a latch that may be set all the same.
  */
-static void
+static Latch *
 push(IntegDatabase *database, IntegEntry *entry, bool urgent)
 {
 	IntegRing *ring = &database->ring;
@@ -68,14 +69,23 @@ push(IntegDatabase *database, IntegEntry *entry, bool urgent)
 	{
 		/* Awake from here on, for those that append before it is. */
 		ring->wake_at = 0;
-		SetLatch(database->keeper_latch);
+		return database->keeper_latch;
 	}
+	return NULL;
+}
+
+static void
+wake(Latch *keeper)
+{
+	if (keeper != NULL)
+		SetLatch(keeper);
 }
 
 static bool
 try_append(IntegDatabase *database, IntegEntry *entry)
 {
 	IntegRing *ring = &database->ring;
+	Latch *keeper = NULL;
 	bool done;
 
 	LWLockAcquire(database->lock, LW_EXCLUSIVE);
@@ -83,8 +93,9 @@ try_append(IntegDatabase *database, IntegEntry *entry)
 	if (database->database != MyDatabaseId)
 		done = true;
 	else if ((done = ring_room(ring) >= entry->length))
-		push(database, entry, false);
+		keeper = push(database, entry, false);
 	LWLockRelease(database->lock);
+	wake(keeper);
 	return done;
 }
 
@@ -93,6 +104,7 @@ try_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve)
 {
 	IntegRing *ring = &database->ring;
 	IntegAppend result = INTEG_APPEND_DONE;
+	Latch *keeper = NULL;
 
 	LWLockAcquire(database->lock, LW_EXCLUSIVE);
 	if (database->database != MyDatabaseId)
@@ -115,9 +127,10 @@ try_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve)
 		*slot = (IntegOutcomeSlot){
 			.state = INTEG_OUTCOME_QUEUED, .reserved = reserve, .since = since, .next_free = -1};
 		ring->reserved += reserve;
-		push(database, entry, true);
+		keeper = push(database, entry, true);
 	}
 	LWLockRelease(database->lock);
+	wake(keeper);
 	return result;
 }
 
@@ -126,6 +139,7 @@ integ_ring_append_outcome(IntegDatabase *database, uint64 generation, IntegEntry
 {
 	IntegRing *ring = &database->ring;
 	IntegOutcomeSlot *slot = &database->outcomes[entry->slot];
+	Latch *keeper = NULL;
 
 	LWLockAcquire(database->lock, LW_EXCLUSIVE);
 	if (database->generation == generation)
@@ -134,9 +148,10 @@ integ_ring_append_outcome(IntegDatabase *database, uint64 generation, IntegEntry
 		ring->reserved -= slot->reserved;
 		slot->reserved = 0;
 		slot->state = INTEG_OUTCOME_SETTLED;
-		push(database, entry, false);
+		keeper = push(database, entry, false);
 	}
 	LWLockRelease(database->lock);
+	wake(keeper);
 }
 
 void

@@ -76,7 +76,7 @@ resolve_root(Compiler *c, TemplateRef *ref)
 	{
 		const char *name;
 		TemplateRoot root;
-	} roots[] = {{"config", TEMPLATE_CONFIG}, {"task", TEMPLATE_TASK}, {"credentials", TEMPLATE_CREDENTIALS}};
+	} roots[] = {{"config", TEMPLATE_CONFIG}, {"task", TEMPLATE_TASK}, {"token", TEMPLATE_TOKEN}, {"credentials", TEMPLATE_CREDENTIALS}};
 	const char *first = ref->steps.steps[0].key;
 
 	for (int i = c->nlocals - 1; i >= 0; i--)
@@ -91,6 +91,9 @@ resolve_root(Compiler *c, TemplateRef *ref)
 	for (int i = 0; i < lengthof(roots); i++)
 		if (strcmp(roots[i].name, first) == 0)
 		{
+			/* An input may well be called token. */
+			if (roots[i].root == TEMPLATE_TOKEN && ref->steps.count == 1)
+				continue;
 			ref->root = roots[i].root;
 			ref->steps.steps++;
 			ref->steps.count--;
@@ -264,7 +267,8 @@ push_local(Compiler *c, const char *name)
 {
 	if (name == NULL)
 		return -1;
-	if (strcmp(name, "config") == 0 || strcmp(name, "task") == 0 || strcmp(name, "credentials") == 0)
+	if (strcmp(name, "config") == 0 || strcmp(name, "task") == 0 || strcmp(name, "credentials") == 0 ||
+		strcmp(name, "token") == 0)
 		malformed(c, "An element of a list cannot be called \"%s\"", name);
 	if (c->nlocals == TEMPLATE_MAX_LOCALS)
 		malformed(c, "Lists are nested too deeply");

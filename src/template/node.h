@@ -37,6 +37,7 @@ typedef enum TemplateRoot
 	TEMPLATE_INPUT,
 	TEMPLATE_CONFIG,
 	TEMPLATE_TASK,
+	TEMPLATE_TOKEN,
 	TEMPLATE_CREDENTIALS,
 	TEMPLATE_LOCAL
 } TemplateRoot;
@@ -164,6 +165,13 @@ extern bool template_is_earlier(const IntegTemplateScope *scope, const TemplateR
 
 /* Renders a node to an unpacked value; false where it is absent. */
 extern bool template_render_node(TemplateRender *render, const TemplateNode *node, JsonbValue *out);
+
+/* The branch that an $if takes, NULL where it has none. */
+extern const TemplateNode *template_if_branch(TemplateRender *render, const TemplateNode *node);
+
+/* Calls turn with the body of an $each for each element of its list; false where the list is absent. */
+extern bool template_each(TemplateRender *render, const TemplateNode *node,
+						  void (*turn)(TemplateRender *render, const TemplateNode *body, void *arg), void *arg);
 
 /* Renders text parts; false where the whole is absent. The text is terminated. */
 extern bool template_render_text(TemplateRender *render, const TemplateNode *node, IntegTemplateEncoding encoding,

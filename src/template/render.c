@@ -103,6 +103,9 @@ template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *v
 		case TEMPLATE_TASK:
 			container = render->scope->task;
 			break;
+		case TEMPLATE_TOKEN:
+			container = render->scope->token;
+			break;
 	}
 	if (container == NULL)
 		return false;
@@ -141,7 +144,7 @@ add_container(IntegJsonBuilder *builder, const char *key, const JsonbContainer *
 	integ_json_add(builder, key, &value);
 }
 
-/* What predicates look at: {"input": …, "config": …, "task": …}, and what earlier requests brought. */
+/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}, and what earlier requests brought. */
 static void
 begin_predicates(TemplateRender *render)
 {
@@ -151,6 +154,7 @@ begin_predicates(TemplateRender *render)
 	add_container(&builder, "input", render->scope->input);
 	add_container(&builder, "config", render->scope->config);
 	add_container(&builder, "task", render->scope->task);
+	add_container(&builder, "token", render->scope->token);
 	if (render->scope->earlier != NULL)
 	{
 		add_container(&builder, "steps", integ_json_get_object(render->scope->earlier, "steps"));
@@ -185,10 +189,9 @@ predicate_holds(TemplateRender *render, const TemplateNode *node)
 	return holds;
 }
 
-static bool
-render_if(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+const TemplateNode *
+template_if_branch(TemplateRender *render, const TemplateNode *node)
 {
-	const TemplateNode *branch;
 	JsonbValue value;
 	bool holds;
 
@@ -196,38 +199,20 @@ render_if(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
 		holds = predicate_holds(render, node);
 	else
 		holds = template_ref_value(render, node->ref, &value) && is_true(&value);
-	branch = holds ? node->then : node->otherwise;
-	return branch != NULL && template_render_node(render, branch, out);
+	return holds ? node->then : node->otherwise;
 }
 
-/* Appends an element to an array that grows, so that lists within lists take what they give and no more. */
-static void
-append_element(JsonbValue *array, int *room, const JsonbValue *element)
-{
-	if (array->val.array.nElems == *room)
-	{
-		*room *= 2;
-		array->val.array.elems = repalloc_huge(array->val.array.elems, *room * sizeof(JsonbValue));
-	}
-	array->val.array.elems[array->val.array.nElems++] = *element;
-}
-
-static bool
-render_each(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+bool
+template_each(TemplateRender *render, const TemplateNode *node, void (*turn)(TemplateRender *, const TemplateNode *, void *),
+			  void *arg)
 {
 	IntegJsonWalk walk;
-	JsonbValue list, element, rendered;
-	int room = 4;
+	JsonbValue list, element;
 
 	if (!template_ref_value(render, node->ref, &list) || list.type == jbvNull)
 		return false;
 	if (!integ_json_is_array(&list))
 		template_fail(render->template->where, "\"%s\" is not a list, and \"$each\" needs one", node->ref->name);
-	out->type = jbvArray;
-	out->val.array.rawScalar = false;
-	out->val.array.nElems = 0;
-	out->val.array.elems = palloc(room * sizeof(JsonbValue));
-	render->bytes += sizeof(JsonbValue);
 	integ_json_walk_begin(&walk, list.val.binary.data);
 	while (integ_json_walk_element(&walk, &element))
 	{
@@ -240,10 +225,54 @@ render_each(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
 			render->locals[node->index_slot].type = jbvNumeric;
 			render->locals[node->index_slot].val.numeric = int64_to_numeric(walk.next - 1);
 		}
-		if (template_render_node(render, node->body, &rendered))
-			append_element(out, &room, &rendered);
+		turn(render, node->body, arg);
 	}
 	return true;
+}
+
+static bool
+render_if(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	const TemplateNode *branch = template_if_branch(render, node);
+
+	return branch != NULL && template_render_node(render, branch, out);
+}
+
+/* An array that grows, so that lists within lists take what they give and no more. */
+typedef struct GrowingArray
+{
+	JsonbValue *array;
+	int room;
+} GrowingArray;
+
+static void
+append_turn(TemplateRender *render, const TemplateNode *body, void *arg)
+{
+	GrowingArray *growing = arg;
+	JsonbValue *array = growing->array;
+	JsonbValue rendered;
+
+	if (!template_render_node(render, body, &rendered))
+		return;
+	if (array->val.array.nElems == growing->room)
+	{
+		growing->room *= 2;
+		array->val.array.elems = repalloc_huge(array->val.array.elems, growing->room * sizeof(JsonbValue));
+	}
+	array->val.array.elems[array->val.array.nElems++] = rendered;
+}
+
+static bool
+render_each(TemplateRender *render, const TemplateNode *node, JsonbValue *out)
+{
+	GrowingArray growing = {out, 4};
+
+	out->type = jbvArray;
+	out->val.array.rawScalar = false;
+	out->val.array.nElems = 0;
+	out->val.array.elems = palloc(growing.room * sizeof(JsonbValue));
+	render->bytes += sizeof(JsonbValue);
+	return template_each(render, node, append_turn, &growing);
 }
 
 static bool

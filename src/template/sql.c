@@ -89,7 +89,7 @@ integ_template_render_sql(PG_FUNCTION_ARGS)
 Datum
 integ_template_text_sql(PG_FUNCTION_ARGS)
 {
-	static const char *const encodings[] = {"raw", "percent", "header"};
+	static const char *const encodings[] = {"raw", "percent", "header", "xml"};
 	IntegTemplateScope scope = scope_arguments(fcinfo);
 	char *encoding = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	char *text;
@@ -103,17 +103,21 @@ integ_template_text_sql(PG_FUNCTION_ARGS)
 			PG_RETURN_TEXT_P(cstring_to_text(text));
 		}
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("there is no encoding \"%s\"", encoding),
-					errhint("Encodings are raw, percent and header.")));
+					errhint("Encodings are raw, percent, header and xml.")));
 }
 
-/* integ.template_query(template jsonb, input jsonb, config jsonb, task jsonb, form boolean) → text */
+/* integ.template_query(template jsonb, input jsonb, config jsonb, task jsonb, form boolean, style jsonb) → text */
 Datum
 integ_template_query_sql(PG_FUNCTION_ARGS)
 {
 	IntegTemplateScope scope = scope_arguments(fcinfo);
 	IntegTemplate *compiled = template_argument(fcinfo);
-	char *query = PG_GETARG_BOOL(4) ? integ_template_form(compiled, &scope) : integ_template_query(compiled, &scope);
+	IntegParameterStyle style = {0};
+	char *query;
 
+	integ_parameter_style_read(object_argument(fcinfo, 5, "style"), "the style", &style);
+	query = PG_GETARG_BOOL(4) ? integ_template_form(compiled, &scope, &style)
+							  : integ_template_query(compiled, &scope, &style);
 	if (query == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(query));

@@ -18,8 +18,39 @@ typedef enum IntegTemplateEncoding
 {
 	INTEG_TEMPLATE_RAW,		/* as they are: auth values, bodies */
 	INTEG_TEMPLATE_PERCENT, /* percent-encoded: paths */
-	INTEG_TEMPLATE_HEADER	/* as they are; control characters other than a tab raise IG400 */
+	INTEG_TEMPLATE_HEADER,	/* as they are; control characters other than a tab raise IG400 */
+	INTEG_TEMPLATE_XML		/* escaped for XML; characters that it cannot hold raise IG400 */
 } IntegTemplateEncoding;
+
+/* How a list is written as a parameter of a query or a form. */
+typedef enum IntegArrayStyle
+{
+	INTEG_ARRAY_REPEAT,	  /* a=1&a=2 */
+	INTEG_ARRAY_COMMA,	  /* a=1,2 */
+	INTEG_ARRAY_SPACE,	  /* a=1%202 */
+	INTEG_ARRAY_PIPE,	  /* a=1%7C2 */
+	INTEG_ARRAY_BRACKETS, /* a[]=1&a[]=2 */
+	INTEG_ARRAY_INDEXES,  /* a[0]=1&a[1]=2 */
+	INTEG_ARRAY_JSON	  /* a=[1,2] */
+} IntegArrayStyle;
+
+/* How an object is. */
+typedef enum IntegObjectStyle
+{
+	INTEG_OBJECT_REFUSED,
+	INTEG_OBJECT_BRACKETS, /* a[b]=1: "deepObject" of OpenAPI */
+	INTEG_OBJECT_DOTS,	   /* a.b=1 */
+	INTEG_OBJECT_JSON	   /* a={"b":1} */
+} IntegObjectStyle;
+
+typedef struct IntegParameterStyle
+{
+	IntegArrayStyle arrays;
+	IntegObjectStyle objects;
+} IntegParameterStyle;
+
+/* Puts what {"arrays": …, "objects": …} says into style and leaves the rest. Raises IG400 naming where. */
+extern void integ_parameter_style_read(const JsonbContainer *source, const char *where, IntegParameterStyle *style);
 
 /* Gives a credential's plaintext: palloc'ed by the callee and wiped by it. NULL where there is none. */
 typedef const char *(*IntegTemplateSecret)(void *arg, const char *name);
@@ -30,6 +61,7 @@ typedef struct IntegTemplateScope
 	const JsonbContainer *input;
 	const JsonbContainer *config;
 	const JsonbContainer *task;
+	const JsonbContainer *token; /* what the token answer told besides tokens */
 	const JsonbContainer *earlier; /* its members ("steps", "job") come before the input's */
 	IntegTemplateSecret secret;
 	void *secret_arg;
@@ -43,7 +75,8 @@ typedef struct IntegTemplateScope
 extern IntegTemplate *integ_template_compile(const JsonbValue *source, const char *where);
 
 /*
- * Renders a template that is a string to text in CurrentMemoryContext. An absent placeholder inside a [fragment]
+ * Renders a template that is a string to text in CurrentMemoryContext; with INTEG_TEMPLATE_RAW and INTEG_TEMPLATE_XML
+ * also a list of strings, $each and $if included, whose texts follow each other. An absent placeholder inside a [fragment]
  * drops the fragment; outside one it raises IG400 naming it (IG401 for a credential). In text a null is absent. NULL
  * where the whole template is one absent placeholder, or fragments that were all dropped.
  *
@@ -63,15 +96,21 @@ extern Jsonb *integ_template_json(const IntegTemplate *compiled, const IntegTemp
 
 /*
  * Renders an object template as a query (a=b&c=d) or a form (the same with "+" for a space): names and values
- * percent-encoded, arrays as repeated names, absent and null ones dropped. NULL where nothing is left.
- * Raises IG400 for a value that is an object or a nested array, and for a template that is no object.
+ * percent-encoded, absent and null ones dropped, lists and objects in the style given (NULL: repeated names, no
+ * objects). NULL where nothing is left. Raises IG400 for a value that the style has no form for, and for a template
+ * that is no object.
  */
-extern char *integ_template_query(const IntegTemplate *compiled, const IntegTemplateScope *scope);
-extern char *integ_template_form(const IntegTemplate *compiled, const IntegTemplateScope *scope);
+extern char *integ_template_query(const IntegTemplate *compiled, const IntegTemplateScope *scope,
+								  const IntegParameterStyle *style);
+extern char *integ_template_form(const IntegTemplate *compiled, const IntegTemplateScope *scope,
+								 const IntegParameterStyle *style);
+
+/* The same of a document, for what is not rendered at once; where is for messages. */
+extern char *integ_form_encode(const Jsonb *document, const IntegParameterStyle *style, const char *where);
 
 /*
- * Renders an object template as headers: calls visit for each name and value, arrays as repeated names, absent and
- * null ones left out. The strings are valid during the call and wiped after it where they hold credentials. Raises
+ * Renders an object template as headers: calls visit for each name and value, arrays as repeated names, objects as
+ * JSON in ASCII (what is not is written as \uXXXX), absent and null ones left out. The strings are valid during the call and wiped after it where they hold credentials. Raises
  * IG400 as integ_template_query does, for a name that is no token (RFC 9110) and for control characters.
  */
 extern void integ_template_headers(const IntegTemplate *compiled, const IntegTemplateScope *scope,

@@ -11,14 +11,14 @@ CREATE FUNCTION integ.template_text(template jsonb, input jsonb, config jsonb DE
 RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'integ_template_text_sql';
 COMMENT ON FUNCTION integ.template_text(jsonb, jsonb, jsonb, jsonb, text) IS
-    'A text template, rendered as raw text, as a path (encoding percent) or as a header; credentials show as ***';
+    'A text template, rendered as raw text, as a path (encoding percent), as a header or as XML; credentials show as ***';
 
 CREATE FUNCTION integ.template_query(template jsonb, input jsonb, config jsonb DEFAULT '{}', task jsonb DEFAULT '{}',
-                                     form boolean DEFAULT false)
+                                     form boolean DEFAULT false, style jsonb DEFAULT '{}')
 RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'integ_template_query_sql';
-COMMENT ON FUNCTION integ.template_query(jsonb, jsonb, jsonb, jsonb, boolean) IS
-    'An object template, rendered as the query of a URL or, by form, as the body of a form; credentials show as ***';
+COMMENT ON FUNCTION integ.template_query(jsonb, jsonb, jsonb, jsonb, boolean, jsonb) IS
+    'An object template, rendered as the query of a URL or, by form, as the body of a form; style is a parameterStyle; credentials show as ***';
 
 CREATE FUNCTION integ.template_headers(template jsonb, input jsonb, config jsonb DEFAULT '{}', task jsonb DEFAULT '{}')
 RETURNS TABLE (name text, value text)
@@ -41,6 +41,6 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'integ_path
 COMMENT ON FUNCTION integ.path_map(jsonb, jsonb) IS 'A document of paths, evaluated on a document: as response.map';
 
 GRANT EXECUTE ON FUNCTION integ.template_render(jsonb, jsonb, jsonb, jsonb),
-    integ.template_text(jsonb, jsonb, jsonb, jsonb, text), integ.template_query(jsonb, jsonb, jsonb, jsonb, boolean),
+    integ.template_text(jsonb, jsonb, jsonb, jsonb, text), integ.template_query(jsonb, jsonb, jsonb, jsonb, boolean, jsonb),
     integ.template_headers(jsonb, jsonb, jsonb, jsonb),
     integ.path_get(jsonb, text), integ.path_exists(jsonb, text), integ.path_map(jsonb, jsonb) TO integ_user;

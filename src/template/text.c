@@ -3,6 +3,7 @@
  */
 #include "core/errors.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "template/node.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -155,6 +156,33 @@ append_literal(TextRender *text, const char *literal, int len)
 		appendBinaryStringInfo(text->out, literal, len);
 }
 
+/*
+ * A value as character data or within quotes (XML 1.0, sections 2.2 and 2.4). A carriage return is written as a
+ * reference, or a parser would read it as a line feed.
+ */
+static void
+append_xml(const TextRender *text, const char *value, int len, const char *name)
+{
+	for (int i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) value[i];
+		const char *reference = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;"
+								: c == '\''			   ? "&apos;"
+								: c == '\r'			   ? "&#13;"
+													   : NULL;
+
+		if (c < 0x20 && c != '\t' && c != '\n' && c != '\r')
+			template_fail(text->render->template->where, "\"%s\" has a control character, which XML cannot hold", name);
+		/* U+FFFE and U+FFFF are no characters of XML. */
+		if (c == 0xef && len - i >= 3 && (unsigned char) value[i + 1] == 0xbf && (unsigned char) value[i + 2] >= 0xbe)
+			template_fail(text->render->template->where, "\"%s\" has a character that XML cannot hold", name);
+		if (reference != NULL)
+			appendStringInfoString(text->out, reference);
+		else
+			appendStringInfoCharMacro(text->out, c);
+	}
+}
+
 static void
 append_string(TextRender *text, const TemplatePart *part, const char *value, int len)
 {
@@ -168,6 +196,10 @@ append_string(TextRender *text, const TemplatePart *part, const char *value, int
 		case INTEG_TEMPLATE_RAW:
 			reserve(text->render, text->out, len);
 			appendBinaryStringInfo(text->out, value, len);
+			break;
+		case INTEG_TEMPLATE_XML:
+			reserve(text->render, text->out, (Size) len * 6);
+			append_xml(text, value, len, part->ref->name);
 			break;
 		case INTEG_TEMPLATE_PERCENT:
 			reserve(text->render, text->out, (Size) len * 3);
@@ -214,6 +246,7 @@ absent(const TextRender *text, const TemplateRef *ref)
 		[TEMPLATE_INPUT] = "Give it in the input; or put what needs it into [brackets] in the template.",
 		[TEMPLATE_CONFIG] = "Set it in the config of the instance.",
 		[TEMPLATE_TASK] = "Set it in the task.",
+		[TEMPLATE_TOKEN] = "It comes with the answer of the token endpoint: authorize the instance again.",
 		[TEMPLATE_CREDENTIALS] = "Set it with integ_credential_set.",
 		[TEMPLATE_LOCAL] = "Give it in each element of the list; or put what needs it into [brackets] in the template.",
 	};
@@ -300,16 +333,66 @@ template_render_text(TemplateRender *render, const TemplateNode *node, IntegTemp
 	return any;
 }
 
+/* Texts one after the other: a text, or a list of them, in which $each and $if build lists. */
+typedef struct Joined
+{
+	IntegTemplateEncoding encoding;
+	StringInfo out;
+	bool any;
+} Joined;
+
+static void
+join(TemplateRender *render, const TemplateNode *node, void *arg)
+{
+	Joined *joined = arg;
+	const TemplateNode *branch;
+
+	check_stack_depth();
+	switch (node->kind)
+	{
+		case TEMPLATE_ARRAY:
+			for (int i = 0; i < node->count; i++)
+				join(render, node->children[i], joined);
+			break;
+		case TEMPLATE_EACH:
+			(void) template_each(render, node, join, joined);
+			break;
+		case TEMPLATE_IF:
+			branch = template_if_branch(render, node);
+			if (branch != NULL)
+				join(render, branch, joined);
+			break;
+		case TEMPLATE_LITERAL:
+			if (node->literal.type == jbvArray)
+			{
+				for (int i = 0; i < node->literal.val.array.nElems; i++)
+				{
+					TemplateNode element = {.kind = TEMPLATE_LITERAL, .literal = node->literal.val.array.elems[i]};
+
+					join(render, &element, joined);
+				}
+				break;
+			}
+			/* FALLTHROUGH */
+		default:
+			if (template_render_text(render, node, joined->encoding, joined->out))
+				joined->any = true;
+	}
+}
+
 char *
 integ_template_text(const IntegTemplate *compiled, const IntegTemplateScope *scope, IntegTemplateEncoding encoding)
 {
 	TemplateRender render;
 	StringInfoData out;
-	bool any;
+	Joined joined = {encoding, &out, false};
 
 	initStringInfo(&out);
 	template_render_begin(&render, compiled, scope);
-	any = template_render_text(&render, compiled->root, encoding, &out);
+	if (encoding == INTEG_TEMPLATE_RAW || encoding == INTEG_TEMPLATE_XML)
+		join(&render, compiled->root, &joined);
+	else
+		joined.any = template_render_text(&render, compiled->root, encoding, &out);
 	template_render_end(&render);
-	return any ? out.data : NULL;
+	return joined.any ? out.data : NULL;
 }

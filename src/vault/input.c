@@ -10,6 +10,7 @@
 #include "http/url.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "oauth/oauth.h"
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 #include "vault/sealed.h"
@@ -251,12 +252,26 @@ parse_origins(const Jsonb *array, IntegCredentialValue *value)
  * Those of webhooks and endpoints sign, and go nowhere.
  */
 static void
-default_origins(const IntegVaultTarget *target, IntegCredentialValue *value)
+default_origins(const IntegVaultTarget *target, const char *name, IntegCredentialValue *value)
 {
+	const IntegDefinition *definition = target->instance != NULL ? integ_instance_definition(target->instance)
+										: strcmp(target->owner.kind, "definition") == 0
+											? integ_definition_get(target->owner.id, NULL)
+											: NULL;
 	static const char *none[] = {NULL};
 
 	value->origins = none;
 	value->norigins = 0;
+	if (definition != NULL)
+	{
+		const char **origins = integ_oauth_origins(definition, target->instance, name, &value->norigins);
+
+		if (origins != NULL)
+		{
+			value->origins = origins;
+			return;
+		}
+	}
 	if (target->instance != NULL && target->instance->origin != NULL)
 	{
 		value->origins = palloc(sizeof(char *));
@@ -321,7 +336,7 @@ integ_credential_input(const IntegVaultTarget *target, const char *function, con
 	if (options.origins != NULL)
 		parse_origins(options.origins, &input->value);
 	else
-		default_origins(target, &input->value);
+		default_origins(target, name, &input->value);
 	input->value.hint = options.hint != NULL ? check_hint(&input->value, options.hint) : make_hint(&input->value);
 	input->value.expires_at = options.expires_at != NULL ? parse_expiry(options.expires_at) : DT_NOEND;
 	input->value.user_id = target->user_id;

@@ -3,6 +3,7 @@
  */
 #include "vault/master_key.h"
 
+#include "access/xact.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "miscadmin.h"
@@ -24,6 +25,9 @@ static MasterKey current;
 static MasterKey previous;
 static TimestampTz configuration; /* PgReloadTime under which the keys were read */
 static uint64 generation;
+
+/* How long a statement goes without looking whether a file has changed: stat() costs as much as decrypting. */
+#define LOOK_INTERVAL_US 100000
 
 static void
 wipe_at_exit(int code, Datum arg)
@@ -53,12 +57,31 @@ is_stale(const MasterKey *key, const char *path)
 	return key->known && key->from_file && !integ_key_file_unchanged(path, &key->stamp);
 }
 
+/* Whether the files were looked at in this statement, a moment ago. */
+static bool
+looked_just_now(void)
+{
+	static TimestampTz statement, looked;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (statement == GetCurrentStatementStartTimestamp() && now >= looked && now - looked < LOOK_INTERVAL_US)
+		return true;
+	statement = GetCurrentStatementStartTimestamp();
+	looked = now;
+	return false;
+}
+
+static bool
+files_changed(void)
+{
+	return !looked_just_now() && (is_stale(&current, integ_master_key_file) ||
+								  is_stale(&previous, integ_master_key_previous_file));
+}
+
 uint64
 integ_master_key_refresh(void)
 {
-	if ((current.known || previous.known) &&
-		(configuration != PgReloadTime || is_stale(&current, integ_master_key_file) ||
-		 is_stale(&previous, integ_master_key_previous_file)))
+	if ((current.known || previous.known) && (configuration != PgReloadTime || files_changed()))
 	{
 		current.known = previous.known = false;
 		integ_lockbox_wipe();

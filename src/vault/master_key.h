@@ -11,7 +11,8 @@
 
 /*
  * Drops keys (and data keys in the lockbox) that may be out of date: after a reload of the
- * configuration or a change of the file. Returns a number that grows each time it did. One or two stat() calls.
+ * configuration or a change of the file, which each statement notices at its first use of a key and then
+ * after a tenth of a second. Returns a number that grows each time it did.
  */
 extern uint64 integ_master_key_refresh(void);
 

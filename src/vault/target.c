@@ -62,11 +62,15 @@ static void
 resolve_definition(const char *id, const char *action, IntegVaultTarget *target)
 {
 	const IntegDefinition *definition = integ_definition_get(id, NULL);
+	const IntegActor *actor = target->actor;
+	const char *client;
 
-	if (definition == NULL)
+	if (definition == NULL || !integ_definition_visible(definition, actor))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("there is no definition \"%s\"", id),
 						errhint("integ.definitions lists them.")));
-	target->owner = (IntegCredentialOwner){"definition", pstrdup(id), pstrdup(definition->client_id)};
+	/* A client may have its own for a definition that is everybody's: its application at the service. */
+	client = actor->level == INTEG_LEVEL_SUPERADMIN ? definition->client_id : actor->client;
+	target->owner = (IntegCredentialOwner){"definition", pstrdup(id), pstrdup(client)};
 	require_admin(target, action);
 }
 

@@ -101,6 +101,16 @@ integ_vault_names(const IntegCredentialOwner *owner)
 }
 
 bool
+integ_vault_describe(const IntegCredentialOwner *owner, const char *name, int64 *version, TimestampTz *expires_at)
+{
+	const IntegCredentialRow *row = find(integ_vault_rows(owner), name, false);
+
+	*version = row == NULL ? 0 : row->version;
+	*expires_at = row == NULL ? DT_NOEND : row->expires_at;
+	return row != NULL;
+}
+
+bool
 integ_vault_rotating(const IntegCredentialOwner *owner)
 {
 	const IntegCredentialRows *rows = integ_vault_rows(owner);

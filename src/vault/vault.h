@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 /* Who a credential belongs to, as in integ.credentials. */
 typedef struct IntegCredentialOwner
 {
@@ -43,6 +45,13 @@ extern PGDLLEXPORT const IntegSecret *integ_vault_open(const IntegCredentialOwne
 
 /* Names of the owner's credentials, NULL-terminated, in CurrentMemoryContext; without those before a rotation. */
 extern PGDLLEXPORT const char **integ_vault_names(const IntegCredentialOwner *owner);
+
+/*
+ * What is known of a credential without opening it: how often it was set (version), and when the current value expires
+ * (DT_NOEND: never). False, and version 0, where there is none. No SPI once cached.
+ */
+extern PGDLLEXPORT bool integ_vault_describe(const IntegCredentialOwner *owner, const char *name, int64 *version,
+											 TimestampTz *expires_at);
 
 /* Whether any credential of the owner has a value before a rotation that is not promoted. No SPI once cached. */
 extern PGDLLEXPORT bool integ_vault_rotating(const IntegCredentialOwner *owner);

@@ -50,14 +50,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (query != NULL)
 		*query++ = '\0';
 	problem[0] = '\0';
-	url = integ_url_compose(text, path != NULL ? path : "", query, problem, sizeof(problem));
+	url = integ_url_compose(text, NULL, path != NULL ? path : "", query, problem, sizeof(problem));
 	if (url != NULL)
 		check(text, url);
 	else if (problem[0] == '\0')
 		abort();
 	free(url);
 	/* As a placeholder's value it stays in its segment. */
-	url = integ_url_compose("https://example.com/v1", encoded, NULL, problem, sizeof(problem));
+	url = integ_url_compose("https://example.com/v1", "https://example.com", encoded, NULL, problem, sizeof(problem));
 	if (url != NULL && size > 0 && strchr(url + strlen("https://example.com/v1/"), '/') != NULL)
 		abort();
 	free(url);

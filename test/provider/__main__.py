@@ -18,6 +18,9 @@ Bearer TOKEN` where a token is set.
     POST   /v1/countries                create; PUT, PATCH, DELETE /v1/countries/XX
     GET    /auth/bearer                 also basic, header, query: exactly that way
 
+Lists in the ways of real services, and lists that lie (lists.py):
+    *      /lists/done                  also is_last, continue, relay, odata, links …
+
 What a caller sent (server.py):
     *      /echo[/anything]             method, path, query, headers, body as JSON
     GET    /count[?path=/v1/countries]  requests seen per path

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import faults
+import lists
 import records
 import services
 from answers import Answer, problem
@@ -177,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
         if "_fault" in self.query and faults.apply(self, self.query["_fault"]):
             return
         control = {"echo": self.route_echo, "count": self.route_count, "log": self.route_log,
-                   "reset": self.route_reset, "auth": self.route_auth}.get(first)
+                   "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self)}.get(first)
         if control:
             control()
         elif first in services.ROUTES:

@@ -1,0 +1,65 @@
+/*
+ * What the files of the pages share: pages.c (the order of things), turn.c (what a page's request has besides the
+ * method's), next.c (what the answer says of the next page).
+ */
+#ifndef INTEG_FETCH_PAGES_PRIVATE_H
+#define INTEG_FETCH_PAGES_PRIVATE_H
+
+#include "fetch/pages.h"
+
+/*
+ * Which page is asked for: the first one where nothing is set. Its values are in IntegPages.position_context, of which
+ * there are two in turn, so that the next position is made while the last one is read.
+ */
+typedef struct IntegPagePosition
+{
+	bool set;
+	const Jsonb *cursor; /* a scalar or, in a body, anything */
+	const char *url;	 /* absolute, of the instance's origin */
+	int64 number;		 /* page or offset */
+} IntegPagePosition;
+
+struct IntegPages
+{
+	MemoryContext context;
+	IntegCall *call;
+	const Jsonb *input; /* of the call, validated */
+	IntegPagination *pagination;
+	IntegPagesOptions options;
+
+	MemoryContext position_contexts[2];
+	int position_context; /* which of them the position is in */
+	IntegPagePosition position;
+	int64 asked; /* records that the request asked for, 0: not known */
+	int64 npages;
+	int64 nrecords;
+	int nempty;	   /* pages without records in a row */
+	bool finished; /* nothing more to ask for */
+
+	/* A position that was seen, replaced after 1, 2, 4 … pages: whoever goes in a circle comes by it (Brent). */
+	uint64 mark;
+	int64 mark_page, mark_until;
+	uint64 fingerprint; /* of the last page's records */
+	int nsame;			/* pages in a row that are the same */
+
+	MemoryContext page_context;
+	IntegPage page;
+};
+
+/* Changes the call's rendered request to that of the position; records what number and size were asked for. */
+extern void integ_pages_turn(IntegCall *call, void *pages);
+
+/* Makes position that of the next page, from the call's answer and the page's records; false where there is none. */
+extern bool integ_pages_find_next(IntegPages *pages, const Jsonb *records, IntegPagePosition *position);
+
+/* The position, with the counts, as a document; and back: false where it is of another style. In CurrentMemoryContext. */
+extern const Jsonb *integ_pages_state(const IntegPages *pages);
+extern bool integ_pages_restore(IntegPages *pages, const Jsonb *state);
+
+/* Raises IG502 unless the URL is of the instance's origin. */
+extern void integ_pages_require_origin(const IntegCall *call, const char *url);
+
+/* The token of the final page, NULL where the answer has none. */
+extern const char *integ_pages_find_delta(const IntegPages *pages);
+
+#endif /* INTEG_FETCH_PAGES_PRIVATE_H */

@@ -1,0 +1,316 @@
+/*
+ * Runs: rows of integ.handler_runs, claimed, carried out and recorded by a
+ * worker that is their owner.
+ *
+ * A run is marked as begun before the function is called, so that one that
+ * takes its worker down is not tried for ever. Its success is recorded in the
+ * function's own transaction: what the function did in this database and the mark
+ * are there together, or neither is.
+ */
+#include "handlers/worker.h"
+
+#include "access/actor.h"
+#include "access/xact.h"
+#include "calls/verdict.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/pg_prng.h"
+#include "core/errors.h"
+#include "core/guc.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "core/uuid.h"
+#include "fmgr.h"
+#include "operate/operate.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(integ_tg_handler_runs_wake);
+PG_FUNCTION_INFO_V1(integ_handler_retry);
+
+/* Runs that have succeeded are deleted so many a transaction. */
+#define EXPIRED_PER_BATCH "10000"
+
+typedef struct Run
+{
+	IntegHandlerWorker *worker;
+	pg_uuid_t id;
+	int attempt;
+	int max_attempts;
+	IntegHandlerCall call;
+	bool gone; /* the row was deleted, or is somebody else's */
+} Run;
+
+static bool muted;
+
+void
+integ_handler_runs_mute(bool mute)
+{
+	muted = mute;
+}
+
+Datum
+integ_tg_handler_runs_wake(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "integ.tg_handler_runs_wake must be called as a trigger");
+	if (!muted)
+		integ_wake_at_commit(INTEG_WAKE_HANDLERS);
+	return PointerGetDatum(NULL);
+}
+
+static Datum
+text_or_null(const char *value, char *null)
+{
+	*null = value == NULL ? 'n' : ' ';
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+void
+integ_handler_enqueue(const char *kind, const IntegHandlerSubject *subject, const char *function,
+					  const Jsonb *argument, const pg_uuid_t *call, const pg_uuid_t *instance)
+{
+	static IntegQuery insert = {
+		"INSERT INTO integ.handler_runs (kind, owner, function, argument, client_id, user_id, call, instance)"
+		" VALUES ($1, $2::pg_catalog.regrole, $3, $4, $5, $6, $7, $8)",
+		8,
+		{TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID}};
+	char nulls[] = "        ";
+	Datum values[8] = {CStringGetTextDatum(kind), ObjectIdGetDatum(subject->owner), CStringGetTextDatum(function),
+					   JsonbPGetDatum(argument)};
+
+	values[4] = text_or_null(subject->client_id, &nulls[4]);
+	values[5] = text_or_null(subject->user_id, &nulls[5]);
+	values[6] = UUIDPGetDatum(call);
+	nulls[6] = call == NULL ? 'n' : ' ';
+	values[7] = UUIDPGetDatum(instance);
+	nulls[7] = instance == NULL ? 'n' : ' ';
+	(void) integ_query(&insert, values, nulls);
+}
+
+/* In the transaction under way, whatever its settings: our own rows, and no news for the keeper. */
+static uint64
+query_muted(IntegQuery *query, const Datum *values, const char *nulls)
+{
+	uint64 count;
+
+	/* An error ends the statement that the mute is for, and the next one sets it again. */
+	muted = true;
+	count = integ_query(query, values, nulls);
+	muted = false;
+	return count;
+}
+
+static void
+begin(IntegOwnerScope *scope)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	integ_owner_enter(scope);
+}
+
+static void
+commit(IntegOwnerScope *scope)
+{
+	integ_owner_leave(scope);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Takes the run that is due longest; its values are in CurrentMemoryContext. */
+static bool
+claim(Run *run)
+{
+	static IntegQuery take = {
+		"UPDATE integ.handler_runs SET state = 'running', lease = $2, attempt = attempt + 1,"
+		" started_at = pg_catalog.clock_timestamp()"
+		" WHERE id = (SELECT id FROM integ.handler_runs WHERE owner = $1::pg_catalog.regrole"
+		"  AND state IN ('queued', 'waiting') AND next_attempt_at <= pg_catalog.clock_timestamp()"
+		"  ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+		" RETURNING id, function, argument, client_id, user_id, attempt::bigint, max_attempts::bigint, timeout_ms::bigint",
+		2,
+		{OIDOID, INT8OID}};
+	MemoryContext context = CurrentMemoryContext;
+	Datum values[] = {ObjectIdGetDatum(run->worker->owner), Int64GetDatum(run->worker->lease)};
+	IntegOwnerScope scope;
+	bool found, isnull;
+
+	begin(&scope);
+	/* Lost in a crash of the machine, the run merely counts one attempt less. */
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	found = query_muted(&take, values, NULL) > 0;
+	if (found)
+	{
+		run->id = *DatumGetUUIDP(integ_result_datum(0, 1, &isnull));
+		run->call.subject.owner = run->worker->owner;
+		run->call.function = integ_result_text(0, 2, context);
+		run->call.argument = (Jsonb *) integ_result_varlena(0, 3, context);
+		run->call.subject.client_id = integ_result_text(0, 4, context);
+		run->call.subject.user_id = integ_result_text(0, 5, context);
+		run->attempt = (int) integ_result_int8(0, 6);
+		run->max_attempts = (int) integ_result_int8(0, 7);
+		run->call.timeout_ms = integ_result_int8(0, 8);
+	}
+	commit(&scope);
+	MemoryContextSwitchTo(context);
+	return found;
+}
+
+/* In the function's transaction. */
+static void
+record_success(void *arg)
+{
+	static IntegQuery done = {
+		"UPDATE integ.handler_runs SET state = 'succeeded', lease = NULL, finished_at = pg_catalog.clock_timestamp(),"
+		" last_sqlstate = NULL, last_error = NULL, error_detail = NULL, error_hint = NULL"
+		" WHERE id = $1 AND lease = $2",
+		2,
+		{UUIDOID, INT8OID}};
+	Run *run = arg;
+	Datum values[] = {UUIDPGetDatum(&run->id), Int64GetDatum(run->worker->lease)};
+	IntegOwnerScope scope;
+
+	integ_owner_enter(&scope);
+	run->gone = query_muted(&done, values, NULL) == 0;
+	integ_owner_leave(&scope);
+}
+
+/* What another attempt would find again: the function is not there, or not the owner's to call. */
+static bool
+is_final(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_INTEG_NOT_FOUND || sqlerrcode == ERRCODE_INTEG_FORBIDDEN ||
+		   sqlerrcode == ERRCODE_INTEG_INVALID;
+}
+
+static TimestampTz
+retry_at(int attempt)
+{
+	return integ_retry_backoff(GetCurrentTimestamp(), attempt, integ_retry_delay, integ_max_retry_delay,
+							   pg_prng_double(&pg_global_prng_state));
+}
+
+static void
+record_failure(Run *run, const IntegHandlerAnswer *answer)
+{
+	static IntegQuery failed = {
+		"UPDATE integ.handler_runs SET state = CASE WHEN $3 THEN 'dead' ELSE 'waiting' END, lease = NULL,"
+		" next_attempt_at = $4, finished_at = CASE WHEN $3 THEN pg_catalog.clock_timestamp() END,"
+		" last_sqlstate = $5, last_error = $6, error_detail = $7, error_hint = $8 WHERE id = $1 AND lease = $2",
+		8,
+		{UUIDOID, INT8OID, BOOLOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	bool dead = run->attempt >= run->max_attempts || is_final(answer->sqlerrcode);
+	char nulls[] = "        ";
+	IntegOwnerScope scope;
+	Datum values[8] = {UUIDPGetDatum(&run->id), Int64GetDatum(run->worker->lease), BoolGetDatum(dead),
+					   TimestampTzGetDatum(retry_at(run->attempt))};
+
+	begin(&scope);
+	values[4] = CStringGetTextDatum(unpack_sql_state(answer->sqlerrcode));
+	values[5] = text_or_null(answer->message, &nulls[5]);
+	values[6] = text_or_null(answer->detail, &nulls[6]);
+	values[7] = text_or_null(answer->hint, &nulls[7]);
+	(void) query_muted(&failed, values, nulls);
+	commit(&scope);
+	if (!dead)
+		integ_shmem_wake_keeper(run->worker->database, INTEG_WAKE_HANDLERS);
+}
+
+bool
+integ_handler_run_next(IntegHandlerWorker *worker)
+{
+	Run run = {.worker = worker};
+	IntegHandlerAnswer answer;
+
+	if (!claim(&run))
+		return false;
+	if (run.call.timeout_ms == 0)
+		run.call.timeout_ms = integ_handler_timeout;
+	run.call.finish = record_success;
+	run.call.arg = &run;
+	integ_handler_call(&run.call, &answer);
+	if (answer.sqlerrcode != 0)
+		record_failure(&run, &answer);
+	return true;
+}
+
+void
+integ_handler_runs_expire(void)
+{
+	static IntegQuery expire = {
+		"DELETE FROM integ.handler_runs WHERE ctid = ANY (ARRAY("
+		" SELECT ctid FROM integ.handler_runs WHERE state = 'succeeded'"
+		" AND finished_at < pg_catalog.now() - $1 * interval '1 day' LIMIT " EXPIRED_PER_BATCH "))",
+		1,
+		{INT4OID}};
+	Datum days = Int32GetDatum(integ_log_retention);
+	IntegOwnerScope scope;
+	uint64 count;
+
+	do
+	{
+		begin(&scope);
+		count = integ_query(&expire, &days, NULL);
+		commit(&scope);
+	} while (count > 0);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* As the row-level security of the table. */
+static bool
+may_manage(const IntegActor *actor, Oid owner, const char *client, const char *user)
+{
+	bool same_client = client != NULL && strcmp(client, actor->client) == 0;
+
+	if (actor->level == INTEG_LEVEL_SUPERADMIN)
+		return true;
+	if (owner == actor->role && (client == NULL || same_client))
+		return true;
+	return same_client && (actor->level == INTEG_LEVEL_ADMIN || same_text(actor->user, user));
+}
+
+Datum
+integ_handler_retry(PG_FUNCTION_ARGS)
+{
+	static IntegQuery find = {
+		"SELECT owner::oid::bigint, client_id, user_id, state FROM integ.handler_runs WHERE id = $1 FOR UPDATE", 1, {UUIDOID}};
+	static IntegQuery again = {
+		"UPDATE integ.handler_runs SET state = 'queued', finished_at = NULL, next_attempt_at = pg_catalog.clock_timestamp(),"
+		" max_attempts = CASE WHEN state = 'dead' THEN least(attempt + max_attempts, 1000000) ELSE max_attempts END"
+		" WHERE id = $1 AND state IN ('queued', 'waiting', 'dead')",
+		1,
+		{UUIDOID}};
+	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "retry handlers");
+	Datum id = PG_GETARG_DATUM(0);
+	IntegOwnerScope scope;
+	char *state = NULL;
+	bool done = false;
+
+	integ_owner_enter(&scope);
+	if (integ_query(&find, &id, NULL) > 0 &&
+		may_manage(actor, (Oid) integ_result_int8(0, 1), integ_result_text(0, 2, CurrentMemoryContext),
+				   integ_result_text(0, 3, CurrentMemoryContext)))
+	{
+		state = integ_result_text(0, 4, TopTransactionContext);
+		done = integ_query(&again, &id, NULL) > 0;
+	}
+	integ_owner_leave(&scope);
+	if (state == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND),
+						errmsg("there is no handler run %s", integ_uuid_text(DatumGetUUIDP(id))),
+						errhint("SELECT id, state FROM integ.handler_runs shows those that you see.")));
+	if (!done)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
+						errmsg("handler run %s cannot be tried again", integ_uuid_text(DatumGetUUIDP(id))),
+						errdetail("Its state is \"%s\"; those that are dead or wait can.", state)));
+	PG_RETURN_DATUM(id);
+}

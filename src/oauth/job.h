@@ -1,0 +1,61 @@
+/*
+ * One request for a token on its way: internal to the dispatcher's part of oauth.
+ */
+#ifndef INTEG_OAUTH_JOB_H
+#define INTEG_OAUTH_JOB_H
+
+#include "postgres.h"
+
+#include "http/transfer.h"
+#include "lib/ilist.h"
+#include "oauth/desk.h"
+#include "oauth/oauth.h"
+
+typedef struct IntegOauthJob
+{
+	dlist_node node;
+	MemoryContext context; /* everything of it, wiped where it is secret */
+	IntegOauthKind kind;
+	int ticket; /* -1: nobody waits */
+	pg_uuid_t instance;
+	pg_uuid_t flow;
+	int64 seen;		  /* of a refresh; INTEG_OAUTH_ANYWAY: whatever the version */
+	bool device;	  /* an exchange that polls for a device code */
+	const char *code; /* of an exchange: {"code", "params"} as text */
+
+	/* prepared */
+	IntegOauthConfig config;
+	const char *action; /* for audit and log: oauth.refresh … */
+	bool has_request;
+	bool suspicious; /* an earlier refresh may have used up the refresh token unnoticed */
+	IntegHttpRequest request;
+
+	/* under way */
+	TimestampTz sent_at;
+	IntegTransfer *transfer;
+	IntegHttpResponse response;
+	bool answered;
+	int tries; /* to store the answer */
+
+	/* what came of it */
+	int sqlerrcode;
+	const char *message;
+	const char *detail;
+	const char *hint;
+} IntegOauthJob;
+
+/* Of "seen": refresh whatever is there. */
+#define INTEG_OAUTH_ANYWAY (-1)
+
+/* prepare.c: fills config and request, and marks on disk that it leaves. In a transaction; raises what stops it. Without
+ * has_request the job is over. */
+extern void integ_oauth_prepare(IntegOauthJob *job);
+
+/* settle.c: what the answer means, into the tables. In a transaction. */
+extern void integ_oauth_settle(IntegOauthJob *job);
+
+/* The job ends with this error, which is not raised. */
+extern void integ_oauth_fail(IntegOauthJob *job, int sqlerrcode, const char *message, const char *detail,
+							 const char *hint);
+
+#endif /* INTEG_OAUTH_JOB_H */

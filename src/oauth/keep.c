@@ -1,0 +1,181 @@
+/*
+ * Keeping tokens, and what is known of them.
+ */
+#include "oauth/oauth.h"
+
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "core/errors.h"
+#include "core/guc.h"
+#include "core/json.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "instances/site.h"
+#include "operate/operate.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "vault/store.h"
+
+/* Refreshed when this share of the lifetime is over, and a random part of the next tenth: not all at once. */
+#define REFRESH_SHARE 0.75
+#define REFRESH_JITTER 0.1
+
+static Datum
+text_array(const char *const *texts, int count)
+{
+	Datum *values = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static TimestampTz
+refresh_time(const IntegOauthConfig *config, const IntegOauthAnswer *answer, bool refreshable, TimestampTz now)
+{
+	double lifetime = (double) (answer->expires_at - now);
+	double share = REFRESH_SHARE + REFRESH_JITTER * pg_prng_double(&pg_global_prng_state);
+
+	if (!refreshable || answer->expires_at == DT_NOEND || strcmp(config->strategy, "automatic") != 0)
+		return 0;
+	return now + (int64) (lifetime * share);
+}
+
+static void
+store_secret(const IntegOauthConfig *config, const char *name, const char *secret, const char *origin,
+			 TimestampTz expires_at)
+{
+	const IntegInstance *instance = config->instance;
+	IntegCredentialValue value = {.data = secret,
+								  .len = strlen(secret),
+								  .origins = &origin,
+								  .norigins = 1,
+								  .expires_at = expires_at,
+								  .user_id = strcmp(instance->context_type, "user") == 0 ? instance->context_id : NULL,
+								  .role = integ_owner_oid()};
+
+	integ_vault_store(&instance->credentials, name, &value, false);
+}
+
+/* What the answer told goes over what was known, key by key. */
+static const Jsonb *
+merged_fields(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const Jsonb *extra)
+{
+	return integ_config_over(extra, integ_config_over(answer->fields, config->instance->token_fields));
+}
+
+static void
+update_instance(const IntegOauthConfig *config, const Jsonb *fields, const char *origin)
+{
+	static IntegQuery update = {"UPDATE integ.instances SET token_fields = $2, origin = $3 WHERE id = $1 "
+								"AND (token_fields <> $2 OR origin IS DISTINCT FROM $3)",
+								3,
+								{UUIDOID, JSONBOID, TEXTOID}};
+	static IntegQuery recover = {
+		"UPDATE integ.instances SET is_active = true, deactivated_at = NULL, deactivated_reason = NULL "
+		"WHERE id = $1 AND NOT is_active AND deactivated_by IS NULL AND status IN ('reauth_required', 'token_expired')",
+		1,
+		{UUIDOID}};
+	const IntegInstance *instance = config->instance;
+	Datum values[3] = {UUIDPGetDatum(&instance->id), JsonbPGetDatum(fields), CStringGetTextDatum(origin)};
+
+	(void) integ_query(&update, values, NULL);
+	(void) integ_query(&recover, values, NULL);
+	if (strcmp(instance->status, "active") != 0)
+		integ_instance_set_status(&instance->id, "active", NULL, false);
+}
+
+static void
+update_tokens(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const char *grant,
+			  const char *const *asked, int nasked)
+{
+	static IntegQuery query = {
+		"INSERT INTO integ.oauth_tokens AS t (instance, client_id, grant_type, strategy, token_type, scopes, "
+		"requested_scopes, token_origin, version, obtained_at, expires_at, refresh_at, last_attempt_at) "
+		"VALUES ($1, $2, coalesce($3, $12), $4, coalesce($5, 'Bearer'), $6, coalesce($7, '{}'), $8, 1, $9, $10, $11, $9) "
+		"ON CONFLICT (instance) DO UPDATE SET grant_type = coalesce($3, t.grant_type), "
+		"strategy = CASE WHEN $3 IS NULL THEN t.strategy ELSE $4 END, "
+		"token_type = coalesce($5, t.token_type), scopes = coalesce($6, CASE WHEN $3 IS NULL THEN t.scopes END), "
+		"requested_scopes = coalesce($7, t.requested_scopes), token_origin = $8, version = t.version + 1, "
+		"obtained_at = $9, expires_at = $10, refresh_at = $11, refresh_started_at = NULL, failures = 0, "
+		"last_attempt_at = $9, last_sqlstate = NULL, last_error = NULL",
+		12,
+		{UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZOID,
+		 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}};
+	TimestampTz now = GetCurrentTimestamp();
+	/* Without a refresh token only grants that need no person give another one. */
+	bool refreshable = answer->refresh_token != NULL || grant == NULL || strcmp(grant, "client_credentials") == 0 ||
+					   strcmp(grant, "jwt_bearer") == 0;
+	TimestampTz refresh_at = refresh_time(config, answer, refreshable, now);
+	Datum values[12] = {UUIDPGetDatum(&config->instance->id),
+						CStringGetTextDatum(config->instance->client_id),
+						grant == NULL ? (Datum) 0 : CStringGetTextDatum(grant),
+						CStringGetTextDatum(config->strategy),
+						answer->token_type == NULL ? (Datum) 0 : CStringGetTextDatum(answer->token_type),
+						answer->scopes == NULL ? (Datum) 0 : text_array(answer->scopes, answer->nscopes),
+						asked == NULL ? (Datum) 0 : text_array(asked, nasked),
+						CStringGetTextDatum(config->token_origin),
+						TimestampTzGetDatum(now),
+						TimestampTzGetDatum(answer->expires_at),
+						TimestampTzGetDatum(refresh_at),
+						CStringGetTextDatum(config->grant_type)};
+	char nulls[12];
+
+	memset(nulls, ' ', sizeof(nulls));
+	nulls[2] = grant == NULL ? 'n' : ' ';
+	nulls[4] = answer->token_type == NULL ? 'n' : ' ';
+	nulls[5] = answer->scopes == NULL ? 'n' : ' ';
+	nulls[6] = asked == NULL ? 'n' : ' ';
+	nulls[9] = answer->expires_at == DT_NOEND ? 'n' : ' ';
+	nulls[10] = refresh_at == 0 ? 'n' : ' ';
+	(void) integ_query(&query, values, nulls);
+}
+
+void
+integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const char *grant,
+				 const char *const *asked, int nasked, const Jsonb *extra)
+{
+	const IntegInstance *instance = config->instance;
+	const Jsonb *fields = merged_fields(config, answer, extra);
+	IntegOwnerScope scope;
+	IntegSite site;
+
+	integ_site_render(config->definition, instance->config, fields, instance->instance_id, &site);
+	if (site.origin == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_BAD_ANSWER),
+						errmsg("the token answer for \"%s\" does not tell its base URL", instance->instance_id),
+						errdetail("The manifest's baseUrl is \"%s\".", config->definition->base_url_source),
+						errhint("Correct tokenFields or redirectParameters of the definition.")));
+	integ_owner_enter(&scope);
+	store_secret(config, "access_token", answer->access_token, site.origin, answer->expires_at);
+	if (answer->refresh_token != NULL)
+		store_secret(config, "refresh_token", answer->refresh_token, config->token_origin, DT_NOEND);
+	update_tokens(config, answer, grant, asked, nasked);
+	update_instance(config, fields, site.origin);
+	integ_owner_leave(&scope);
+}
+
+void
+integ_oauth_require_person(const IntegInstance *instance, const char *why)
+{
+	static IntegQuery stop = {"UPDATE integ.oauth_tokens SET refresh_at = NULL, refresh_started_at = NULL WHERE instance = $1",
+							  1,
+							  {UUIDOID}};
+	Datum id = UUIDPGetDatum(&instance->id);
+	IntegJsonBuilder builder;
+	IntegOwnerScope scope;
+
+	integ_owner_enter(&scope);
+	integ_instance_set_status(&instance->id, "reauth_required", why, true);
+	(void) integ_query(&stop, &id, NULL);
+	integ_owner_leave(&scope);
+	integ_json_begin_object(&builder);
+	integ_json_add_string(&builder, "instance_id", instance->instance_id);
+	integ_json_add_string(&builder, "reason", why);
+	integ_event_emit("instance.reauth_required", instance->client_id, &instance->id, integ_json_end(&builder));
+	integ_notify(strcmp(instance->context_type, "user") == 0 ? instance->context_id : NULL, instance->client_id,
+				 "instance.reauth_required",
+				 psprintf("\"%s\" must be authorized again: %s", instance->instance_id, why),
+				 psprintf("SELECT * FROM integ_oauth_start('%s');", instance->instance_id));
+}

@@ -1,0 +1,147 @@
+/*
+ * OAuth 2.0 (RFC 6749): tokens are obtained, kept, refreshed and revoked by the
+ * dispatchers, one request at a time for each instance. Backends begin and end
+ * authorizations, and ask (oauth/desk.h).
+ */
+#ifndef INTEG_OAUTH_OAUTH_H
+#define INTEG_OAUTH_OAUTH_H
+
+#include "postgres.h"
+
+#include "definitions/definition.h"
+#include "http/http.h"
+#include "instances/instance.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+/* What the definition says about OAuth, rendered for one instance. In the context it was made in. */
+typedef struct IntegOauthConfig
+{
+	const IntegInstance *instance;
+	const IntegDefinition *definition;
+	const JsonbContainer *manifest; /* the oauth2Config */
+	const char *authorization_url;	/* or NULL */
+	const char *token_url;
+	const char *token_origin;
+	const char *revoke_url;	 /* or NULL */
+	const char *device_url;	 /* device authorization endpoint, or NULL */
+	const char *issuer;		 /* or NULL */
+	const char *grant_type;	 /* how the first token is obtained: authorization_code, client_credentials, jwt_bearer */
+	const char *client_auth; /* client_secret_basic, client_secret_post, private_key_jwt, none */
+	const char *strategy;	 /* automatic, on_demand, manual */
+	const char *separator;	 /* between scopes */
+	bool pkce;
+} IntegOauthConfig;
+
+/* Whether the instance authenticates by OAuth. */
+extern bool integ_oauth_used(const IntegInstance *instance, const IntegDefinition *definition);
+
+/*
+ * Fills config in CurrentMemoryContext. Raises IG400 where the instance does not use OAuth, or an endpoint is no https URL
+ * (http is for loopback only).
+ */
+extern void integ_oauth_config(const IntegInstance *instance, const IntegDefinition *definition,
+							   IntegOauthConfig *config);
+
+/*
+ * client_id, client_secret, key: the instance's, else its client's for the definition, else the definition's, else (client_id)
+ * the config's. NULL where there is none. For the token endpoint only; as integ_vault_open.
+ */
+extern const char *integ_oauth_credential(const IntegOauthConfig *config, const char *name);
+
+/* Where the credential goes unless somebody says so; NULL: as every other. *count origins, in CurrentMemoryContext. */
+extern const char **integ_oauth_origins(const IntegDefinition *definition, const IntegInstance *instance,
+										const char *name, int *count);
+
+/* What is presented to the token endpoint, besides the client itself. Strings may be NULL. */
+typedef struct IntegOauthGrant
+{
+	const char *type; /* authorization_code, refresh_token, client_credentials, jwt_bearer, device_code */
+	const char *code;
+	const char *redirect_uri;
+	const char *verifier;
+	const char *refresh_token;
+	const char *device_code;
+	const char *scope;
+} IntegOauthGrant;
+
+/*
+ * The token request, in CurrentMemoryContext; what holds secrets is wiped with it. Raises IG401 where client id or secret is
+ * missing.
+ */
+extern void integ_oauth_token_request(const IntegOauthConfig *config, const IntegOauthGrant *grant,
+									  IntegHttpRequest *request);
+
+/* The request of another endpoint: parameters is an already encoded form, NULL for none; the client authenticates. */
+extern void integ_oauth_client_request(const IntegOauthConfig *config, const char *url, StringInfo form,
+									   IntegHttpRequest *request);
+
+/*
+ * JWTs that this client signs with its credential "key": to authenticate itself (RFC 7523, section 2.2), and in place of a
+ * person (section 2.1; claims by auth.jwt). In memory that is wiped. Raise IG401 where there is no key, IG400 for a bad one.
+ */
+extern const char *integ_oauth_client_assertion(const IntegOauthConfig *config);
+extern const char *integ_oauth_bearer_assertion(const IntegOauthConfig *config);
+
+/* Appends name=value to a form. */
+extern void integ_oauth_form_add(StringInfo form, const char *name, const char *value);
+
+typedef enum IntegOauthResult
+{
+	INTEG_OAUTH_GRANTED,
+	INTEG_OAUTH_PENDING,	 /* device code: the person has not answered */
+	INTEG_OAUTH_SLOW_DOWN,	 /* device code: ask less often */
+	INTEG_OAUTH_DENIED,		 /* by the person */
+	INTEG_OAUTH_INVALID,	 /* invalid_grant: code or refresh token is not, or no longer, good */
+	INTEG_OAUTH_CLIENT,		 /* our client is refused: nothing that a person authorizes again mends */
+	INTEG_OAUTH_UNAVAILABLE, /* no answer, or one that says try again */
+	INTEG_OAUTH_UNREADABLE	 /* an answer that is not what RFC 6749 or the manifest promise */
+} IntegOauthResult;
+
+/* What the token endpoint said, in CurrentMemoryContext; the tokens in memory that is wiped. */
+typedef struct IntegOauthAnswer
+{
+	IntegOauthResult result;
+	const char *error;		 /* the service's code or ours, NULL where granted */
+	const char *description; /* a sentence without secrets, or NULL */
+	const char *access_token;
+	const char *refresh_token; /* NULL: the one before stays */
+	const char *token_type;
+	const char *nonce;		/* of an identity token, or NULL */
+	TimestampTz expires_at; /* DT_NOEND: it does not say */
+	const char **scopes;	/* NULL: it does not say */
+	int nscopes;
+	const Jsonb *fields;  /* {token.NAME} */
+	TimestampTz retry_at; /* of INTEG_OAUTH_UNAVAILABLE; 0: it does not say */
+} IntegOauthAnswer;
+
+/* Reads the answer. Needs a transaction; raises nothing about the answer. */
+extern void integ_oauth_read_answer(const IntegOauthConfig *config, const IntegHttpResponse *response,
+									TimestampTz sent_at, IntegOauthAnswer *answer);
+
+/*
+ * Keeps new tokens: in the vault, in integ.oauth_tokens, and what the answer told in integ.instances, which becomes active.
+ * In the current transaction, whose commit must come before anybody uses them. asked are the scopes
+ * asked for (NULL: as before); grant is what integ.oauth_tokens shows (NULL: as before); extra is what the redirect told.
+ */
+extern void integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const char *grant,
+							 const char *const *asked, int nasked, const Jsonb *extra);
+
+/* The scopes of an array of the manifest or the options, NULL container: none. */
+extern const char **integ_oauth_scopes(const JsonbContainer *array, int *count);
+
+/*
+ * The instance needs a person: status, event, notification, in the current transaction. Other instances are not concerned.
+ */
+extern void integ_oauth_require_person(const IntegInstance *instance, const char *why);
+
+/* Sends one of our requests from a backend, waiting interruptibly, and logs it as method. */
+extern IntegHttpResponse *integ_oauth_send(const IntegOauthConfig *config, const IntegHttpRequest *request,
+										   const char *method);
+
+/* Writes the exchange to the request log, and its end to the audit. action such as "oauth.refresh". */
+extern void integ_oauth_record(const IntegOauthConfig *config, const char *action, const char *outcome,
+							   const IntegHttpRequest *request, const IntegHttpResponse *response,
+							   TimestampTz started_at, const char *error);
+
+#endif /* INTEG_OAUTH_OAUTH_H */
