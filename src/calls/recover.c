@@ -64,12 +64,12 @@ give_back(const IntegDispatcher *dispatcher, int64 lease)
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.state = 'running' AND o.lease = $1"
 		" AND " INTEG_MINE("o.instance", "$2", "$3") " AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ") RETURNING o.*,"
-		" CASE WHEN o.sent_at IS NOT NULL THEN 'unknown' WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
-		" 'IG504' AS end_sqlstate, 'the dispatcher ended while it ran the call' AS end_error,"
-		" CASE WHEN o.sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
-		" WHEN o.cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END AS end_detail,"
-		" CASE WHEN o.sent_at IS NOT NULL THEN 'Look at the service whether it was carried out; integ_call_retry with"
-		" {\"confirm\": true} repeats it.' END AS end_hint, NULL::jsonb AS end_result, 1 AS end_interrupted)" INTEG_CALLS_DONE,
+													 " CASE WHEN o.sent_at IS NOT NULL THEN 'unknown' WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
+													 " 'IG504' AS end_sqlstate, 'the dispatcher ended while it ran the call' AS end_error,"
+													 " CASE WHEN o.sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
+													 " WHEN o.cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END AS end_detail,"
+													 " CASE WHEN o.sent_at IS NOT NULL THEN 'Look at the service whether it was carried out; integ_call_retry with"
+													 " {\"confirm\": true} repeats it.' END AS end_hint, NULL::jsonb AS end_result, 1 AS end_interrupted)" INTEG_CALLS_DONE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	static IntegQuery again = {

@@ -279,7 +279,7 @@ keep_definition_query(IntegCall *call)
 {
 	const char *query = strchr(call->url, '?');
 	const char *pair = call->definition->query != NULL
-						   ? integ_template_query(call->definition->query, &call->scope)
+						   ? integ_template_query(call->definition->query, &call->scope, NULL)
 						   : NULL;
 
 	while (pair != NULL && *pair != '\0')

@@ -38,8 +38,8 @@
 #define FAILED_TO_START "a worker could not start as its owner; the server log says why"
 
 /* Delay of a run before its next attempt; arguments: its attempts, integ.retry_delay and integ.max_retry_delay in ms. */
-#define BACKOFF_SQL(attempt, first, longest)                                                   \
-	"pg_catalog.clock_timestamp() + pg_catalog.random() * least(" longest "::float8, " first   \
+#define BACKOFF_SQL(attempt, first, longest)                                                 \
+	"pg_catalog.clock_timestamp() + pg_catalog.random() * least(" longest "::float8, " first \
 	"::float8 * pg_catalog.power(2::float8, least(" attempt ", 30)::float8)) * interval '1 ms'"
 
 typedef struct Owner
@@ -194,10 +194,10 @@ give_back_orphans(Round *round)
 		"UPDATE integ.handler_runs SET lease = NULL, state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'waiting' END,"
 		" finished_at = CASE WHEN attempt >= max_attempts THEN pg_catalog.clock_timestamp() END,"
 		" next_attempt_at = " BACKOFF_SQL("attempt - 1", "$2", "$3") ","
-		" last_sqlstate = '57P01', last_error = 'the worker ended while it called the function',"
-		" error_detail = 'What the function had done was rolled back. It did not stop when its time was over, the worker"
-		" was terminated, or the server crashed.', error_hint = 'The server log says why.'"
-		" WHERE state = 'running' AND lease = ANY ($1)",
+																	 " last_sqlstate = '57P01', last_error = 'the worker ended while it called the function',"
+																	 " error_detail = 'What the function had done was rolled back. It did not stop when its time was over, the worker"
+																	 " was terminated, or the server crashed.', error_hint = 'The server log says why.'"
+																	 " WHERE state = 'running' AND lease = ANY ($1)",
 		3,
 		{INT8ARRAYOID, INT4OID, INT4OID}};
 	/* First the rows, then who is alive: a worker takes its slot before it claims. */
@@ -218,11 +218,11 @@ refuse_runs(const Owner *owner)
 		" state = CASE WHEN $3 OR attempt + 1 >= max_attempts THEN 'dead' ELSE 'waiting' END,"
 		" finished_at = CASE WHEN $3 OR attempt + 1 >= max_attempts THEN pg_catalog.clock_timestamp() END,"
 		" next_attempt_at = " BACKOFF_SQL("attempt", "$4", "$5") ","
-		" last_sqlstate = 'IG403', last_error = $2, error_detail = 'A function is run by a worker whose session user is its owner.',"
-		" error_hint = 'Give the role what it needs; then integ_handler_retry tries again what is dead.'"
-		" WHERE id IN (SELECT id FROM integ.handler_runs WHERE owner = $1::pg_catalog.regrole"
-		"  AND state IN ('queued', 'waiting') AND next_attempt_at <= pg_catalog.clock_timestamp()"
-		"  ORDER BY next_attempt_at LIMIT " REFUSED_PER_ROUND " FOR UPDATE SKIP LOCKED)",
+																 " last_sqlstate = 'IG403', last_error = $2, error_detail = 'A function is run by a worker whose session user is its owner.',"
+																 " error_hint = 'Give the role what it needs; then integ_handler_retry tries again what is dead.'"
+																 " WHERE id IN (SELECT id FROM integ.handler_runs WHERE owner = $1::pg_catalog.regrole"
+																 "  AND state IN ('queued', 'waiting') AND next_attempt_at <= pg_catalog.clock_timestamp()"
+																 "  ORDER BY next_attempt_at LIMIT " REFUSED_PER_ROUND " FOR UPDATE SKIP LOCKED)",
 		5,
 		{OIDOID, TEXTOID, BOOLOID, INT4OID, INT4OID}};
 	bool is_gone = GetUserNameFromId(owner->role, true) == NULL;

@@ -12,11 +12,11 @@
 typedef struct IntegJwtKind
 {
 	const char *name;
-	const char *digest;	 /* OpenSSL's name, NULL: the algorithm has its own */
-	const char *key;	 /* OpenSSL's name of the kind of key, NULL: bytes */
-	const char *curve;	 /* OpenSSL's name of the group, NULL: none */
-	const char *wanted;	 /* the key in words */
-	int half;			 /* bytes of r and of s of an ECDSA signature, 0: none */
+	const char *digest; /* OpenSSL's name, NULL: the algorithm has its own */
+	const char *key;	/* OpenSSL's name of the kind of key, NULL: bytes */
+	const char *curve;	/* OpenSSL's name of the group, NULL: none */
+	const char *wanted; /* the key in words */
+	int half;			/* bytes of r and of s of an ECDSA signature, 0: none */
 	bool pss;
 } IntegJwtKind;
 

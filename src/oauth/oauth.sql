@@ -74,6 +74,7 @@ CREATE POLICY oauth_flows_own ON integ.oauth_flows FOR SELECT USING (
     OR client_id = (SELECT integ_current_client())
        AND ((SELECT integ_current_level()) = 'admin' OR user_id IS NOT DISTINCT FROM (SELECT integ_current_user_id())));
 GRANT SELECT ON integ.oauth_flows TO integ_user;
+SELECT pg_catalog.pg_extension_config_dump('integ.oauth_flows', '');
 
 CREATE TABLE integ.oauth_tokens (
     instance uuid PRIMARY KEY REFERENCES integ.instances (id) ON DELETE CASCADE,

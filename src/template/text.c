@@ -166,10 +166,12 @@ append_xml(const TextRender *text, const char *value, int len, const char *name)
 	for (int i = 0; i < len; i++)
 	{
 		unsigned char c = (unsigned char) value[i];
-		const char *reference = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;"
-								: c == '\''			   ? "&apos;"
-								: c == '\r'			   ? "&#13;"
-													   : NULL;
+		const char *reference = c == '&' ? "&amp;" : c == '<' ? "&lt;"
+												 : c == '>'	  ? "&gt;"
+												 : c == '"'	  ? "&quot;"
+												 : c == '\''  ? "&apos;"
+												 : c == '\r'  ? "&#13;"
+															  : NULL;
 
 		if (c < 0x20 && c != '\t' && c != '\n' && c != '\r')
 			template_fail(text->render->template->where, "\"%s\" has a control character, which XML cannot hold", name);
