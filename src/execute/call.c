@@ -239,13 +239,19 @@ run_course(IntegCall *call)
 }
 
 void
-integ_call_run(IntegCall *call)
+integ_call_carry_out(IntegCall *call)
 {
-	integ_call_open(call);
 	if (call->course != NULL)
 		run_course(call);
 	else
 		integ_call_exchange(call);
+}
+
+void
+integ_call_run(IntegCall *call)
+{
+	integ_call_open(call);
+	integ_call_carry_out(call);
 }
 
 void

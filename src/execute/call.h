@@ -152,7 +152,10 @@ extern void integ_call_finish(IntegCall *call);
  */
 extern void integ_call_exchange(IntegCall *call);
 
-/* The whole path of a call: open, and its exchange as above, or all of them where the method has several requests. */
+/* All exchanges of an opened call, each as above: its only one, or those of a method of several requests. */
+extern void integ_call_carry_out(IntegCall *call);
+
+/* The whole path of a call: open and carry out. */
 extern void integ_call_run(IntegCall *call);
 
 /* Raises the outcome as an error unless it is a success. */

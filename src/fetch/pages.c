@@ -183,7 +183,8 @@ turn(IntegPages *pages)
 	call->amend = integ_pages_turn;
 	call->amend_arg = pages;
 	call->input = pages->input;
-	call->exchange = call->method->exchange;
+	if (call->course == NULL)
+		call->exchange = call->method->exchange;
 	if (pages->position.set && pages->position.url == NULL && pages->pagination->further != NULL)
 	{
 		call->exchange = pages->pagination->further;
@@ -327,7 +328,7 @@ integ_pages_next(IntegPages *pages)
 {
 	if (!turn(pages))
 		return NULL;
-	integ_call_exchange(pages->call);
+	integ_call_carry_out(pages->call);
 	return receive(pages);
 }
 
