@@ -50,6 +50,7 @@ SQL_PARTS = \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
 	src/gateway/gateway.sql \
+	src/discovery/discovery.sql \
 	src/handlers/handlers.sql \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \

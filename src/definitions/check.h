@@ -51,12 +51,14 @@ extern void integ_manifest_check_method(IntegManifestCheck *check, const IntegMe
 extern void integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *method, const char *where);
 extern void integ_manifest_check_base_url(IntegManifestCheck *check);
 extern void integ_manifest_check_auths(IntegManifestCheck *check);
+extern void integ_manifest_check_discovery(IntegManifestCheck *check);
 
 /* Which placeholders a template may have. */
 typedef enum IntegPlaceholders
 {
 	INTEG_PLACEHOLDERS_URL,		/* config, and the token answer's parts */
 	INTEG_PLACEHOLDERS_AUTH,	/* config and credentials */
+	INTEG_PLACEHOLDERS_ITEM,	/* what discovery knows of an item, and config */
 	INTEG_PLACEHOLDERS_REQUEST, /* input, config, credentials, task, and what earlier requests brought */
 	INTEG_PLACEHOLDERS_PAGE,	/* these, and the next page's value */
 } IntegPlaceholders;

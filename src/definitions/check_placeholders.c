@@ -221,6 +221,14 @@ visit_name(const char *name, void *arg)
 							   "the placeholder {%s} may only come from config or the token answer here", name);
 		return;
 	}
+	if (visit->allowed == INTEG_PLACEHOLDERS_ITEM)
+	{
+		if (behind(name, "item") == NULL && strcmp(name, "item") != 0 && strcmp(name, "fields") != 0 &&
+			strcmp(name, "field_names") != 0)
+			integ_manifest_problem(check, visit->where,
+								   "the placeholder {%s} is none of {item.…}, {fields}, {field_names} and {config.…}", name);
+		return;
+	}
 	if ((rest = behind(name, "credentials")) != NULL)
 	{
 		if (!credential_known(check, rest))

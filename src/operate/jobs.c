@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/owner.h"
 #include "core/query.h"
+#include "discovery/discovery.h"
 #include "execute/health.h"
 #include "handlers/worker.h"
 #include "miscadmin.h"
@@ -21,6 +22,7 @@ static const IntegJob jobs[] = {
 	{"partitions", "1 day", "Makes the partitions of the coming days", integ_partitions_run},
 	{"retention", "1 hour", "Drops partitions and notifications whose time is over", integ_retention_run},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
+	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over", integ_discovery_refresh},
 	{"health", "5 minutes", "Calls the health check of every active instance", integ_health_run},
 };
 
