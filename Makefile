@@ -44,16 +44,21 @@ SQL_PARTS = \
 	src/template/template.sql \
 	src/definitions/definitions.sql \
 	src/instances/instances.sql \
+	src/definitions/views.sql \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
+	src/limits/limits.sql \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
 	src/gateway/gateway.sql \
 	src/discovery/discovery.sql \
 	src/handlers/handlers.sql \
+	src/approvals/approvals.sql \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
+	src/convert/records.sql \
+	src/convert/convert.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

@@ -148,10 +148,12 @@ prepare_process(void)
 	dispatcher.context = AllocSetContextCreate(TopMemoryContext, "integ dispatcher", ALLOCSET_DEFAULT_SIZES);
 	dispatcher.scratch = AllocSetContextCreate(TopMemoryContext, "integ dispatcher round", ALLOCSET_DEFAULT_SIZES);
 	dlist_init(&dispatcher.backlogged);
+	dlist_init(&dispatcher.promising);
 	dlist_init(&dispatcher.unlocked);
 	dlist_init(&dispatcher.claimed);
 	dlist_init(&dispatcher.ready);
 	dlist_init(&dispatcher.flying);
+	dlist_init(&dispatcher.asking);
 	dlist_init(&dispatcher.answered);
 	dispatcher.lease = integ_lease_take();
 	dispatcher.pool = integ_transfer_pool_create(INTEG_FLIGHTS_MAX, problem, sizeof(problem));
@@ -259,6 +261,7 @@ work(void)
 	int64 closed = closed_for();
 
 	integ_receive(&dispatcher);
+	integ_asking_poll(&dispatcher);
 	integ_claim_news(&dispatcher);
 	/* Tokens before everything that needs them, and also while calls pause after an error. */
 	(void) run(step_tokens, closed == 0 ? NULL : &dispatcher);
@@ -280,7 +283,7 @@ work(void)
 	integ_send(&dispatcher);
 
 	now = GetCurrentTimestamp();
-	due = Min(next_rescan, next_recovery);
+	due = Min(Min(next_rescan, next_recovery), integ_asking_due(&dispatcher));
 	due = Min(due, closed == 0 ? integ_oauth_work_next() : now + closed);
 	if (closed != 0)
 		due = Min(due, now + closed);
@@ -339,6 +342,9 @@ stop(void)
 		end_round();
 	}
 	integ_give_up(&dispatcher);
+	(void) run(step_settle, NULL);
+	/* What was answered just now, and was to be asked about. */
+	integ_asking_give_up(&dispatcher);
 	(void) run(step_settle, NULL);
 	integ_oauth_work_stop();
 	integ_transfer_pool_destroy(dispatcher.pool);

@@ -10,6 +10,7 @@
 #include "catalog/namespace.h"
 #include "commands/extension.h"
 #include "core/json.h"
+#include "limits/limits.h"
 #include "handlers/worker.h"
 #include "miscadmin.h"
 #include "operate/operate.h"
@@ -311,6 +312,7 @@ flush_all(void *arg)
 		return;
 	(void) integ_recorder_run(mine, true);
 	write_last_outcomes();
+	integ_limits_save();
 	integ_recorder_watermark(mine, mine->in_flight == 0);
 }
 

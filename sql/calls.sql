@@ -62,7 +62,6 @@ SELECT integ_enqueue('calls_main', 'nothing');
 SELECT integ_enqueue('calls_nowhere', 'get');
 SELECT integ_enqueue('calls_main', 'get', '[]');
 SELECT integ_enqueue(NULL, 'get');
-SELECT integ_enqueue('calls_main', 'gated');
 SELECT integ_enqueue('calls_main', 'get', '{}', '{"prio": 1}');
 SELECT integ_enqueue('calls_main', 'get', '{}', '{"priority": 11}');
 SELECT integ_enqueue('calls_main', 'get', '{}', '{"timeout": -1}');

@@ -180,6 +180,13 @@ SELECT defs_test.bad('{baseUrl}', '"https://user:pw@example.com"');
 SELECT defs_test.bad('{baseUrl}', '"ftp://example.com"');
 SELECT defs_test.bad('{baseUrl}', '"https://example.com/?a=b"');
 SELECT defs_test.bad('{baseUrl}', '"https://example.com:{config.base_url}/v1"') LIKE 'ok:%' AS accepted;
+SELECT defs_test.bad('{baseUrl}', '"https://example.com{config.base_url}"');
+SELECT defs_test.bad('{baseUrl}', '"https://example.com{config.base_url}/v1"');
+SELECT defs_test.bad('{baseUrl}', '"https://example.com{config.base_url}:8443"');
+SELECT defs_test.bad('{baseUrl}', '"https://api-{config.base_url}"');
+SELECT url, defs_test.bad('{baseUrl}', to_jsonb(url)) LIKE 'ok:%' AS accepted
+FROM (VALUES ('https://eu{config.base_url}.example.com'), ('https://api.{config.base_url}'), ('https://{config.base_url}:8443/a'),
+             ('https://example.com/{config.base_url}'), ('https://example.com:8443/v1{config.base_url}')) u (url);
 SELECT defs_test.bad('{baseUrl}', NULL);
 -- how they authenticate
 SELECT defs_test.bad('{authType}', '"oauth2"');

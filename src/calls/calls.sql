@@ -29,6 +29,7 @@ CREATE TABLE integ.calls_open (
     idempotency_key text COLLATE "C",
     on_success text,
     on_failure text,
+    approval uuid,
     last_sqlstate text,
     last_error text,
     input jsonb NOT NULL DEFAULT '{}',
@@ -77,6 +78,7 @@ COMMENT ON COLUMN integ.calls_open.ordering_key IS 'Calls of an instance with th
 COMMENT ON COLUMN integ.calls_open.idempotency_key IS 'Enqueued again with it, the call is the same one (integ.call_keys)';
 COMMENT ON COLUMN integ.calls_open.on_success IS 'Function that is called when it has succeeded, or none (integ.handler_runs)';
 COMMENT ON COLUMN integ.calls_open.on_failure IS 'Function that is called when it has ended in another way, or none';
+COMMENT ON COLUMN integ.calls_open.approval IS 'The approval by which it runs (integ.approvals), or none';
 COMMENT ON COLUMN integ.calls_open.last_sqlstate IS 'SQLSTATE of the last attempt''s failure';
 COMMENT ON COLUMN integ.calls_open.last_error IS 'Message of the last attempt''s failure, without secrets';
 COMMENT ON COLUMN integ.calls_open.input IS 'Input as the caller gave it; defaults are filled in when it runs';

@@ -32,6 +32,7 @@ typedef struct Candidate
 	ItemPointerData ctid;
 	IntegLane *lane;
 	char *ordering_key;
+	bool promised;
 	bool claimed;
 } Candidate;
 
@@ -78,6 +79,8 @@ integ_claim_news(IntegDispatcher *dispatcher)
 
 	if (!integ_wake_take(&dispatcher->database->dispatch, dispatcher->number, from))
 		return;
+	if (from[0] == DT_NOBEGIN)
+		integ_lane_resume_all(dispatcher);
 	for (int i = 0; i < INTEG_PRIORITIES; i++)
 		if (from[i] != DT_NOEND)
 			lower_marks(dispatcher, i, from[i]);
@@ -108,6 +111,14 @@ integ_claim_due(IntegDispatcher *dispatcher)
 		if (lane->paused_until > now && lane->running < lane->limit)
 			due = Min(due, lane->paused_until);
 	}
+	dlist_foreach (iter, &dispatcher->promising)
+	{
+		IntegLane *lane = dlist_container(IntegLane, promising, iter.cur);
+		TimestampTz at = Max(dlist_head_element(IntegPromise, node, &lane->promises)->at, lane->paused_until);
+
+		if (integ_lane_free(lane, at) > 0)
+			due = Min(due, at);
+	}
 	return due;
 }
 
@@ -130,7 +141,7 @@ undo_candidates(IntegDispatcher *dispatcher)
  * full. A call whose key is under way is left to integ_ordered_next.
  */
 static bool
-take_candidate(IntegDispatcher *dispatcher, uint64 row, TimestampTz now)
+take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, TimestampTz now)
 {
 	bool isnull;
 	Datum ctid = integ_result_datum(row, 1, &isnull);
@@ -140,13 +151,13 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, TimestampTz now)
 	IntegLane *lane = integ_lane_get(dispatcher, instance);
 	Candidate *candidate = &candidates[ncandidates];
 
-	if (integ_lane_room(lane, now) == 0)
+	if ((promised ? integ_lane_free(lane, now) : integ_lane_room(lane, now)) <= 0)
 		return false;
 	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
 		return true;
 	lane->running++;
 	*candidate = (Candidate){
-		.id = *id, .ctid = *(ItemPointer) DatumGetPointer(ctid), .lane = lane, .ordering_key = ordering_key};
+		.id = *id, .ctid = *(ItemPointer) DatumGetPointer(ctid), .lane = lane, .ordering_key = ordering_key, .promised = promised};
 	ncandidates++;
 	return true;
 }
@@ -195,13 +206,40 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 		/* One that is due later is found when it is due. */
 		if ((strcmp(state, "queued") != 0 && strcmp(state, "waiting") != 0) || mark.at > now)
 			continue;
-		if (!take_candidate(dispatcher, 0, now))
+		if (!take_candidate(dispatcher, 0, false, now))
 		{
 			bool isnull;
 			int priority = DatumGetInt16(integ_result_datum(0, 7, &isnull)) - INTEG_PRIORITY_MIN;
 			IntegMark before = {.at = mark.at};
 
 			integ_lane_backlog(dispatcher, integ_lane_get(dispatcher, &instance), priority, &before);
+		}
+	}
+}
+
+/* Calls that were told to come for their slot now. */
+static void
+read_promised(IntegDispatcher *dispatcher, TimestampTz now)
+{
+	static IntegQuery one = {
+		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
+		" WHERE o.id = $1 AND o.instance = $2 AND o.next_attempt_at <= $3 AND o.state = 'waiting'",
+		3,
+		{UUIDOID, UUIDOID, TIMESTAMPTZOID}};
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &dispatcher->promising)
+	{
+		IntegLane *lane = dlist_container(IntegLane, promising, iter.cur);
+		pg_uuid_t call;
+
+		while (ncandidates < INTEG_BATCH_MAX && integ_lane_free(lane, now) > 0 &&
+			   integ_lane_promised(dispatcher, lane, now, &call))
+		{
+			Datum values[] = {UUIDPGetDatum(&call), UUIDPGetDatum(&lane->instance), TimestampTzGetDatum(now)};
+
+			if (integ_query(&one, values, NULL) > 0)
+				(void) take_candidate(dispatcher, 0, true, now);
 		}
 	}
 }
@@ -270,7 +308,7 @@ read_priority(IntegDispatcher *dispatcher, int priority, int limit, TimestampTz 
 		IntegMark before = *mark;
 
 		*mark = row_mark(i);
-		if (!take_candidate(dispatcher, i, now))
+		if (!take_candidate(dispatcher, i, false, now))
 		{
 			bool isnull;
 			const pg_uuid_t *instance = DatumGetUUIDP(integ_result_datum(i, 3, &isnull));
@@ -311,7 +349,7 @@ read_lane(IntegDispatcher *dispatcher, IntegLane *lane, int priority, TimestampT
 	for (uint64 i = 0; i < count; i++)
 	{
 		*mark = row_mark(i);
-		(void) take_candidate(dispatcher, i, now);
+		(void) take_candidate(dispatcher, i, false, now);
 	}
 	if (count < limit)
 		integ_lane_drained(dispatcher, lane, priority);
@@ -366,6 +404,7 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 		AllocSetContextCreate(dispatcher->context, "integ flight", ALLOCSET_SMALL_SIZES);
 	IntegFlight *flight = MemoryContextAllocZero(context, sizeof(IntegFlight));
 	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+	Datum approval;
 	bool isnull;
 
 	callback->func = free_response;
@@ -388,7 +427,11 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->is_write = integ_result_bool(row, 14);
 	flight->ordering_key = integ_result_text(row, 15, context);
 	flight->expires_at = DatumGetTimestampTz(integ_result_datum(row, 16, &isnull));
-	flight->progress = (Jsonb *) integ_result_varlena(row, 17, context);
+	flight->progress = (Jsonb *) integ_result_varlena(row, 18, context);
+	approval = integ_result_datum(row, 17, &isnull);
+	flight->has_approval = !isnull;
+	if (!isnull)
+		flight->approval = *DatumGetUUIDP(approval);
 	return flight;
 }
 
@@ -403,7 +446,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at, o.progress",
+		" o.expires_at, o.approval, o.progress",
 		4,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));
@@ -429,6 +472,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		Candidate *candidate = bsearch(&flight->id, candidates, ncandidates, sizeof(Candidate), compare_candidates);
 
 		flight->lane = candidate->lane;
+		flight->promised = candidate->promised;
 		candidate->claimed = true;
 		dlist_push_tail(&fresh, &flight->node);
 	}
@@ -493,6 +537,7 @@ integ_claim(IntegDispatcher *dispatcher)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	need_not_be_durable();
 	SPI_connect();
+	read_promised(dispatcher, now);
 	read_unlocked(dispatcher, now);
 	for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < general; i--)
 		if (dispatcher->due[i] <= now)

@@ -27,6 +27,17 @@ typedef struct IntegMark
 	pg_uuid_t id;
 } IntegMark;
 
+/* A call that waits for a slot of a rate limit, and when it is to ask again. */
+typedef struct IntegPromise
+{
+	dlist_node node;
+	TimestampTz at;
+	pg_uuid_t id;
+} IntegPromise;
+
+/* So many calls of an instance know when they come; those behind them stay where they are. */
+#define INTEG_PROMISES_MAX 128
+
 /*
  * What is known of an instance while calls of it run or wait. A lane with a
  * backlog is left out of the general claim and served by claims of its own as its
@@ -39,6 +50,10 @@ typedef struct IntegLane
 	int limit;
 	uint32 backlog; /* bit a priority: due calls may have been passed over */
 	TimestampTz paused_until;
+	bool cautious;		 /* its circuit breaker was open: one at a time until an answer comes */
+	int npromises;
+	dlist_head promises; /* by time */
+	dlist_node promising; /* in promising, while there are any */
 	IntegMark marks[INTEG_PRIORITIES];
 	dlist_node node; /* in backlogged, while backlog is not 0 */
 } IntegLane;
@@ -66,13 +81,21 @@ typedef struct IntegFlight
 	int priority;
 	bool is_write;
 	char *ordering_key;		/* NULL: none */
+	bool promised;			/* it waited for a slot, and comes when it was told to */
 	TimestampTz expires_at; /* 0: never */
 	const Jsonb *progress;	/* of a method of several requests: what was done already; NULL: nothing */
+	bool has_approval;
+	pg_uuid_t approval;
 
 	/* on its way */
 	IntegCall *call;
-	bool goes_on;	/* it stands before another of its requests, with the call opened */
-	bool cancelled; /* between two of its requests */
+	bool goes_on;			/* it stands before another of its requests, with the call opened */
+	bool cancelled;			/* between two of its requests */
+	IntegQuestion question; /* asked of a function of the definition */
+	IntegHandlerTicket *ticket;
+	bool answered; /* answer is not taken yet */
+	IntegHandlerAnswer answer;
+	bool finished; /* the exchange is classified, mapped and recorded */
 	bool may_repeat;
 	IntegTransfer *transfer;
 	IntegHttpResponse response;
@@ -98,12 +121,14 @@ typedef struct IntegDispatcher
 	TimestampTz due[INTEG_PRIORITIES]; /* when a claim of that priority may find something */
 	HTAB *lanes;
 	dlist_head backlogged;
+	dlist_head promising; /* lanes with calls that wait for a slot */
 	HTAB *ordered;		 /* (instance, ordering key) of calls under way */
 	dlist_head unlocked; /* ordering keys whose next call may run */
 
 	dlist_head claimed; /* to be prepared */
 	dlist_head ready;	/* prepared, to be sent */
 	dlist_head flying;
+	dlist_head asking;	 /* a function of their definition is asked: before they are built, or after their answer */
 	dlist_head answered; /* to be settled */
 	int nflights;
 	int nflying;
@@ -124,9 +149,21 @@ typedef struct IntegDispatcher
 #define INTEG_MINE(instance, total, number) \
 	"(" total " = 1 OR (pg_catalog.uuid_hash(" instance ") & 2147483647) % " total " = " number ")"
 
-/* lane.c: the lane of an instance, made if there is none; how many more calls may run in it now. */
+/*
+ * lane.c: the lane of an instance, made if there is none; how many more calls may run in it now, and how many of
+ * these may be calls that no slot was promised to. Whether a request may leave is for the
+ * limits to say: a lane only keeps from claiming what could not.
+ */
 extern IntegLane *integ_lane_get(IntegDispatcher *dispatcher, const pg_uuid_t *instance);
+extern int integ_lane_free(const IntegLane *lane, TimestampTz now);
 extern int integ_lane_room(const IntegLane *lane, TimestampTz now);
+
+/* The call is to be claimed at that time, before others of its lane. The first whose time has come, false where none is. */
+extern void integ_lane_promise(IntegDispatcher *dispatcher, IntegLane *lane, const pg_uuid_t *call, TimestampTz at);
+extern bool integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz now, pg_uuid_t *call);
+
+/* All lanes are to be looked at again. */
+extern void integ_lane_resume_all(IntegDispatcher *dispatcher);
 
 /* Due calls of that priority (an index from 0) behind the mark were passed over; all of them are claimed now. */
 extern void integ_lane_backlog(IntegDispatcher *dispatcher, IntegLane *lane, int priority, const IntegMark *from);
@@ -156,6 +193,16 @@ extern void integ_claim_news(IntegDispatcher *dispatcher);
 extern TimestampTz integ_claim_due(IntegDispatcher *dispatcher);
 extern void integ_claim(IntegDispatcher *dispatcher);
 extern void integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
+
+/*
+ * ask.c: asks what the definition's functions are to say to a flight, which is then asking; takes
+ * the answers that are there, after which flights are claimed or answered again; when there is one to look for at the
+ * latest; gives up waiting. No transaction.
+ */
+extern void integ_flight_ask(IntegDispatcher *dispatcher, IntegFlight *flight);
+extern void integ_asking_poll(IntegDispatcher *dispatcher);
+extern TimestampTz integ_asking_due(IntegDispatcher *dispatcher);
+extern void integ_asking_give_up(IntegDispatcher *dispatcher);
 
 /* prepare.c: claimed flights, and those that go on, become ready, or answered with what stopped them. One transaction. */
 extern void integ_prepare(IntegDispatcher *dispatcher);

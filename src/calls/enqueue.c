@@ -4,6 +4,7 @@
  * The caller's rights and the input are checked now, so that a mistake shows
  * where it was made, and again when the call runs.
  */
+#include "approvals/approval.h"
 #include "calls/wake.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -14,6 +15,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "course/course.h"
 #include "execute/call.h"
 #include "fmgr.h"
 #include "handlers/handlers.h"
@@ -172,12 +174,12 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 	static IntegQuery insert = {
 		"INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, expires_at, owner, timeout_ms,"
 		" max_attempts, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
-		" ordering_key, idempotency_key, input, on_success, on_failure)"
+		" ordering_key, idempotency_key, input, on_success, on_failure, state)"
 		" VALUES ($1, $2, $3, $3, $4, $5::pg_catalog.regrole, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-		" $18, $19)",
-		19,
+		" $18, $19, $20)",
+		20,
 		{UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, INT4OID, INT4OID, INT2OID, BOOLOID, TEXTOID,
-		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID}};
+		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID}};
 	const IntegActor *actor = call->actor;
 #define TEXT_OR_NULL(value) ((value) != NULL ? CStringGetTextDatum(value) : (Datum) 0)
 	Datum values[] = {
@@ -199,7 +201,8 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 		TEXT_OR_NULL(options->idempotency_key),
 		JsonbPGetDatum(input),
 		TEXT_OR_NULL(options->on_success),
-		TEXT_OR_NULL(options->on_failure)};
+		TEXT_OR_NULL(options->on_failure),
+		CStringGetTextDatum(integ_approval_needed(call) ? "approval" : "queued")};
 #undef TEXT_OR_NULL
 	char nulls[lengthof(values)];
 
@@ -224,6 +227,12 @@ check_call(IntegCall *call)
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
+	/* What a person is to approve is rendered now. */
+	if (integ_approval_needed(call))
+	{
+		integ_call_consult_before(call);
+		integ_course_begin(call);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -237,6 +246,7 @@ integ_enqueue(PG_FUNCTION_ARGS)
 	IntegOwnerScope scope;
 	IntegCall *call;
 	const Jsonb *input;
+	bool is_new;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_enqueue needs an instance and a method"),
@@ -249,9 +259,12 @@ integ_enqueue(PG_FUNCTION_ARGS)
 	*id = call->subject.call_id;
 
 	integ_owner_enter(&scope);
-	if (options.idempotency_key == NULL || take_key(call, &options, input, id))
+	is_new = options.idempotency_key == NULL || take_key(call, &options, input, id);
+	if (is_new)
 		insert_call(call, &options, input, id);
 	integ_owner_leave(&scope);
+	if (is_new && integ_approval_needed(call))
+		integ_approval_enqueue(call, options.expires_at);
 	integ_call_end(call);
 	PG_RETURN_UUID_P(id);
 }

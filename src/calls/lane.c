@@ -54,6 +54,7 @@ integ_lane_get(IntegDispatcher *dispatcher, const pg_uuid_t *instance)
 	if (!found)
 	{
 		memset((char *) lane + sizeof(pg_uuid_t), 0, sizeof(IntegLane) - sizeof(pg_uuid_t));
+		dlist_init(&lane->promises);
 		/* The first call tells how many its definition allows at once. */
 		lane->limit = 1;
 	}
@@ -61,9 +62,71 @@ integ_lane_get(IntegDispatcher *dispatcher, const pg_uuid_t *instance)
 }
 
 int
+integ_lane_free(const IntegLane *lane, TimestampTz now)
+{
+	int limit = lane->cautious ? 1 : lane->limit;
+
+	return lane->paused_until > now ? 0 : Max(limit - lane->running, 0);
+}
+
+int
 integ_lane_room(const IntegLane *lane, TimestampTz now)
 {
-	return lane->paused_until > now ? 0 : Max(lane->limit - lane->running, 0);
+	return Min(integ_lane_free(lane, now), INTEG_PROMISES_MAX - lane->npromises);
+}
+
+void
+integ_lane_promise(IntegDispatcher *dispatcher, IntegLane *lane, const pg_uuid_t *call, TimestampTz at)
+{
+	IntegPromise *promise;
+	dlist_node *before = NULL;
+	dlist_iter iter;
+
+	if (lane->npromises >= INTEG_PROMISES_MAX)
+		return;
+	promise = MemoryContextAlloc(dispatcher->context, sizeof(IntegPromise));
+	promise->at = at;
+	promise->id = *call;
+	dlist_foreach (iter, &lane->promises)
+		if (dlist_container(IntegPromise, node, iter.cur)->at <= at)
+			before = iter.cur;
+	if (before != NULL)
+		dlist_insert_after(before, &promise->node);
+	else
+		dlist_push_head(&lane->promises, &promise->node);
+	if (lane->npromises++ == 0)
+		dlist_push_tail(&dispatcher->promising, &lane->promising);
+}
+
+bool
+integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz now, pg_uuid_t *call)
+{
+	IntegPromise *promise;
+
+	if (lane->npromises == 0)
+		return false;
+	promise = dlist_head_element(IntegPromise, node, &lane->promises);
+	if (promise->at > now)
+		return false;
+	*call = promise->id;
+	dlist_delete(&promise->node);
+	pfree(promise);
+	if (--lane->npromises == 0)
+		dlist_delete(&lane->promising);
+	return true;
+}
+
+void
+integ_lane_resume_all(IntegDispatcher *dispatcher)
+{
+	HASH_SEQ_STATUS scan;
+	IntegLane *lane;
+
+	if (dispatcher->lanes == NULL)
+		return;
+	hash_seq_init(&scan, dispatcher->lanes);
+	while ((lane = hash_seq_search(&scan)) != NULL)
+		lane->paused_until = 0;
 }
 
 void
@@ -108,7 +171,7 @@ integ_lane_sweep(IntegDispatcher *dispatcher)
 		return;
 	hash_seq_init(&scan, dispatcher->lanes);
 	while ((lane = hash_seq_search(&scan)) != NULL)
-		if (lane->running == 0 && lane->backlog == 0 && lane->paused_until <= now)
+		if (lane->running == 0 && lane->backlog == 0 && lane->npromises == 0 && lane->paused_until <= now)
 			(void) hash_search(dispatcher->lanes, &lane->instance, HASH_REMOVE, NULL);
 }
 

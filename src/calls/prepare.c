@@ -5,6 +5,7 @@
 #include "calls/dispatch.h"
 
 #include "access/xact.h"
+#include "approvals/approval.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
@@ -34,11 +35,12 @@ learn_limit(IntegFlight *flight)
 	flight->lane->limit = limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency;
 }
 
-/* The path of a call for one flight; raises what stops it. */
+/* The first steps of the path for one flight; raises what stops it. */
 static void
-prepare_call(IntegFlight *flight)
+open_call(IntegFlight *flight)
 {
-	IntegCallOptions options = {.timeout_ms = flight->timeout_ms, .asynchronous = true};
+	IntegCallOptions options = {
+		.timeout_ms = flight->timeout_ms, .asynchronous = true, .returning = flight->promised};
 	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
 
 	/* By its key: the handle may mean another instance by now. */
@@ -46,18 +48,24 @@ prepare_call(IntegFlight *flight)
 		integ_call_begin(actor, integ_uuid_text(&flight->instance), flight->method, flight->input, &options);
 	flight->call->subject.call_id = flight->id;
 	flight->call->attempt = flight->attempt;
+	if (flight->has_approval)
+		integ_approval_attach(flight->call, &flight->approval);
 	integ_call_open(flight->call);
-	integ_course_resume(flight->call, flight->progress);
 	learn_limit(flight);
 }
 
 /* The request that comes next; none where a course of several has ended without one. */
 static void
-prepare_exchange(IntegFlight *flight)
+build(IntegFlight *flight)
 {
 	IntegCall *call = flight->call;
 
-	flight->outcome = call->outcome;
+	if (call->course == NULL)
+	{
+		integ_course_begin(call);
+		integ_course_resume(call, flight->progress);
+		flight->outcome = call->outcome;
+	}
 	if (call->course != NULL && integ_course_ended(call))
 		return;
 	integ_call_rewind(call);
@@ -65,11 +73,27 @@ prepare_exchange(IntegFlight *flight)
 	flight->may_repeat = !call->exchange->is_write || call->method->idempotency_in != NULL;
 }
 
-/* Whether it is ready to be sent; else what stopped it, or its result, is in its outcome. */
+/* Opens it, or takes what it has asked, or goes on; builds it once nothing is to be asked any more. */
+static void
+advance(IntegFlight *flight)
+{
+	if (flight->answered)
+		integ_call_answer(flight->call, flight->question, &flight->answer);
+	else if (!flight->goes_on)
+		open_call(flight);
+	flight->answered = false;
+	flight->outcome = flight->call->outcome;
+	flight->question = integ_call_question(flight->call);
+	if (flight->outcome.sqlerrcode == 0 && flight->question == INTEG_QUESTION_NONE)
+		build(flight);
+}
+
+/* Whether it is ready to be sent; else what stopped it, what it asks, or its result, is known. */
 static bool
 is_prepared(const IntegFlight *flight)
 {
-	return flight->outcome.sqlerrcode == 0 && (flight->call->course == NULL || !integ_course_ended(flight->call));
+	return flight->outcome.sqlerrcode == 0 && flight->question == INTEG_QUESTION_NONE &&
+		   (flight->call->course == NULL || !integ_course_ended(flight->call));
 }
 
 static void
@@ -78,19 +102,19 @@ guarded_prepare(IntegFlight *flight)
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old = CurrentMemoryContext;
 
-	if (flight->call != NULL && !flight->goes_on)
+	/* From the beginning, where the transaction of the last time failed. */
+	if (flight->call != NULL && !flight->answered && !flight->goes_on)
 	{
 		integ_call_end(flight->call);
 		flight->call = NULL;
 	}
+	flight->question = flight->answered ? flight->question : INTEG_QUESTION_NONE;
 	memset(&flight->outcome, 0, sizeof(flight->outcome));
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(flight->context);
 	PG_TRY();
 	{
-		if (!flight->goes_on)
-			prepare_call(flight);
-		prepare_exchange(flight);
+		advance(flight);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -103,6 +127,12 @@ guarded_prepare(IntegFlight *flight)
 		RollbackAndReleaseCurrentSubTransaction();
 		fail(flight, error->sqlerrcode, error->message,
 			 flight->call != NULL ? integ_course_explain(flight->call, error->detail) : error->detail, error->hint);
+		if (flight->call != NULL)
+		{
+			flight->outcome.retry_at = flight->call->outcome.retry_at;
+			/* Its slot is for others. */
+			integ_call_rewind(flight->call);
+		}
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
@@ -242,7 +272,9 @@ integ_prepare(IntegDispatcher *dispatcher)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed));
 
-		if (is_prepared(flight))
+		if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
+			integ_flight_ask(dispatcher, flight);
+		else if (is_prepared(flight))
 			dlist_push_tail(&dispatcher->ready, &flight->node);
 		else
 			integ_flight_answered(dispatcher, flight);

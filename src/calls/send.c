@@ -66,7 +66,7 @@ record_intents(IntegDispatcher *dispatcher)
 static void
 take_off(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
-	flight->call->started_at = GetCurrentTimestamp();
+	integ_call_leaves(flight->call);
 	flight->transfer = integ_transfer_start(dispatcher->pool, &flight->call->request, flight);
 	if (flight->transfer == NULL)
 		dispatcher->out_of_memory = true;
@@ -81,6 +81,7 @@ land(IntegDispatcher *dispatcher, IntegFlight *flight)
 	flight->transfer = NULL;
 	flight->call->response = &flight->response;
 	integ_call_mask(flight->call);
+	integ_call_answered(flight->call);
 	dlist_delete(&flight->node);
 	dispatcher->nflying--;
 	integ_flight_answered(dispatcher, flight);
@@ -161,6 +162,7 @@ turn_back(IntegDispatcher *dispatcher, dlist_head *list)
 void
 integ_give_up(IntegDispatcher *dispatcher)
 {
+	integ_asking_give_up(dispatcher);
 	turn_back(dispatcher, &dispatcher->claimed);
 	turn_back(dispatcher, &dispatcher->ready);
 	while (!dlist_is_empty(&dispatcher->flying))

@@ -93,15 +93,53 @@ go_on(const IntegDispatcher *dispatcher, const IntegFlight *flight)
 		.kind = INTEG_VERDICT_RETRY, .retry_at = Max(due, GetCurrentTimestamp()), .waits = due != 0};
 }
 
+/* A call that waits for a slot, at the service or here, is to use those it has had. */
+static bool
+keeps_all(const IntegFlight *flight)
+{
+	return flight->verdict.waits || flight->outcome.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT ||
+		   flight->outcome.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN;
+}
+
 /* What the next attempt is to know. Where this one was not even opened, what it knew itself. */
 static const Jsonb *
 save_progress(const IntegFlight *flight)
 {
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
-	const Jsonb *progress = flight->call->course == NULL ? flight->progress : integ_course_save(flight->call);
+	const Jsonb *progress = flight->call->course == NULL ? flight->progress : integ_course_save(flight->call, keeps_all(flight));
 
 	MemoryContextSwitchTo(old);
 	return progress;
+}
+
+/* Takes what a function said to the result; whether one is to be asked first. */
+static bool
+must_ask(const IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	flight->question = INTEG_QUESTION_NONE;
+	if (flight->answered)
+	{
+		integ_call_answer(flight->call, INTEG_QUESTION_AFTER, &flight->answer);
+		flight->outcome = flight->call->outcome;
+		flight->answered = false;
+	}
+	else if (flight->outcome.sqlerrcode == 0)
+		flight->question = integ_call_question(flight->call);
+	return flight->question != INTEG_QUESTION_NONE;
+}
+
+/* While a breaker is open nothing of the instance is claimed, and then one call, which probes it. */
+static void
+adjust_lane(IntegDispatcher *dispatcher, const IntegFlight *flight, const IntegAttempt *attempt)
+{
+	IntegLane *lane = integ_lane_get(dispatcher, &flight->instance);
+
+	if (attempt->answered && !attempt->server_error)
+		lane->cautious = false;
+	if (!attempt->waits || attempt->sqlerrcode != ERRCODE_INTEG_CIRCUIT_OPEN)
+		return;
+	lane->cautious = true;
+	lane->paused_until = Max(lane->paused_until, flight->outcome.retry_at);
 }
 
 static void
@@ -120,7 +158,11 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	{
 		if (flight->call->intent != NULL)
 			dispatcher->nwrites--;
-		finish_call(flight);
+		if (!flight->finished)
+			finish_call(flight);
+		flight->finished = true;
+		if (must_ask(dispatcher, flight))
+			return;
 		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
 		attempt.server_error = attempt.answered && flight->response.status >= 500;
 		attempt.maybe_sent = flight->response.maybe_sent;
@@ -131,6 +173,8 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	attempt.now = GetCurrentTimestamp();
 	attempt.sqlerrcode = flight->outcome.sqlerrcode;
 	attempt.retry_after = flight->outcome.retry_at;
+	attempt.waits = !sent && attempt.retry_after != 0 &&
+					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT || attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
 	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
 	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping) || flight->cancelled;
 	if (attempt.sqlerrcode == 0 && !integ_course_ended(flight->call))
@@ -140,13 +184,7 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 		flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_DEAD};
 	else
 		flight->verdict = integ_call_verdict(&attempt);
-	/* The other calls of the instance would get the same answer. */
-	if (attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT && flight->verdict.kind == INTEG_VERDICT_RETRY)
-	{
-		IntegLane *lane = integ_lane_get(dispatcher, &flight->instance);
-
-		lane->paused_until = Max(lane->paused_until, flight->verdict.retry_at);
-	}
+	adjust_lane(dispatcher, flight, &attempt);
 	if (flight->verdict.kind == INTEG_VERDICT_RETRY && flight->call != NULL && flight->call->method != NULL)
 		flight->progress = save_progress(flight);
 	flight->judged = true;
@@ -213,25 +251,27 @@ store_retries(Batch *batch)
 	static IntegQuery again = {
 		"UPDATE integ.calls_open o SET state = CASE WHEN r.later THEN 'waiting' ELSE 'queued' END, lease = NULL,"
 		" sent_at = NULL, next_attempt_at = r.at, last_sqlstate = r.sqlstate, last_error = r.error,"
-		" interrupted = o.interrupted + r.uncounted, attempt = o.attempt - r.same, progress = r.progress"
+		" interrupted = o.interrupted + r.uncounted, attempt = o.attempt - r.unbegun, progress = r.progress,"
+		" started_at = CASE WHEN o.attempt > r.unbegun OR r.progress IS NOT NULL THEN o.started_at END"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-		" AS r (id, instance, at, later, sqlstate, error, uncounted, same, progress)"
+		" AS r (id, instance, at, later, sqlstate, error, uncounted, unbegun, progress)"
 		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $10 AND NOT o.cancel_requested"
 		" RETURNING o.id",
 		10,
 		{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		 INT4ARRAYOID, JSONBARRAYOID, INT8OID}};
-#define IS_RETRY (flight->verdict.kind == INTEG_VERDICT_RETRY)
+#define IS_RETRY (flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY)
 	Datum values[] = {
 		UUID_COLUMN(batch, IS_RETRY, id),
 		UUID_COLUMN(batch, IS_RETRY, instance),
 		COLUMN(batch, IS_RETRY, TimestampTzGetDatum(flight->verdict.retry_at), false, TIMESTAMPTZOID, 8, true,
 			   TYPALIGN_DOUBLE),
-		COLUMN(batch, IS_RETRY, BoolGetDatum(flight->verdict.counts || flight->verdict.waits), false, BOOLOID, 1, true, TYPALIGN_CHAR),
+		COLUMN(batch, IS_RETRY, BoolGetDatum(flight->verdict.counts || flight->verdict.waits), false, BOOLOID, 1, true,
+			   TYPALIGN_CHAR),
 		TEXT_COLUMN(batch, IS_RETRY, sqlstate_text(flight)),
 		TEXT_COLUMN(batch, IS_RETRY, flight->outcome.message),
-		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID,
-			   4, true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID, 4,
+			   true, TYPALIGN_INT),
 		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.waits ? 1 : 0), false, INT4OID, 4, true, TYPALIGN_INT),
 		COLUMN(batch, IS_RETRY, JsonbPGetDatum(flight->progress), flight->progress == NULL, JSONBOID, -1, false,
 			   TYPALIGN_INT),
@@ -302,9 +342,9 @@ store_batch(void *arg)
 
 		if (!flight->judged)
 			judge(batch->dispatcher, flight);
-		/* One that goes on at once keeps its row as it is. */
-		flight->settled = flight->verdict.kind == INTEG_VERDICT_NEXT;
-		any_retry |= flight->verdict.kind == INTEG_VERDICT_RETRY;
+		/* One that asks first is settled later; one that goes on at once keeps its row as it is. */
+		flight->settled = !flight->judged || flight->verdict.kind == INTEG_VERDICT_NEXT;
+		any_retry |= flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY;
 	}
 	SPI_connect();
 	if (any_retry)
@@ -356,7 +396,9 @@ continue_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	integ_http_response_free(&flight->response);
 	memset(&flight->response, 0, sizeof(flight->response));
 	flight->goes_on = true;
+	flight->finished = false;
 	flight->judged = false;
+	flight->call->options.returning = false;
 	dlist_delete(&flight->node);
 	dlist_push_tail(&dispatcher->claimed, &flight->node);
 	dispatcher->nanswered--;
@@ -381,6 +423,9 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	}
 	if (again)
 		integ_claim_later(dispatcher, flight, flight->verdict.retry_at);
+	if (again && flight->verdict.waits && flight->outcome.sqlerrcode != 0)
+		integ_lane_promise(dispatcher, integ_lane_get(dispatcher, &flight->instance), &flight->id,
+						   flight->verdict.retry_at);
 	dlist_delete(&flight->node);
 	dispatcher->nanswered--;
 	dispatcher->nflights--;
@@ -388,10 +433,23 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 }
 
 static void
+ask_first(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	dlist_delete(&flight->node);
+	dispatcher->nanswered--;
+	integ_flight_ask(dispatcher, flight);
+}
+
+static void
 end_batch(const Batch *batch)
 {
 	for (int i = 0; i < batch->count; i++)
-		end_flight(batch->dispatcher, batch->flights[i]);
+	{
+		if (batch->flights[i]->judged)
+			end_flight(batch->dispatcher, batch->flights[i]);
+		else
+			ask_first(batch->dispatcher, batch->flights[i]);
+	}
 	ConditionVariableBroadcast(&batch->dispatcher->database->dispatch.finished);
 }
 

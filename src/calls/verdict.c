@@ -51,6 +51,14 @@ retry_uncounted(TimestampTz at)
 	return (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = at};
 }
 
+static IntegVerdict
+wait_for_slot(const IntegAttempt *attempt)
+{
+	if (attempt->expires_at != 0 && attempt->retry_after >= attempt->expires_at)
+		return verdict(INTEG_VERDICT_DEAD, "The next slot would be after expires_at.");
+	return (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = attempt->retry_after, .waits = true};
+}
+
 /* Conditions of this server that pass: no memory or disk, a conflict, a connection limit, a shutdown. */
 static bool
 passes_by_itself(int sqlerrcode)
@@ -97,6 +105,8 @@ integ_call_verdict(const IntegAttempt *attempt)
 		return verdict(INTEG_VERDICT_UNKNOWN, attempt->answered
 												  ? "The service failed and may have carried the write out: look before you repeat it."
 												  : "The request may have been received, and its answer is lost: look before you repeat it.");
+	if (attempt->waits)
+		return wait_for_slot(attempt);
 	if (attempt->held)
 		return retry_uncounted(attempt->now + HELD_DELAY);
 	if (attempt->interrupted)

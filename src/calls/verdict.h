@@ -22,7 +22,9 @@ typedef enum IntegVerdictKind
 typedef struct IntegAttempt
 {
 	int sqlerrcode;	   /* 0: success */
+	bool token_pending; /* a token is being refreshed */
 	bool held;		   /* nothing may leave the database at present */
+	bool waits;		   /* for a slot or a circuit breaker, until retry_after: the attempt was not begun */
 	bool interrupted;  /* the dispatcher stopped: the attempt does not count */
 	bool answered;	   /* a whole answer arrived */
 	bool server_error; /* … with a status of 500 or more */
@@ -43,7 +45,7 @@ typedef struct IntegVerdict
 	IntegVerdictKind kind;
 	TimestampTz retry_at;
 	bool counts;		/* whether a retry counts against max_attempts */
-	bool waits;			/* no retry: the same attempt goes on at retry_at */
+	bool waits;			/* this was no attempt: the same one goes on at retry_at */
 	const char *reason; /* of DEAD and UNKNOWN: a sentence for a person */
 } IntegVerdict;
 

@@ -28,6 +28,8 @@ static const struct
 	{"instance_methods", INTEG_CACHE_INSTANCES},
 	{"credentials", INTEG_CACHE_CREDENTIALS},
 	{"data_keys", INTEG_CACHE_CREDENTIALS},
+	{"conversion_schemas", INTEG_CACHE_CONVERSIONS},
+	{"record_types", INTEG_CACHE_CONVERSIONS},
 };
 
 static uint64 generations[INTEG_CACHE_KINDS];

@@ -17,6 +17,7 @@ typedef enum IntegCacheKind
 	INTEG_CACHE_DEFINITIONS, /* integ.definitions, integ.definition_versions */
 	INTEG_CACHE_INSTANCES,	 /* integ.instances, integ.instance_grants, integ.instance_methods */
 	INTEG_CACHE_CREDENTIALS, /* integ.credentials, integ.data_keys */
+	INTEG_CACHE_CONVERSIONS, /* integ.conversion_schemas, integ.record_types */
 	INTEG_CACHE_KINDS
 } IntegCacheKind;
 

@@ -62,6 +62,16 @@
 #define integ_relation_identity(relation) RelationGetRelid(relation)
 #endif
 
+/* PostgreSQL 16 can insert into indexes that only summarize; here it is all of them, for a new row. */
+#include "executor/executor.h"
+#if PG_VERSION_NUM >= 160000
+#define integ_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, false)
+#else
+#define integ_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
+#endif
+
 /* PostgreSQL 17 ties a wait set to a resource owner; NULL is for the life of the process. */
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000
@@ -97,5 +107,44 @@ integ_wait_event_http(void)
 #else
 #define integ_transaction_timeout_pending() (false)
 #endif
+
+/* PostgreSQL 16 tells the decoder of dates where to put more about an error. */
+#include "utils/datetime.h"
+static inline int
+integ_decode_datetime(char **field, int *ftype, int nf, int *dtype, struct pg_tm *tm, fsec_t *fsec, int *tzp)
+{
+#if PG_VERSION_NUM >= 160000
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tzp, &extra);
+#else
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tzp);
+#endif
+}
+
+/*
+ * Reads a text by a template of to_char, strictly. False where the text does not match; raises where the template is
+ * none. PostgreSQL 16 made errors that do not raise a facility of their own.
+ */
+#include "utils/formatting.h"
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#endif
+static inline bool
+integ_parse_datetime(text *source, text *format, Oid collation, Oid *type, int *offset, Datum *result)
+{
+	int32 typmod;
+#if PG_VERSION_NUM >= 160000
+	ErrorSaveContext problem = {T_ErrorSaveContext};
+
+	*result = parse_datetime(source, format, collation, true, type, &typmod, offset, (Node *) &problem);
+	return !problem.error_occurred;
+#else
+	bool problem = false;
+
+	*result = parse_datetime(source, format, collation, true, type, &typmod, offset, &problem);
+	return !problem;
+#endif
+}
 
 #endif /* INTEG_CORE_COMPAT_H */

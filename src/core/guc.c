@@ -36,7 +36,9 @@ int integ_handler_timeout = 30000;
 char *integ_public_url;
 char *integ_allowed_return_urls;
 int integ_refresh_concurrency = 50;
+int integ_approval_expiry = 7 * 86400;
 int integ_max_databases = 8;
+int integ_max_rate_limits = 4096;
 bool integ_hold = false;
 
 static const struct config_enum_entry vault_algorithms[] = {
@@ -135,8 +137,12 @@ define_integers(void)
 		 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.refresh_concurrency", "Token requests that a dispatcher has under way at once.",
 		 &integ_refresh_concurrency, 50, 1, 1000, PGC_SIGHUP, 0},
+		{"integ.approval_expiry", "How long an approval waits for a decision.",
+		 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
+		{"integ.max_rate_limits", "Rate limits, and circuit breakers, that shared memory has room for.",
+		 &integ_max_rate_limits, 4096, 64, 1000000, PGC_POSTMASTER, 0},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)

@@ -45,8 +45,12 @@ extern char *integ_public_url;			/* SUSET: base of the URLs that services call *
 extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */
 extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at once in a dispatcher */
 
+/* approvals */
+extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decision */
+
 /* processes */
-extern int integ_max_databases; /* POSTMASTER: databases with workers */
+extern int integ_max_databases;	  /* POSTMASTER: databases with workers */
+extern int integ_max_rate_limits; /* POSTMASTER: limits, and circuit breakers, in use at the same time */
 extern bool integ_hold;			/* SIGHUP: nothing leaves while on */
 
 /* Declares every setting; called once from _PG_init. */

@@ -8,6 +8,7 @@
 #include "access/xlog.h"
 #include "core/guc.h"
 #include "core/uuid.h"
+#include "limits/limits.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -52,8 +53,8 @@ request(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(segment_size());
-	RequestNamedLWLockTranche(TRANCHE, 1 + integ_max_databases);
+	RequestAddinShmemSpace(add_size(segment_size(), integ_limits_shmem_size()));
+	RequestNamedLWLockTranche(TRANCHE, 2 + integ_max_databases);
 }
 
 /* Empties ring and outcome slots. */
@@ -110,6 +111,7 @@ startup(void)
 		for (int i = 0; i < integ_max_databases; i++)
 			prepare_database(&integ_shared->databases[i], &locks[1 + i].lock, memory + i * each);
 	}
+	integ_limits_shmem_init(&GetNamedLWLockTranche(TRANCHE)[1 + integ_max_databases].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -5,6 +5,7 @@
  * Locks, taken in this order:
  *   integ_shared->lock   which database has which slot, and the state of its workers
  *   database->lock       the ring, the outcome slots and the keeper's latch
+ * The limits have a lock of their own (limits/table.h), under which none of these is taken.
  * Neither is held across a wait or anything that can raise an error.
  */
 #ifndef INTEG_CORE_SHMEM_H

@@ -101,7 +101,7 @@ integ_course_begin(IntegCall *call)
 	MemoryContext context, old;
 	IntegCourse *course;
 
-	if (method->nsteps == 0 && method->job == NULL)
+	if (call->course != NULL || (method->nsteps == 0 && method->job == NULL))
 		return;
 	context = AllocSetContextCreate(call->context, "integ course", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -181,16 +181,16 @@ integ_course_end(IntegCall *call)
 static bool
 may_begin_anew(const IntegCall *call)
 {
-	return call->course == NULL || (!call->course->submitted && !call->course->written);
+	return !call->course->submitted && !call->course->written;
 }
 
 Jsonb *
-integ_course_save(const IntegCall *call)
+integ_course_save(const IntegCall *call, bool all)
 {
 	const IntegCourse *course = call->course;
 	IntegJsonBuilder builder;
 
-	if (may_begin_anew(call) || course->ended)
+	if (course->ended || course->trace.len == 0 || course->earlier == NULL || (!all && may_begin_anew(call)))
 		return NULL;
 	integ_json_begin_object(&builder);
 	integ_json_add_string(&builder, "next", call->exchange->step);
@@ -241,5 +241,7 @@ integ_course_resume(IntegCall *call, const Jsonb *progress)
 	fits = call->method->job != NULL ? integ_job_resume(call, next, before) : integ_steps_resume(call, next, before);
 	if (!fits)
 		refuse_progress(call);
+	/* It was, before its first request. */
+	call->is_approved = true;
 	MemoryContextSwitchTo(old);
 }

@@ -50,7 +50,7 @@ enum
 };
 
 /*
- * At the end of integ_call_open: sets the first exchange of a method of several requests; it may have ended already,
+ * Once a call is opened and its input settled: sets the first exchange of a method of several requests; it may have ended already,
  * where no step is to run. Nothing for a method with one request.
  */
 extern void integ_course_begin(IntegCall *call);
@@ -68,11 +68,11 @@ extern bool integ_course_ended(const IntegCall *call);
 extern char *integ_course_explain(const IntegCall *call, const char *detail);
 
 /*
- * What another attempt needs so as not to repeat what was done: NULL where it may begin anew. In CurrentMemoryContext;
- * takes a transaction. Taken up by integ_course_resume right after integ_call_open, which raises IG409 where the
+ * What another attempt needs so as not to repeat what was done: NULL where it may begin anew, unless all is wanted. In CurrentMemoryContext;
+ * takes a transaction. Taken up by integ_course_resume right after integ_course_begin, which raises IG409 where the
  * definition has changed so that it cannot go on.
  */
-extern Jsonb *integ_course_save(const IntegCall *call);
+extern Jsonb *integ_course_save(const IntegCall *call, bool all);
 extern void integ_course_resume(IntegCall *call, const Jsonb *progress);
 
 /* The parts: steps.c and job.c. They set call->exchange, or end the course. */

@@ -62,12 +62,13 @@ static IntegDefinition *
 read_definition(const char *id, const char *version, MemoryContext context)
 {
 	static IntegQuery current = {
-		"SELECT d.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin, d.customized "
+		"SELECT d.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin, d.customized, "
+		"(SELECT v.owner FROM integ.definition_versions v WHERE v.id = d.id AND v.version = d.version) "
 		"FROM integ.definitions d WHERE d.id = $1",
 		1,
 		{TEXTOID}};
 	static IntegQuery past = {
-		"SELECT v.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin, d.customized "
+		"SELECT v.manifest, d.client_id, d.status, d.visibility, d.required_plan, d.connection_scope, d.builtin, d.customized, v.owner "
 		"FROM integ.definition_versions v JOIN integ.definitions d ON d.id = v.id "
 		"WHERE v.id = $1 AND v.version = $2",
 		2,
@@ -82,7 +83,8 @@ read_definition(const char *id, const char *version, MemoryContext context)
 		Jsonb *manifest = (Jsonb *) integ_result_varlena(0, 1, context);
 		char *columns[5];
 		bool builtin = integ_result_bool(0, 7);
-		bool customized = integ_result_bool(0, 8);
+		bool customized = integ_result_bool(0, 8), isnull;
+		Datum owner = integ_result_datum(0, 9, &isnull);
 		MemoryContext old;
 
 		for (int i = 0; i < 5; i++)
@@ -97,6 +99,7 @@ read_definition(const char *id, const char *version, MemoryContext context)
 		definition->connection_scope = columns[4];
 		definition->builtin = builtin;
 		definition->customized = customized;
+		definition->owner = isnull ? InvalidOid : DatumGetObjectId(owner);
 	}
 	integ_owner_leave(&scope);
 	return definition;

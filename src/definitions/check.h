@@ -38,6 +38,12 @@ typedef struct IntegManifestCheck
  */
 extern void integ_manifest_check(const Jsonb *manifest);
 
+/*
+ * Raises IG404, IG403 or IG400 where a function that the manifest names cannot be called as the role, with its path; and
+ * IG400 for any function where role is InvalidOid: nobody would answer for it.
+ */
+extern void integ_manifest_check_functions(const Jsonb *manifest, Oid role);
+
 /* connectors/manifest.schema.json, as it was when the library was built. */
 extern const char *integ_manifest_schema_text(void);
 

@@ -34,6 +34,27 @@ without_placeholders(const char *url)
 	return result.data;
 }
 
+/*
+ * Whether the host ends in a placeholder right behind literal text: in https://example.com{config.site} a
+ * value of ".evil.example" would make another host of it. Behind a dot or a colon it is a name or a port of its own.
+ */
+static bool
+has_open_host(const char *url)
+{
+	const char *authority = strstr(url, "://") + 3;
+	const char *end = authority, *last = NULL;
+	int depth = 0;
+
+	for (; *end != '\0' && (depth > 0 || strchr("/:", *end) == NULL); end++)
+	{
+		if (*end == '{' && depth++ == 0)
+			last = end;
+		else if (*end == '}' && depth > 0)
+			depth--;
+	}
+	return last != NULL && last > authority && end[-1] == '}' && strchr(".}", last[-1]) == NULL;
+}
+
 /* An absolute URL without credentials; one that starts with a placeholder is judged when an instance renders it. */
 static void
 check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where)
@@ -56,6 +77,10 @@ check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *k
 	origin = integ_url_origin(without_placeholders(url), problem, sizeof(problem));
 	if (origin == NULL)
 		integ_manifest_problem(check, path, "%s", problem);
+	else if (has_open_host(url))
+		integ_manifest_problem(check, path,
+							   "the host ends in a placeholder right behind literal text, so its value could make "
+							   "another host of it; put a dot, a colon or a slash between them");
 	free(origin);
 }
 
@@ -111,6 +136,22 @@ check_jwt(IntegManifestCheck *check, const JsonbContainer *jwt, const char *wher
 	check_url(check, jwt, "tokenUrl", where);
 }
 
+/* A function says how to authenticate: nothing else does then. */
+static void
+check_function(IntegManifestCheck *check, const JsonbContainer *auth, const char *type, const char *where)
+{
+	static const char *const others[] = {"value", "username", "password", "jwt"};
+	JsonbValue unused;
+
+	if (!integ_json_get(auth, "function", &unused))
+		return;
+	if (strcmp(type, "custom") != 0)
+		integ_manifest_problem(check, psprintf("%s/function", where), "only authType \"custom\" has a function");
+	for (size_t i = 0; i < lengthof(others); i++)
+		if (integ_json_get(auth, others[i], &unused))
+			integ_manifest_problem(check, psprintf("%s/%s", where, others[i]), "the function says this");
+}
+
 /* holder has authType, auth, oauth2Config: the manifest itself or one of its authMethods. */
 static void
 check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *where)
@@ -131,6 +172,8 @@ check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *
 		if (strcmp(type, "none") == 0)
 			integ_manifest_problem(check, path, "authType \"none\" has no \"auth\"");
 	}
+	if (auth != NULL)
+		check_function(check, auth, type, path);
 	if (jwt != NULL)
 		check_jwt(check, jwt, psprintf("%s/jwt", path));
 	else if (strcmp(type, "jwt") == 0)

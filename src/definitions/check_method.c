@@ -192,6 +192,27 @@ check_kind(IntegManifestCheck *check, const IntegMethod *method, const char *whe
 		integ_manifest_problem(check, where, "a method needs a \"request\", \"steps\", a \"job\" or a \"handler\"");
 }
 
+/* The examples of a schema (JSON Schema's own keyword) match it, defaults filled in. */
+static void
+check_examples(IntegManifestCheck *check, const IntegMethod *method, const char *key, const IntegSchema *schema,
+			   const char *where)
+{
+	const JsonbContainer *source = integ_json_get_object(method->manifest, key);
+	const JsonbContainer *examples = source == NULL ? NULL : integ_json_get_array(source, "examples");
+
+	for (uint32 i = 0; schema != NULL && examples != NULL && i < JsonContainerSize(examples); i++)
+	{
+		const Jsonb *example = integ_json_value_jsonb(getIthJsonbValueFromContainer((JsonbContainer *) examples, i));
+		IntegSchemaProblems problems = {0};
+
+		if (integ_schema_validate(schema, integ_schema_fill(schema, example), &problems))
+			continue;
+		for (int j = 0; j < problems.count; j++)
+			integ_manifest_problem(check, psprintf("%s/%s/examples/%u%s", where, key, i, problems.items[j].path), "%s",
+								   problems.items[j].message);
+	}
+}
+
 void
 integ_manifest_check_method(IntegManifestCheck *check, const IntegMethod *method, const char *where)
 {
@@ -210,4 +231,6 @@ integ_manifest_check_method(IntegManifestCheck *check, const IntegMethod *method
 	check_steps(check, method, where);
 	check_job(check, method, where);
 	check_whole(check, method, where);
+	check_examples(check, method, "inputSchema", method->input, where);
+	check_examples(check, method, "outputSchema", method->output, where);
 }

@@ -13,7 +13,6 @@ static const char *const opening_keywords[] = {
 /* The names that credentials have by convention, whatever their schema says. */
 static const char *const standard_credentials[] = {"key", "secret", "username", "password", "token",
 												   "client_id", "client_secret"};
-static const char *const token_credentials[] = {"access_token", "refresh_token", "client_id", "client_secret"};
 
 typedef struct Visit
 {
@@ -78,6 +77,14 @@ has_tokens(const IntegAuth *auth)
 	return strcmp(auth->auth_type, "oauth2") == 0 || strcmp(auth->auth_type, "jwt") == 0;
 }
 
+bool
+integ_auth_brings(const IntegAuth *auth, const char *name)
+{
+	static const char *const names[] = {"access_token", "refresh_token", "client_id", "client_secret"};
+
+	return has_tokens(auth) && is_one_of(name, names, lengthof(names));
+}
+
 static bool
 any_has_tokens(const IntegDefinition *definition)
 {
@@ -99,7 +106,7 @@ credential_known(const IntegManifestCheck *check, const char *name)
 		const IntegAuth *auth = &check->definition->auths[i];
 		const JsonbContainer *schema = list == NULL ? NULL : integ_json_get_object(getIthJsonbValueFromContainer((JsonbContainer *) list, i)->val.binary.data, "credentialSchema");
 
-		if (has_tokens(auth) && is_one_of(name, token_credentials, lengthof(token_credentials)))
+		if (integ_auth_brings(auth, name))
 			return true;
 		if (schema == NULL)
 			schema = common;

@@ -73,17 +73,53 @@ check_input_named(IntegManifestCheck *check, const JsonbContainer *object, const
 							   method->id, name);
 }
 
+/* That the object under "input" names inputs of the method only. */
+static void
+check_input_given(IntegManifestCheck *check, const JsonbContainer *object, const char *where, const IntegMethod *method)
+{
+	const JsonbContainer *input = integ_json_get_object(object, "input");
+	JsonbIterator *iterator = input == NULL ? NULL : JsonbIteratorInit((JsonbContainer *) input);
+	JsonbIteratorToken token;
+	JsonbValue key;
+
+	while (iterator != NULL && method != NULL && (token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		char *name = token == WJB_KEY ? pnstrdup(key.val.string.val, key.val.string.len) : NULL;
+
+		if (name != NULL && !integ_schema_may_have(integ_json_get_object(method->manifest, "inputSchema"), name))
+			integ_manifest_problem(check, psprintf("%s/input/%s", where, name), "the method \"%s\" has no input \"%s\"",
+								   method->id, name);
+	}
+}
+
+/* A method of an entity, that takes what the entity gives it. */
+static const IntegMethod *
+check_entity_method(IntegManifestCheck *check, const JsonbContainer *entity, const char *key, const char *where,
+					Access needed, bool by_id)
+{
+	const IntegMethod *method = check_named(check, entity, key, where, needed);
+	char *id = integ_json_get_string(entity, "idParam");
+
+	check_input_given(check, entity, where, method);
+	if (by_id && method != NULL &&
+		!integ_schema_may_have(integ_json_get_object(method->manifest, "inputSchema"), id == NULL ? "id" : id))
+		integ_manifest_problem(check, psprintf("%s/%s", where, key),
+							   "the method \"%s\" has no input \"%s\" for the id; \"idParam\" names it", method->id,
+							   id == NULL ? "id" : id);
+	return method;
+}
+
 static void
 check_entity(IntegManifestCheck *check, const JsonbContainer *entity, const char *where)
 {
-	const IntegMethod *list = check_named(check, entity, "list", where, READS);
+	const IntegMethod *list = check_entity_method(check, entity, "list", where, READS, false);
 	JsonbValue unused;
 
-	(void) check_named(check, entity, "get", where, READS);
-	(void) check_named(check, entity, "deleted", where, READS);
-	(void) check_named(check, entity, "create", where, WRITES);
-	(void) check_named(check, entity, "update", where, WRITES);
-	(void) check_named(check, entity, "delete", where, WRITES);
+	(void) check_entity_method(check, entity, "get", where, READS, true);
+	(void) check_entity_method(check, entity, "deleted", where, READS, false);
+	(void) check_entity_method(check, entity, "create", where, WRITES, false);
+	(void) check_entity_method(check, entity, "update", where, WRITES, true);
+	(void) check_entity_method(check, entity, "delete", where, WRITES, true);
 	check_input_named(check, entity, "modifiedParam", where, list);
 	check_input_named(check, entity, "deltaParam", where, list);
 	check_input_named(check, entity, "pageSizeParam", where, list);
@@ -120,6 +156,7 @@ check_trigger(IntegManifestCheck *check, const JsonbContainer *trigger, const ch
 		const IntegMethod *method = check_named(check, poll, "method", path, READS);
 
 		check_input_named(check, poll, "modifiedParam", path, method);
+		check_input_given(check, poll, path, method);
 	}
 	else if (integ_json_get_object(check->root, "webhook") == NULL)
 		integ_manifest_problem(check, where, "a trigger needs \"poll\", or the manifest a \"webhook\"");

@@ -150,9 +150,9 @@ fill_auth_defaults(IntegAuth *auth, const char *where)
 		if (auth->value == NULL)
 			auth->value = literal_template(defaults[i].value, where);
 	}
-	if (auth->value != NULL && auth->in == NULL)
+	if ((auth->value != NULL || auth->function != NULL) && auth->in == NULL)
 		auth->in = "header";
-	if (auth->value != NULL && auth->name == NULL && strcmp(auth->in, "header") == 0)
+	if ((auth->value != NULL || auth->function != NULL) && auth->name == NULL && strcmp(auth->in, "header") == 0)
 		auth->name = "Authorization";
 }
 
@@ -174,11 +174,12 @@ compile_auth(const JsonbContainer *holder, const char *where, IntegAuth *auth)
 		auth->username = integ_compile_template(source, "username", path);
 		auth->password = integ_compile_template(source, "password", path);
 		auth->jwt = integ_json_get_object(source, "jwt");
+		auth->function = integ_json_get_string(source, "function");
 	}
 	auth->oauth2 = integ_json_get_object(holder, "oauth2Config");
 	auth->credentials = integ_compile_schema(holder, "credentialSchema", where);
 	fill_auth_defaults(auth, path);
-	if (auth->value != NULL && auth->name == NULL)
+	if ((auth->value != NULL || auth->function != NULL) && auth->name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("%s does not say where the credential goes", path),
 						errdetail("authType \"%s\" needs \"in\" and \"name\".", auth->auth_type)));
@@ -276,6 +277,9 @@ integ_definition_compile(const Jsonb *manifest, const char *root)
 	definition->request_transform = integ_compile_template(keys, "requestTransform", root);
 	definition->response_transform = integ_compile_map(keys, "responseTransform", root);
 	definition->config = integ_compile_schema(keys, "configSchema", root);
+	definition->limits = integ_limits_compile(integ_json_get_object(keys, "rateLimit"), INTEG_LIMIT_OF_INSTANCE,
+											  psprintf("%s/rateLimit", root));
+	definition->breaker = integ_breaker_compile(integ_json_get_object(keys, "circuitBreaker"));
 	integ_compile_errors(keys, root, &definition->errors);
 	compile_auths(keys, root, definition);
 	definition->auth_type = definition->auths[0].auth_type;

@@ -270,6 +270,17 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 	}
 }
 
+static void
+compile_handler(const JsonbContainer *manifest, IntegMethod *method)
+{
+	const JsonbContainer *handler = integ_json_get_object(manifest, "handler");
+
+	if (handler == NULL)
+		return;
+	method->before = integ_json_get_string(handler, "before");
+	method->after = integ_json_get_string(handler, "after");
+}
+
 void
 integ_method_compile(IntegMethod *method, const char *where)
 {
@@ -284,6 +295,9 @@ integ_method_compile(IntegMethod *method, const char *where)
 		method->exchange->is_graphql |= method->is_graphql;
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
+	compile_handler(method->manifest, method);
+	method->limits = integ_limits_compile(integ_json_get_object(method->manifest, "rateLimit"), INTEG_LIMIT_OF_METHOD,
+										  psprintf("%s/rateLimit", where));
 	method->compiled = true;
 }
 

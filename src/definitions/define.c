@@ -13,6 +13,7 @@
 #include "definitions/version.h"
 #include "definitions/yaml.h"
 #include "fmgr.h"
+#include "instances/follow.h"
 #include "instances/history.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -116,6 +117,7 @@ define(const IntegActor *actor, const Jsonb *manifest, const Jsonb *given, const
 	owner = target_client(actor, client);
 	integ_manifest_check(manifest);
 	check_visibility(actor, manifest);
+	integ_manifest_check_functions(manifest, actor->role);
 	id = integ_json_get_string(&manifest->root, "integrationId");
 	version = integ_json_get_string(&manifest->root, "version");
 
@@ -125,10 +127,14 @@ define(const IntegActor *actor, const Jsonb *manifest, const Jsonb *given, const
 	check_taken(&stored, id, owner);
 	check_version_free(&stored, id, version, replace);
 	if (!stored.version_same)
-		integ_definition_store(manifest, id, version, owner, false, role, is_current(&stored, version));
+		integ_definition_store(manifest, id, version, owner, false, role, actor->role,
+							   is_current(&stored, version));
 	integ_owner_leave(&scope);
 	if (!stored.version_same)
+	{
 		integ_definition_history(actor, "definition.define", "definition.defined", id, version, owner);
+		integ_instances_follow(actor, id);
+	}
 	return cstring_to_text(id);
 }
 
@@ -182,6 +188,7 @@ integ_definition_mirror(PG_FUNCTION_ARGS)
 	IntegOwnerScope scope;
 
 	integ_manifest_check(manifest);
+	integ_manifest_check_functions(manifest, InvalidOid);
 	id = integ_json_get_string(&manifest->root, "integrationId");
 	version = integ_json_get_string(&manifest->root, "version");
 
@@ -193,7 +200,9 @@ integ_definition_mirror(PG_FUNCTION_ARGS)
 						  errhint("To use the one of integ, define yours under another integrationId, and undefine this one.")));
 	else if (!stored.version_same)
 		integ_definition_store(manifest, id, version, INTEG_GLOBAL_CLIENT, true, "integ_owner",
-							   is_current(&stored, version));
+							   InvalidOid, is_current(&stored, version));
 	integ_owner_leave(&scope);
+	if (stored.exists && stored.builtin && !stored.version_same)
+		integ_instances_follow(integ_actor_current(), id);
 	PG_RETURN_VOID();
 }

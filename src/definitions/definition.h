@@ -9,6 +9,7 @@
 #include "access/actor.h"
 #include "core/compat.h"
 #include "core/pinned.h"
+#include "limits/limits.h"
 #include "schema/schema.h"
 #include "template/template.h"
 #include "utils/jsonb.h"
@@ -54,6 +55,7 @@ typedef struct IntegAuth
 	IntegSchema *credentials;	  /* credentialSchema or NULL */
 	const JsonbContainer *oauth2; /* oauth2Config or NULL */
 	const JsonbContainer *jwt;	  /* auth.jwt or NULL */
+	const char *function;		  /* SQL function whose answer authenticates, or NULL */
 } IntegAuth;
 
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
@@ -121,8 +123,11 @@ typedef struct IntegMethod
 	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */
+	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
+	const char *before; /* SQL functions that run around the requests, or NULL */
+	const char *after;
 } IntegMethod;
 
 typedef struct IntegDefinition
@@ -137,6 +142,7 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
+	Oid owner; /* the role that defined this version, as which its functions run; InvalidOid: nobody */
 	bool customized;				  /* a superadmin changed status, visibility or plan */
 	int nauths;						  /* at least one */
 	IntegAuth *auths;				  /* the first is the default */
@@ -148,6 +154,8 @@ typedef struct IntegDefinition
 	IntegTemplate *request_transform; /* or NULL */
 	IntegMap *response_transform;	  /* or NULL */
 	IntegErrorRules errors;			  /* of every method and of raw requests */
+	IntegLimits *limits;			  /* of each instance, or NULL */
+	IntegBreakerPolicy breaker;		  /* of each instance */
 	IntegSchema *config;			  /* configSchema or NULL */
 	const char *health_check;		  /* method id or NULL */
 	const Jsonb *health_input;		  /* its input, or NULL: {} */
@@ -171,6 +179,12 @@ extern const IntegMethod *integ_definition_method(const IntegDefinition *definit
 
 /* The way to authenticate that an instance stores (NULL: the default one). NULL where the definition has it no more. */
 extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition, const char *auth_method);
+
+/* Whether the way to authenticate has a credential of that name by itself, whatever credentialSchema says: OAuth's tokens. */
+extern bool integ_auth_brings(const IntegAuth *auth, const char *name);
+
+/* An element of requiredScopes in words: a scope, or "a or b" of a list of which any one will do. */
+extern char *integ_scope_text(const JsonbValue *need);
 
 /*
  * The version that an instance follows: series is a major version ("1") or one version exactly.

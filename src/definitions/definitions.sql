@@ -97,6 +97,7 @@ CREATE TABLE integ.definition_versions (
     version text COLLATE "C" NOT NULL,
     manifest jsonb NOT NULL,
     builtin boolean NOT NULL DEFAULT false,
+    owner regrole,
     created_by text NOT NULL DEFAULT current_user,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     PRIMARY KEY (id, version),
@@ -110,6 +111,8 @@ COMMENT ON COLUMN integ.definition_versions.id IS 'The definition';
 COMMENT ON COLUMN integ.definition_versions.version IS 'Semantic version';
 COMMENT ON COLUMN integ.definition_versions.manifest IS 'The manifest of that version';
 COMMENT ON COLUMN integ.definition_versions.builtin IS 'Whether integ brought it';
+COMMENT ON COLUMN integ.definition_versions.owner IS
+    'The role that defined it last, as which its SQL functions run (handler, auth.function); NULL: none of them is called';
 COMMENT ON COLUMN integ.definition_versions.created_by IS 'The role that defined it';
 COMMENT ON COLUMN integ.definition_versions.created_at IS 'When it was defined';
 
@@ -206,7 +209,7 @@ COMMENT ON FUNCTION integ_undefine(text) IS 'Removes a definition with all its v
 CREATE FUNCTION integ_permissions(definition text) RETURNS jsonb
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_permissions';
 COMMENT ON FUNCTION integ_permissions(text) IS
-    'What a definition reaches: base_url, hosts, data, scopes, methods that read, that write, that need approval';
+    'What a definition reaches: base_url, hosts, data, ways to authenticate, credentials, scopes, SQL functions that it runs, webhooks, methods that read, that write, that need approval';
 
 CREATE FUNCTION integ_manifest_schema() RETURNS jsonb
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'integ_manifest_schema';

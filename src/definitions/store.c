@@ -90,16 +90,17 @@ store_current(const Jsonb *manifest, const char *client_id, bool builtin, const 
 
 void
 integ_definition_store(const Jsonb *manifest, const char *id, const char *version, const char *client_id, bool builtin,
-					   const char *created_by, bool make_current)
+					   const char *created_by, Oid owner, bool make_current)
 {
 	static IntegQuery upsert = {
-		"INSERT INTO integ.definition_versions (id, version, manifest, builtin, created_by) "
-		"VALUES ($1, $2, $3, $4, $5) "
-		"ON CONFLICT (id, version) DO UPDATE SET manifest = EXCLUDED.manifest, builtin = EXCLUDED.builtin",
-		5,
-		{TEXTOID, TEXTOID, JSONBOID, BOOLOID, TEXTOID}};
-	Datum values[5] = {CStringGetTextDatum(id), CStringGetTextDatum(version), JsonbPGetDatum(manifest),
-					   BoolGetDatum(builtin), CStringGetTextDatum(created_by)};
+		"INSERT INTO integ.definition_versions (id, version, manifest, builtin, created_by, owner) "
+		"VALUES ($1, $2, $3, $4, $5, nullif($6, 0::oid)::pg_catalog.regrole) "
+		"ON CONFLICT (id, version) DO UPDATE SET manifest = EXCLUDED.manifest, builtin = EXCLUDED.builtin, "
+		"owner = EXCLUDED.owner",
+		6,
+		{TEXTOID, TEXTOID, JSONBOID, BOOLOID, TEXTOID, OIDOID}};
+	Datum values[6] = {CStringGetTextDatum(id), CStringGetTextDatum(version), JsonbPGetDatum(manifest),
+					   BoolGetDatum(builtin), CStringGetTextDatum(created_by), ObjectIdGetDatum(owner)};
 
 	if (make_current)
 		store_current(manifest, client_id, builtin, created_by);

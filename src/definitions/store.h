@@ -27,8 +27,11 @@ typedef struct IntegStoredDefinition
 extern void integ_definition_lookup(const Jsonb *manifest, const char *id, const char *version,
 									IntegStoredDefinition *stored);
 
-/* Writes the version, and makes it the current one where make_current. */
+/*
+ * Writes the version, and makes it the current one where make_current. owner is the role as which its functions run,
+ * InvalidOid for none.
+ */
 extern void integ_definition_store(const Jsonb *manifest, const char *id, const char *version, const char *client_id,
-								   bool builtin, const char *created_by, bool make_current);
+								   bool builtin, const char *created_by, Oid owner, bool make_current);
 
 #endif /* INTEG_DEFINITIONS_STORE_H */

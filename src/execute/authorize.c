@@ -1,18 +1,17 @@
 /*
  * Step: whether this actor may call this method now.
  */
-#include "core/errors.h"
 #include "execute/call.h"
 #include "miscadmin.h"
 
 /* A denied write is evidence: it stands in the audit although nothing left. */
 static void
-record_denied(const IntegCall *call, const char *reason)
+record_denied(const IntegCall *call)
 {
 	IntegAuditEntry entry = {.subject = &call->subject,
 							 .action = "call.write",
 							 .outcome = "denied",
-							 .detail = reason};
+							 .detail = "{\"reason\": \"missing scope\"}"};
 
 	integ_record_audit(&entry);
 }
@@ -20,20 +19,19 @@ record_denied(const IntegCall *call, const char *reason)
 void
 integ_call_authorize(IntegCall *call)
 {
+	List *missing;
+
 	if (call->options.health_check)
 		integ_instance_require_allowed(call->instance, call->definition);
 	else
 		integ_instance_require_usable(call->instance, call->definition);
-	if (!call->method->is_write)
-		return;
-
-	PreventCommandIfReadOnly("integ_execute of a method that writes");
-	if (call->method->approval_required)
+	missing = integ_call_missing_scopes(call);
+	if (missing != NIL)
 	{
-		record_denied(call, "{\"reason\": \"approval required\"}");
-		ereport(ERROR, (errcode(ERRCODE_INTEG_APPROVAL),
-						errmsg("%s needs an approval", integ_call_name(call)),
-						errdetail("Its definition says approvalRequired; nothing was sent."),
-						errhint("This version cannot ask for approvals yet: it refuses such methods.")));
+		if (call->method->is_write)
+			record_denied(call);
+		integ_call_refuse_scopes(call, missing);
 	}
+	if (call->method->is_write)
+		PreventCommandIfReadOnly("integ_execute of a method that writes");
 }

@@ -3,6 +3,7 @@
  */
 #include "execute/call.h"
 
+#include "approvals/approval.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/uuid.h"
@@ -75,7 +76,12 @@ integ_call_open(IntegCall *call)
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
-	integ_course_begin(call);
+	if (!call->options.asynchronous)
+	{
+		integ_call_consult(call);
+		integ_call_raise(call);
+		integ_course_begin(call);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -84,6 +90,7 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_approval_require(call);
 	integ_oauth_ensure(call);
 	integ_call_render(call);
 	if (call->amend != NULL)
@@ -111,9 +118,10 @@ integ_call_send(IntegCall *call)
 
 		call->intent = integ_record_intent(&entry);
 	}
-	call->started_at = GetCurrentTimestamp();
+	integ_call_leaves(call);
 	call->response = integ_http_send(&call->request);
 	integ_call_mask(call);
+	integ_call_answered(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -145,6 +153,8 @@ integ_call_rewind(IntegCall *call)
 	call->query = NULL;
 	call->url = NULL;
 	call->response = NULL;
+	call->grant = NULL;
+	call->closed_until = 0;
 	call->body = NULL;
 	call->refused = false;
 	call->partial = false;
@@ -252,6 +262,7 @@ integ_call_run(IntegCall *call)
 {
 	integ_call_open(call);
 	integ_call_carry_out(call);
+	integ_call_consult(call);
 }
 
 void

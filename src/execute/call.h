@@ -1,7 +1,7 @@
 /*
  * The path of a call. One struct travels one way; each step is one file:
  *
- *   resolve -> authorize -> validate -> render -> admit -> inject -> send
+ *   resolve -> authorize -> validate -> consult -> render -> admit -> inject -> send
  *           -> classify -> map -> record
  *
  * Everything that sends a request for a method takes this path: the
@@ -16,11 +16,16 @@
 
 #include "access/actor.h"
 #include "definitions/definition.h"
+#include "handlers/handlers.h"
 #include "http/http.h"
 #include "instances/instance.h"
+#include "limits/limits.h"
 #include "record/record.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+
+/* Of a shorter timeout than this, reaching it does not count as the service's failure. */
+#define INTEG_TELLING_TIMEOUT_MS 1000
 
 typedef enum IntegOutputCheck
 {
@@ -34,6 +39,8 @@ typedef struct IntegCallOptions
 	int64 timeout_ms;  /* 0: integ.request_timeout */
 	bool asynchronous; /* no transaction waits for it: integ.max_sync_wait does not hold */
 	IntegOutputCheck validate_output;
+	int64 max_wait_ms; /* for a slot of a rate limit; 0: not at all */
+	bool returning;	   /* asynchronous, and comes when a rate limit told it to */
 	bool health_check; /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
 
@@ -47,7 +54,7 @@ typedef struct IntegOutcome
 	char *message;
 	char *detail;
 	char *hint;
-	TimestampTz retry_at; /* of IG429: when the service accepts the next request; 0: it does not say */
+	TimestampTz retry_at; /* of IG429 and IG503: when the next request is accepted; 0: nobody says */
 	const Jsonb *result;
 } IntegOutcome;
 
@@ -98,6 +105,19 @@ typedef struct IntegCall
 	void *amend_arg;
 	IntegCallSecret *secrets;
 
+	/* consult */
+	bool asked_before;
+	bool asked_after;
+	const Jsonb *auth_answer; /* what the function of the authentication gave: a secret, wiped with the call */
+
+	/* approval: of a write that a person decides about */
+	const struct IntegApproval *approval; /* NULL: none yet */
+	bool is_approved;					  /* the request is the one that was approved */
+	bool names_secrets;					  /* render with the names of credentials, to be shown */
+
+	/* admit */
+	IntegGrant *grant; /* until the answer */
+
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
 	TimestampTz started_at;
@@ -105,6 +125,7 @@ typedef struct IntegCall
 
 	/* classify, map */
 	const Jsonb *body;
+	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
 	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
 	bool partial; /* … and yet some of what was asked for was done */
 	IntegOutcome outcome;
@@ -140,6 +161,20 @@ extern void integ_call_rewind(IntegCall *call);
 extern void integ_call_send(IntegCall *call);
 
 /*
+ * For those who send by themselves: the request leaves now; call->response is here, and its slots
+ * are free for others. integ_call_send does both. What is built and not sent is given back by
+ * integ_call_rewind and integ_call_end.
+ */
+extern void integ_call_leaves(IntegCall *call);
+extern void integ_call_answered(IntegCall *call);
+
+/*
+ * The answer's body says that the service takes no requests until the time (0: for as long as the manifest's retryAfterMs
+ * says): nobody sends before.
+ */
+extern void integ_call_close(IntegCall *call, TimestampTz until);
+
+/*
  * classify, map, record. Fills call->outcome and raises only what does not
  * concern the answer (interrupts, out of memory); the exchange is recorded then too.
  */
@@ -164,6 +199,39 @@ extern void integ_call_raise(const IntegCall *call);
 /* Wipes and frees the call; the result must have been copied. Deleting a parent context does the same. */
 extern void integ_call_end(IntegCall *call);
 
+/* What a function of the definition is asked for. */
+typedef enum IntegQuestion
+{
+	INTEG_QUESTION_NONE,
+	INTEG_QUESTION_BEFORE, /* the input that is used */
+	INTEG_QUESTION_AUTH,   /* what authenticates the request */
+	INTEG_QUESTION_AFTER   /* the result, from what the answer was mapped to */
+} IntegQuestion;
+
+/* What is to be asked next: before the first exchange is built, or once the last one is finished. */
+extern IntegQuestion integ_call_question(const IntegCall *call);
+
+/*
+ * Asks it; the ticket lives in the call's context. Raises what integ_handler_ask raises, and IG403 where the method is not
+ * one of a definition that somebody answers for.
+ */
+extern IntegHandlerTicket *integ_call_ask(IntegCall *call, IntegQuestion question);
+
+/*
+ * Takes the answer, which is in the call's context: into the call, or into its outcome where the function refuses. Needs
+ * a transaction, and raises IG400 where the input that it gives is not valid.
+ */
+extern void integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAnswer *answer);
+
+/*
+ * All that is to be asked now, waiting for it. A refusal is in call->outcome. integ_call_open does this for calls that
+ * are not asynchronous, and raises the refusal.
+ */
+extern void integ_call_consult(IntegCall *call);
+
+/* Only for the input; raises the refusal. */
+extern void integ_call_consult_before(IntegCall *call);
+
 /* The steps, in their order. */
 extern void integ_call_resolve(IntegCall *call);
 extern void integ_call_authorize(IntegCall *call);
@@ -186,6 +254,15 @@ extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *inst
 									   const IntegCallOptions *options);
 
 /* Helpers that several steps share. */
+
+/*
+ * What the method's requiredScopes ask for and the instance's token lacks, a text each ("a or b"), in
+ * CurrentMemoryContext. NIL where nothing is missing, or where nobody knows what was granted.
+ */
+extern List *integ_call_missing_scopes(const IntegCall *call);
+
+/* Raises IG403 for them. */
+pg_noreturn extern void integ_call_refuse_scopes(const IntegCall *call, const List *missing);
 
 /* "crm_main.get_contact", for messages; with the step under way where there are several. In CurrentMemoryContext. */
 extern const char *integ_call_name(const IntegCall *call);

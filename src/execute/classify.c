@@ -4,8 +4,6 @@
  * docs/errors.md has the table. An HTTP 200 can be an error: the manifest's
  * "errors" say so, the method's rules before the definition's.
  */
-#include <curl/curl.h>
-
 #include "core/errors.h"
 #include "core/json.h"
 #include "execute/call.h"
@@ -66,24 +64,6 @@ excerpt(const IntegCall *call)
 	return text;
 }
 
-/* Retry-After (RFC 9110, section 10.2.3): seconds, or a date; 0 where there is none. */
-static TimestampTz
-retry_after(const IntegCall *call)
-{
-	const char *value = integ_http_response_header(call->response, "retry-after");
-	char *end;
-	long seconds;
-	time_t date;
-
-	if (value == NULL)
-		return 0;
-	seconds = strtol(value, &end, 10);
-	if (end != value && *end == '\0' && seconds >= 0)
-		return TimestampTzPlusMilliseconds(call->started_at, (int64) Min(seconds, 86400L * 365) * 1000);
-	date = curl_getdate(value, NULL);
-	return date == (time_t) -1 ? 0 : time_t_to_timestamptz(date);
-}
-
 /* When the service accepts the next request; 0: it does not say. */
 static void
 say_when(IntegCall *call, TimestampTz when)
@@ -108,7 +88,7 @@ classify_status(IntegCall *call)
 	{
 		fail(call, ERRCODE_INTEG_RATE_LIMIT, psprintf("the service limits the rate of %s", integ_call_name(call)),
 			 detail, "Call less often, or later.");
-		say_when(call, retry_after(call));
+		say_when(call, call->closed_until);
 	}
 	else if (status >= 500)
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service failed on %s", integ_call_name(call)), detail,
@@ -147,7 +127,7 @@ rule_message(const IntegCall *call, const IntegErrorRule *rule)
 	return integ_json_print(found);
 }
 
-/* What the rule's retryAfter finds, in seconds from the beginning of the exchange; else what the header says. */
+/* What the rule's retryAfter finds, in seconds from the beginning of the exchange; else what the headers say. */
 static TimestampTz
 rule_delay(const IntegCall *call, const IntegErrorRule *rule)
 {
@@ -160,10 +140,10 @@ rule_delay(const IntegCall *call, const IntegErrorRule *rule)
 
 	if (found == NULL || !JB_ROOT_IS_SCALAR(found) || !JsonbExtractScalar((JsonbContainer *) &found->root, &scalar) ||
 		(text = integ_json_value_text(&scalar)) == NULL)
-		return retry_after(call);
+		return call->closed_until;
 	seconds = strtod(text, &end);
 	if (end == text || *end != '\0' || !(seconds >= 0))
-		return retry_after(call);
+		return call->closed_until;
 	return TimestampTzPlusMilliseconds(call->started_at, (int64) (Min(seconds, 86400.0 * 365) * 1000));
 }
 
@@ -186,7 +166,12 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules)
 					  call->instance->origin, call->exchange->path_source, call->response->status, excerpt(call)),
 			 NULL);
 		if (rule->sqlstate == ERRCODE_INTEG_RATE_LIMIT)
+		{
 			say_when(call, rule_delay(call, rule));
+			/* It holds for all requests, as one that the headers tell of. */
+			if (call->closed_until == 0)
+				integ_call_close(call, call->outcome.retry_at);
+		}
 		return true;
 	}
 	return false;
@@ -201,7 +186,7 @@ protocol_refuses(IntegCall *call)
 	if (!call->exchange->is_graphql || status == 401 || status == 429 || status >= 500 || !integ_graphql_refused(call))
 		return false;
 	if (call->outcome.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT)
-		say_when(call, retry_after(call));
+		say_when(call, call->closed_until);
 	return true;
 }
 

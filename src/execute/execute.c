@@ -29,6 +29,7 @@ parse_options(const Jsonb *options, IntegCallOptions *parsed)
 	char *validate_output;
 	const IntegOption known[] = {
 		{"timeout", INTEG_OPTION_DURATION_MS, &parsed->timeout_ms},
+		{"max_wait", INTEG_OPTION_DURATION_MS, &parsed->max_wait_ms},
 		{"validate_output", INTEG_OPTION_TEXT, &validate_output},
 	};
 
@@ -41,6 +42,9 @@ parse_options(const Jsonb *options, IntegCallOptions *parsed)
 	else if (parsed->timeout_ms <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("option \"timeout\" of integ_execute must be positive")));
+	if (parsed->max_wait_ms < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("option \"max_wait\" of integ_execute must not be negative")));
 }
 
 Datum

@@ -66,7 +66,7 @@ health_details(const Health *health)
 /*
  * Stores the health, moves the status where the check proves another one, and
  * tells of a change. A status that only a person or a new credential can end
- * (disconnected) stays. Returns the stored document in the given context.
+ * (disconnected) stays, and so does that of an instance whose credentials were not entered yet. Returns the stored document in the given context.
  */
 static Jsonb *
 store(const pg_uuid_t *instance, const Health *health, MemoryContext context)
@@ -77,7 +77,8 @@ store(const pg_uuid_t *instance, const Health *health, MemoryContext context)
 		"  'state', $2, 'last_checked', pg_catalog.clock_timestamp(), 'latency', $3, 'error', $4,"
 		"  'details', nullif($5, '{}'::pg_catalog.jsonb))),"
 		" status = CASE WHEN i.status = 'disconnected' THEN i.status"
-		"  WHEN $2 = 'healthy' THEN 'active' WHEN $6 THEN 'reauth_required' ELSE i.status END,"
+		"  WHEN $2 = 'healthy' THEN 'active'"
+		"  WHEN $6 AND (i.status <> 'initializing' OR $3 IS NOT NULL) THEN 'reauth_required' ELSE i.status END,"
 		" last_error = coalesce($4, i.last_error),"
 		" last_error_at = CASE WHEN $4 IS NULL THEN i.last_error_at ELSE pg_catalog.clock_timestamp() END,"
 		" connected_at = CASE WHEN $2 = 'healthy' THEN coalesce(i.connected_at, pg_catalog.now()) ELSE i.connected_at END,"
@@ -207,8 +208,10 @@ static int
 list_instances(pg_uuid_t **ids, MemoryContext context)
 {
 	static IntegQuery due = {
-		"SELECT id FROM integ.instances WHERE is_active AND status IN ('active', 'error')"
-		" ORDER BY (health ->> 'last_checked') NULLS FIRST",
+		"SELECT i.id FROM integ.instances i WHERE i.is_active AND (i.status IN ('active', 'error')"
+		" OR i.status = 'initializing' AND EXISTS (SELECT FROM integ.credentials c WHERE c.owner_kind = 'instance'"
+		" AND c.owner_id = coalesce(i.borrows, i.id)::text))"
+		" ORDER BY (i.health ->> 'last_checked') NULLS FIRST",
 		0};
 	IntegOwnerScope scope;
 	uint64 count;

@@ -9,6 +9,7 @@
 #include "common/base64.h"
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/json_walk.h"
 #include "execute/call.h"
 #include "http/url.h"
 #include "utils/memutils.h"
@@ -120,18 +121,88 @@ auth_value(IntegCall *call)
 }
 
 static void
-add_query_auth(IntegCall *call)
+add_query_value(IntegCall *call, const char *name, const char *value)
 {
-	char *value = auth_value(call);
 	char *encoded = integ_url_encode(value, strlen(value));
 	char *pair;
 
 	if (encoded == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	pair = secret_text(call, call->auth->name, "=", encoded);
+	pair = secret_text(call, name, "=", encoded);
 	explicit_bzero(encoded, strlen(encoded));
 	free(encoded);
 	integ_call_add_query(call, pair);
+}
+
+static void
+add_value(IntegCall *call, const char *in, const char *name, char *value)
+{
+	if (strcmp(in, "header") == 0)
+		integ_call_add_header(call, name, value);
+	else if (strcmp(in, "query") == 0)
+		add_query_value(call, name, value);
+	else if (strcmp(in, "cookie") == 0)
+		integ_call_add_header(call, "Cookie", secret_text(call, name, "=", value));
+	else
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("definition \"%s\" puts its credentials into the %s, which this version does not do",
+							   call->definition->id, in),
+						errhint("Name them in the request's template: {credentials.…}.")));
+}
+
+static char *
+secret_string(IntegCall *call, const JsonbValue *value)
+{
+	char *copy = pnstrdup(value->val.string.val, value->val.string.len);
+
+	integ_call_keep_secret(call, copy, value->val.string.len);
+	return copy;
+}
+
+static void
+refuse_answer(const IntegCall *call)
+{
+	ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+					errmsg("%s does not give what authenticates \"%s\"", call->auth->function, call->instance->instance_id),
+					errdetail("Its answer must be a string, or an object with \"headers\" or \"query\": objects of strings."),
+					errhint("Correct the function.")));
+}
+
+/* Everything that the function gave, as a secret: each string of an object by its name. */
+static void
+add_answers(IntegCall *call, const char *key, const char *in)
+{
+	const JsonbContainer *object = integ_json_get_object(&call->auth_answer->root, key);
+	IntegJsonWalk walk;
+	JsonbValue name, value;
+
+	if (object == NULL)
+		return;
+	integ_json_walk_begin(&walk, object);
+	while (integ_json_walk_pair(&walk, &name, &value))
+	{
+		if (value.type != jbvString)
+			refuse_answer(call);
+		add_value(call, in, pnstrdup(name.val.string.val, name.val.string.len),
+				  secret_string(call, &value));
+	}
+}
+
+static void
+add_answer(IntegCall *call)
+{
+	const Jsonb *answer = call->auth_answer;
+	JsonbValue value;
+
+	if (answer == NULL)
+		elog(ERROR, "%s was not asked", call->auth->function);
+	integ_json_root(answer, &value);
+	if (value.type == jbvString)
+		add_value(call, call->auth->in, call->auth->name, secret_string(call, &value));
+	else if (integ_json_get_object(&answer->root, "headers") == NULL && integ_json_get_object(&answer->root, "query") == NULL)
+		refuse_answer(call);
+	add_answers(call, "headers", "header");
+	add_answers(call, "query", "query");
 }
 
 static void
@@ -139,19 +210,14 @@ add_auth(IntegCall *call)
 {
 	const IntegAuth *auth = call->auth;
 
+	if (auth->function != NULL)
+	{
+		add_answer(call);
+		return;
+	}
 	if (auth->in == NULL)
 		return; /* none, or the manifest's own templates name the credentials */
-	if (strcmp(auth->in, "header") == 0)
-		integ_call_add_header(call, auth->name, auth_value(call));
-	else if (strcmp(auth->in, "query") == 0)
-		add_query_auth(call);
-	else if (strcmp(auth->in, "cookie") == 0)
-		integ_call_add_header(call, "Cookie", secret_text(call, auth->name, "=", auth_value(call)));
-	else
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
-						errmsg("definition \"%s\" puts its credentials into the %s, which this version does not do",
-							   call->definition->id, auth->in),
-						errhint("Name them in the request's template: {credentials.…}.")));
+	add_value(call, auth->in, auth->name, auth_value(call));
 }
 
 /* base URL, path and query as one URL of the instance's origin. */

@@ -185,6 +185,13 @@ timeout_ms(const IntegCall *call)
 	return (int) Min(wanted, integ_max_sync_wait);
 }
 
+/* In place of a credential: what a person may see of it. */
+static const char *
+secret_name(void *arg, const char *name)
+{
+	return psprintf("{credentials.%s}", name);
+}
+
 void
 integ_call_render(IntegCall *call)
 {
@@ -201,7 +208,7 @@ integ_call_render(IntegCall *call)
 	call->scope.config = &call->instance->config->root;
 	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
 	call->scope.earlier = call->course != NULL && call->course->earlier != NULL ? &call->course->earlier->root : NULL;
-	call->scope.secret = integ_call_secret;
+	call->scope.secret = call->names_secrets ? secret_name : integ_call_secret;
 	call->scope.secret_arg = call;
 
 	call->request.method = exchange->http_method;

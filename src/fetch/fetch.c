@@ -45,6 +45,7 @@ parse_options(const Jsonb *options, FetchOptions *parsed)
 	Jsonb *state;
 	const IntegOption known[] = {
 		{"timeout", INTEG_OPTION_DURATION_MS, &timeout},
+		{"max_wait", INTEG_OPTION_DURATION_MS, &parsed->call.max_wait_ms},
 		{"page_size", INTEG_OPTION_INT, &page_size},
 		{"max_pages", INTEG_OPTION_INT, &max_pages},
 		{"max_records", INTEG_OPTION_INT, &parsed->max_records},

@@ -337,7 +337,7 @@ integ_pages_build(IntegPages *pages)
 {
 	if (!turn(pages))
 		return false;
-	if (pages->call->course != NULL)
+	if (pages->call->method->exchange == NULL)
 		refuse(pages->call, "The method has several requests, and a list that a worker reads is one of pages.",
 			   "Read it with a method of one request.");
 	integ_call_build(pages->call);

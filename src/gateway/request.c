@@ -52,6 +52,7 @@ read_arguments(FunctionCallInfo fcinfo, IntegRawRequest *request, IntegCallOptio
 	const IntegOption known[] = {
 		{"encoding", INTEG_OPTION_TEXT, &encoding},
 		{"timeout", INTEG_OPTION_DURATION_MS, &options->timeout_ms},
+		{"max_wait", INTEG_OPTION_DURATION_MS, &options->max_wait_ms},
 		{"raise", INTEG_OPTION_BOOL, raise},
 	};
 

@@ -61,6 +61,9 @@ typedef struct IntegHandlerTicket IntegHandlerTicket;
 extern IntegHandlerTicket *integ_handler_ask(const IntegHandlerSubject *subject, const char *function,
 											 const Jsonb *argument, int64 timeout_ms);
 
+/* Whether it would find room now, with some left for backends; for the dispatcher, which can wait. Never raises. */
+extern bool integ_handler_has_room(void);
+
 /*
  * Fills answer, in CurrentMemoryContext, and returns true once there is one; a request whose time is over
  * (timeout_ms from when it was asked, and a moment for the worker to say so) is answered with IG504. To be called
@@ -68,6 +71,9 @@ extern IntegHandlerTicket *integ_handler_ask(const IntegHandlerSubject *subject,
  */
 extern bool integ_handler_poll(IntegHandlerTicket *ticket, IntegHandlerAnswer *answer);
 extern TimestampTz integ_handler_deadline(const IntegHandlerTicket *ticket);
+
+/* Waits until there is one, interruptibly. */
+extern void integ_handler_wait(IntegHandlerTicket *ticket, IntegHandlerAnswer *answer);
 
 /* Ends a request, also one that has been answered. */
 extern void integ_handler_drop(IntegHandlerTicket *ticket);

@@ -199,6 +199,21 @@ integ_handler_drop(IntegHandlerTicket *ticket)
 	end_ticket(ticket);
 }
 
+bool
+integ_handler_has_room(void)
+{
+	IntegDatabase *database = integ_shmem_mine();
+	int free = 0;
+
+	if (database == NULL)
+		return true;
+	LWLockAcquire(integ_shared->lock, LW_SHARED);
+	for (int i = 0; i < INTEG_MAX_HANDLER_REQUESTS; i++)
+		free += database->handlers.requests[i].state == INTEG_REQUEST_FREE ? 1 : 0;
+	LWLockRelease(integ_shared->lock);
+	return free > INTEG_MAX_HANDLER_REQUESTS / 4;
+}
+
 IntegHandlerTicket *
 integ_handler_ask(const IntegHandlerSubject *subject, const char *function, const Jsonb *argument, int64 timeout_ms)
 {
@@ -310,13 +325,10 @@ integ_handler_poll(IntegHandlerTicket *ticket, IntegHandlerAnswer *answer)
 	return true;
 }
 
-Jsonb *
-integ_handler_run(const IntegHandlerSubject *subject, const char *function, const Jsonb *argument, int64 timeout_ms)
+void
+integ_handler_wait(IntegHandlerTicket *ticket, IntegHandlerAnswer *answer)
 {
-	IntegHandlerTicket *ticket = integ_handler_ask(subject, function, argument, timeout_ms);
-	IntegHandlerAnswer answer;
-
-	while (!integ_handler_poll(ticket, &answer))
+	while (!integ_handler_poll(ticket, answer))
 	{
 		TimestampTz until = integ_handler_deadline(ticket);
 		long left = Max((long) ((until - GetCurrentTimestamp()) / 1000), 0) + 1;
@@ -325,6 +337,15 @@ integ_handler_run(const IntegHandlerSubject *subject, const char *function, cons
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+Jsonb *
+integ_handler_run(const IntegHandlerSubject *subject, const char *function, const Jsonb *argument, int64 timeout_ms)
+{
+	IntegHandlerTicket *ticket = integ_handler_ask(subject, function, argument, timeout_ms);
+	IntegHandlerAnswer answer;
+
+	integ_handler_wait(ticket, &answer);
 	integ_handler_drop(ticket);
 	if (answer.sqlerrcode != 0)
 		ereport(ERROR, (errcode(answer.sqlerrcode), errmsg_internal("%s", answer.message),

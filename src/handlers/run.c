@@ -23,7 +23,6 @@
 #include "fmgr.h"
 #include "operate/operate.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -140,8 +139,6 @@ claim(Run *run)
 	bool found, isnull;
 
 	begin(&scope);
-	/* Lost in a crash of the machine, the run merely counts one attempt less. */
-	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	found = query_muted(&take, values, NULL) > 0;
 	if (found)
 	{

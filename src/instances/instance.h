@@ -40,6 +40,8 @@ typedef struct IntegInstance
 	IntegCredentialOwner credentials; /* whose credentials are used: its own, or the borrowed one's */
 	const char *origin;				  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
 	const char *base_url;			  /* rendered; NULL as origin, or where the definition has none */
+	int nscopes;					  /* granted to its access token */
+	const char **scopes;			  /* NULL: not known */
 	int nmethods;					  /* that only this instance has, sorted by id; see integ_instance_method */
 	IntegMethod *methods;
 	bool plan_allows; /* the plan of the client that calls includes the definition's requiredPlan */

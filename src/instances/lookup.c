@@ -10,6 +10,7 @@
 #include "definitions/compile.h"
 #include "instances/site.h"
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -37,7 +38,9 @@ static IntegQuery candidates_query = {
 	"m.match, m.distance, i.is_default, "
 	"i.client_id = '*' OR EXISTS (SELECT FROM integ.instance_grants g "
 	"WHERE g.instance = l.id AND g.client_id IN ('*', i.client_id)), "
-	"coalesce(l.token_fields, i.token_fields) "
+	"coalesce(l.token_fields, i.token_fields), "
+	/* Whoever writes these writes integ.instances too, which empties the caches. */
+	"(SELECT t.scopes FROM integ.oauth_tokens t WHERE t.instance = coalesce(l.id, i.id)) "
 	"FROM integ.instances i JOIN integ.definitions d ON d.id = i.definition "
 	"LEFT JOIN integ.instances l ON l.id = i.borrows "
 	"CROSS JOIN LATERAL (SELECT "
@@ -81,7 +84,8 @@ enum
 	COLUMN_DISTANCE,
 	COLUMN_IS_DEFAULT,
 	COLUMN_LENDER_GRANTED,
-	COLUMN_TOKEN_FIELDS
+	COLUMN_TOKEN_FIELDS,
+	COLUMN_SCOPES
 };
 
 /* Whether the name is written as a uuid; no error where it is not. */
@@ -186,6 +190,23 @@ read_lender(IntegInstance *instance, Row *row, MemoryContext context)
 }
 
 static void
+read_scopes(IntegInstance *instance, MemoryContext context)
+{
+	bool isnull;
+	Datum scopes = integ_result_datum(0, COLUMN_SCOPES, &isnull);
+	Datum *items;
+	int count;
+
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(scopes), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &count);
+	instance->nscopes = count;
+	instance->scopes = MemoryContextAlloc(context, sizeof(char *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		instance->scopes[i] = MemoryContextStrdup(context, TextDatumGetCString(items[i]));
+}
+
+static void
 read_row(Row *row, MemoryContext context)
 {
 	IntegInstance *instance = MemoryContextAllocZero(context, sizeof(IntegInstance));
@@ -213,6 +234,7 @@ read_row(Row *row, MemoryContext context)
 	row->own_config = (const Jsonb *) integ_result_varlena(0, COLUMN_CONFIG, context);
 	row->lender_config = NULL;
 	instance->token_fields = (const Jsonb *) integ_result_varlena(0, COLUMN_TOKEN_FIELDS, context);
+	read_scopes(instance, context);
 	read_lender(instance, row, context);
 }
 

@@ -17,14 +17,13 @@ PG_FUNCTION_INFO_V1(integ_methods);
 #define COLUMNS 9
 
 static Datum
-texts(const JsonbContainer *list)
+scopes(const JsonbContainer *list)
 {
 	int count = list == NULL ? 0 : (int) JsonContainerSize(list);
 	Datum *items = palloc(sizeof(Datum) * (count + 1));
 
 	for (int i = 0; i < count; i++)
-		items[i] = CStringGetTextDatum(
-			integ_json_value_text(getIthJsonbValueFromContainer((JsonbContainer *) list, i)));
+		items[i] = CStringGetTextDatum(integ_scope_text(getIthJsonbValueFromContainer((JsonbContainer *) list, i)));
 	return PointerGetDatum(construct_array(items, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
@@ -51,7 +50,7 @@ put_method(ReturnSetInfo *result, const IntegMethod *method)
 	nulls[2] = description == NULL;
 	values[3] = CStringGetTextDatum(method->is_write ? "write" : "read");
 	values[4] = BoolGetDatum(method->approval_required);
-	values[5] = texts(integ_json_get_array(method->manifest, "requiredScopes"));
+	values[5] = scopes(integ_json_get_array(method->manifest, "requiredScopes"));
 	values[6] = document(method->manifest, "inputSchema", &nulls[6]);
 	values[7] = document(method->manifest, "outputSchema", &nulls[7]);
 	values[8] = BoolGetDatum(integ_json_get_object(method->manifest, "pagination") != NULL);

@@ -133,18 +133,25 @@ render_url(const IntegDefinition *definition, const Jsonb *token, const char *in
 {
 	IntegTemplateScope scope = {.config = &site->config->root, .token = token == NULL ? NULL : &token->root};
 	char problem[256];
-	char *origin;
+	char *origin, *url = NULL;
 
 	site->base_url = integ_template_text(definition->base_url, &scope, INTEG_TEMPLATE_RAW);
 	if (site->base_url == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the config of \"%s\" gives no base URL", instance_id),
 						errdetail("The manifest's baseUrl is \"%s\".", definition->base_url_source)));
 	origin = integ_url_origin(site->base_url, problem, sizeof(problem));
-	if (origin == NULL)
+	/* What no request could be composed with is refused now. */
+	if (origin != NULL)
+		url = integ_url_compose(site->base_url, origin, "", NULL, problem, sizeof(problem));
+	if (url == NULL)
+	{
+		free(origin);
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the config of \"%s\" gives no usable base URL", instance_id),
 						errdetail("The manifest's baseUrl is \"%s\". %s", definition->base_url_source, problem)));
+	}
 	site->origin = pstrdup(origin);
+	free(url);
 	free(origin);
 	if (!keeps_literal_host(definition->base_url_source, site->origin))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),

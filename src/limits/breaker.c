@@ -89,7 +89,7 @@ integ_breaker_give_back(IntegBreaker *breaker, IntegBreakerPass pass)
 }
 
 void
-integ_breaker_reset(IntegBreaker *breaker, int64_t now)
+integ_breaker_close(IntegBreaker *breaker, int64_t now)
 {
 	change(breaker, INTEG_BREAKER_CLOSED, now);
 }

@@ -59,6 +59,6 @@ extern bool integ_breaker_failed(IntegBreaker *breaker, const IntegBreakerPolicy
 extern void integ_breaker_give_back(IntegBreaker *breaker, IntegBreakerPass pass);
 
 /* Closes it. */
-extern void integ_breaker_reset(IntegBreaker *breaker, int64_t now);
+extern void integ_breaker_close(IntegBreaker *breaker, int64_t now);
 
 #endif /* INTEG_LIMITS_BREAKER_H */

@@ -26,7 +26,7 @@ typedef enum IntegOauthKind
 	INTEG_OAUTH_REFRESH,  /* of an instance */
 	INTEG_OAUTH_EXCHANGE, /* of a flow's code */
 	INTEG_OAUTH_REVOKE,	  /* of an instance */
-	INTEG_OAUTH_REFUSED	  /* the service refused a token that was just refreshed: no request, but a status */
+	INTEG_OAUTH_REFUSED	  /* the service refuses the instance's credentials for good: no request, but a status */
 } IntegOauthKind;
 
 typedef enum IntegOauthTicketState

@@ -156,6 +156,14 @@ integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer,
 	integ_owner_leave(&scope);
 }
 
+char *
+integ_oauth_mend(const IntegInstance *instance)
+{
+	if (integ_oauth_used(instance, integ_instance_definition(instance)))
+		return psprintf("Authorize it again: SELECT * FROM integ_oauth_start('%s').", instance->instance_id);
+	return psprintf("Enter its credentials again with integ_credential_set('%s', …).", instance->instance_id);
+}
+
 void
 integ_oauth_require_person(const IntegInstance *instance, const char *why)
 {
@@ -177,5 +185,5 @@ integ_oauth_require_person(const IntegInstance *instance, const char *why)
 	integ_notify(strcmp(instance->context_type, "user") == 0 ? instance->context_id : NULL, instance->client_id,
 				 "instance.reauth_required",
 				 psprintf("\"%s\" must be authorized again: %s", instance->instance_id, why),
-				 psprintf("SELECT * FROM integ_oauth_start('%s');", instance->instance_id));
+				 integ_oauth_mend(instance));
 }

@@ -135,6 +135,9 @@ extern const char **integ_oauth_scopes(const JsonbContainer *array, int *count);
  */
 extern void integ_oauth_require_person(const IntegInstance *instance, const char *why);
 
+/* What a person does about it: a hint, in CurrentMemoryContext. */
+extern char *integ_oauth_mend(const IntegInstance *instance);
+
 /* Sends one of our requests from a backend, waiting interruptibly, and logs it as method. */
 extern IntegHttpResponse *integ_oauth_send(const IntegOauthConfig *config, const IntegHttpRequest *request,
 										   const char *method);

@@ -39,7 +39,10 @@ find_instance(IntegOauthJob *job)
 	*actor = worker;
 	actor->role = GetUserId();
 	instance = integ_instance_resolve(actor, integ_uuid_text(&job->instance));
-	integ_oauth_config(instance, integ_instance_definition(instance), &job->config);
+	job->config.instance = instance;
+	job->config.definition = integ_instance_definition(instance);
+	if (job->kind != INTEG_OAUTH_REFUSED)
+		integ_oauth_config(instance, job->config.definition, &job->config);
 }
 
 static void
@@ -93,7 +96,7 @@ need_person(IntegOauthJob *job, const char *why, const char *message)
 
 	integ_oauth_require_person(instance, why);
 	integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED, message, why,
-					 psprintf("Authorize it again: SELECT * FROM integ_oauth_start('%s').", instance->instance_id));
+					 integ_oauth_mend(instance));
 }
 
 /* True where the answer is known without a request. */
@@ -105,7 +108,7 @@ is_answered(IntegOauthJob *job, const Known *known)
 	if (strcmp(instance->status, "reauth_required") == 0 || strcmp(instance->status, "disconnected") == 0)
 		integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
 						 psprintf("\"%s\" must be authorized again", instance->instance_id), NULL,
-						 psprintf("SELECT * FROM integ_oauth_start('%s').", instance->instance_id));
+						 integ_oauth_mend(instance));
 	else if (job->seen != INTEG_OAUTH_ANYWAY && job->ticket >= 0 && known->version > job->seen)
 		return true; /* somebody else's request brought a newer one */
 	else if (job->seen != INTEG_OAUTH_ANYWAY && job->ticket >= 0 && known->resting)
@@ -280,8 +283,8 @@ integ_oauth_prepare(IntegOauthJob *job)
 			break;
 		case INTEG_OAUTH_REFUSED:
 			job->action = "oauth.refused";
-			need_person(job, "the service refuses a token that was just refreshed",
-						psprintf("the service refuses the token of \"%s\"", job->config.instance->instance_id));
+			need_person(job, "the service refuses its credentials",
+						psprintf("the service refuses the credentials of \"%s\"", job->config.instance->instance_id));
 			break;
 	}
 }

@@ -4,12 +4,14 @@
 #include "operate/operate.h"
 
 #include "access/xact.h"
+#include "approvals/approval.h"
 #include "catalog/pg_type.h"
 #include "core/json.h"
 #include "core/owner.h"
 #include "core/query.h"
 #include "discovery/discovery.h"
 #include "execute/health.h"
+#include "limits/limits.h"
 #include "handlers/worker.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -21,8 +23,10 @@
 static const IntegJob jobs[] = {
 	{"partitions", "1 day", "Makes the partitions of the coming days", integ_partitions_run},
 	{"retention", "1 hour", "Drops partitions and notifications whose time is over", integ_retention_run},
+	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
 	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over", integ_discovery_refresh},
+	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time", integ_approvals_expire},
 	{"health", "5 minutes", "Calls the health check of every active instance", integ_health_run},
 };
 

@@ -74,6 +74,12 @@ extern void integ_job_request(const char *name);
  */
 extern bool integ_jobs_run_next(void);
 
+/* Days since 2000-01-01 of a time, in UTC: each has a partition of its own. */
+extern int integ_day_of(TimestampTz time);
+
+/* The name of a table's partition of a day, in CurrentMemoryContext; it may not exist (yet). */
+extern char *integ_partition_name(const char *table, int day);
+
 /* The jobs "partitions" and "retention" (see partition.c). */
 extern void integ_partitions_run(void);
 extern void integ_retention_run(void);

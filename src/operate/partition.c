@@ -51,9 +51,8 @@ static const struct Partitioned
 	{"calls_done", 0, &integ_log_retention},
 };
 
-/* Days since 2000-01-01 of a time in UTC. */
-static int
-day_of(TimestampTz time)
+int
+integ_day_of(TimestampTz time)
 {
 	int64 day = time / USECS_PER_DAY;
 
@@ -69,8 +68,8 @@ day_text(int day, const char *format)
 	return psprintf(format, year, month, dom);
 }
 
-static char *
-partition_name(const char *table, int day)
+char *
+integ_partition_name(const char *table, int day)
 {
 	return psprintf("%s_%s", table, day_text(day, "%04d%02d%02d"));
 }
@@ -116,7 +115,7 @@ move_from_default(const char *table, const char *name, const char *from, const c
 static bool
 create_partition(const char *table, int day)
 {
-	char *name = partition_name(table, day);
+	char *name = integ_partition_name(table, day);
 	char *from = day_text(day, "%04d-%02d-%02d 00:00:00+00");
 	char *to = day_text(day + 1, "%04d-%02d-%02d 00:00:00+00");
 	Oid schema = get_namespace_oid("integ", false);
@@ -179,8 +178,9 @@ expired_partitions(const struct Partitioned *table, TimestampTz now, MemoryConte
 		" AND c.relname < $2 COLLATE \"C\" ORDER BY c.relname",
 		2,
 		{TEXTOID, TEXTOID}};
+	int first = integ_day_of(now) - days_kept(table);
 	Datum arguments[2] = {CStringGetTextDatum(table->table),
-						  CStringGetTextDatum(partition_name(table->table, day_of(now) - days_kept(table)))};
+						  CStringGetTextDatum(integ_partition_name(table->table, first))};
 	uint64 count = integ_query(&children, arguments, NULL);
 	List *names = NIL;
 
@@ -217,7 +217,7 @@ integ_partitions_maintain(PG_FUNCTION_ARGS)
 		ListCell *cell;
 
 		for (int day = 0; day <= DAYS_AHEAD; day++)
-			changes += create_partition(partitioned[i].table, day_of(now) + day) ? 1 : 0;
+			changes += create_partition(partitioned[i].table, integ_day_of(now) + day) ? 1 : 0;
 		foreach (cell, expired_partitions(&partitioned[i], now, context))
 		{
 			drop_partition(lfirst(cell));
@@ -297,7 +297,7 @@ void
 integ_partitions_run(void)
 {
 	Failures failures = {0};
-	int today = day_of(GetCurrentTimestamp());
+	int today = integ_day_of(GetCurrentTimestamp());
 
 	for (size_t i = 0; i < lengthof(partitioned); i++)
 		for (int day = 0; day <= DAYS_AHEAD; day++)

@@ -254,12 +254,31 @@ integ_entry_audit_gap(char *buffer, uint32 lost, TimestampTz since, const char *
 }
 
 IntegEntry *
+integ_entry_plain(char *buffer, IntegEntryKind kind, const void *body, uint32 length)
+{
+	IntegEntry *entry = begin(buffer, kind);
+
+	memcpy(INTEG_ENTRY_BODY(entry), body, length);
+	entry->body = length;
+	return end(entry);
+}
+
+IntegEntry *
 integ_entry_used(char *buffer, const pg_uuid_t *instance)
 {
-	IntegEntry *entry = begin(buffer, INTEG_ENTRY_USED);
+	return integ_entry_plain(buffer, INTEG_ENTRY_USED, instance->data, UUID_LEN);
+}
 
-	memcpy(INTEG_ENTRY_BODY(entry), instance->data, UUID_LEN);
-	entry->body = UUID_LEN;
+IntegEntry *
+integ_entry_event(char *buffer, const IntegEventEntry *event, const char *payload)
+{
+	IntegEntry *entry = begin(buffer, INTEG_ENTRY_EVENT);
+	uint32 length = strlen(payload) + 1;
+
+	Assert(sizeof(*event) + length <= INTEG_ENTRY_MAX - sizeof(IntegEntry));
+	memcpy(INTEG_ENTRY_BODY(entry), event, sizeof(*event));
+	memcpy(INTEG_ENTRY_BODY(entry) + sizeof(*event), payload, length);
+	entry->body = sizeof(*event) + length;
 	return end(entry);
 }
 

@@ -16,7 +16,9 @@ typedef enum IntegEntryKind
 {
 	INTEG_ENTRY_REQUEST,
 	INTEG_ENTRY_AUDIT,
-	INTEG_ENTRY_USED /* body: the uuid of the instance */
+	INTEG_ENTRY_USED,  /* body: the uuid of the instance */
+	INTEG_ENTRY_EVENT, /* body: IntegEventEntry and the payload's text */
+	INTEG_ENTRY_LIMIT  /* body: limits/table.h's IntegBlockRow */
 } IntegEntryKind;
 
 typedef struct IntegEntry
@@ -48,6 +50,20 @@ extern const int integ_audit_columns_count;
 extern IntegEntry *integ_entry_request(char *buffer, const IntegRequestEntry *request);
 extern IntegEntry *integ_entry_audit(char *buffer, const IntegAuditEntry *audit, TimestampTz created_at);
 extern IntegEntry *integ_entry_used(char *buffer, const pg_uuid_t *instance);
+
+/* An event on its way to integ.events. */
+typedef struct IntegEventEntry
+{
+	bool has_instance;
+	pg_uuid_t instance;
+	char kind[64];
+	char client[256]; /* empty: global */
+} IntegEventEntry;
+
+extern IntegEntry *integ_entry_event(char *buffer, const IntegEventEntry *event, const char *payload);
+
+/* An entry whose body is the bytes given. */
+extern IntegEntry *integ_entry_plain(char *buffer, IntegEntryKind kind, const void *body, uint32 length);
 
 /* Gap rows: lost entries, since when and why. lost 0 means an unknown number. */
 extern IntegEntry *integ_entry_request_gap(char *buffer, uint32 lost, TimestampTz since, const char *reason);

@@ -1,5 +1,5 @@
 /*
- * The recorder: drains the ring through COPY, one transaction a batch.
+ * The recorder: drains the ring, one transaction a batch; large ones through COPY, small ones by inserts of its own.
  *
  * A batch that fails because of a row is halved until the row stands alone; it
  * costs itself only, and a gap row says so. Any other error leaves the ring as
@@ -14,12 +14,16 @@
 #include "commands/copy.h"
 #include "commands/sequence.h"
 #include "core/compat.h"
+#include "core/json.h"
+#include "limits/limits.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "operate/operate.h"
 #include "parser/parse_relation.h"
 #include "pgstat.h"
 #include "port/pg_bswap.h"
 #include "record/entry.h"
+#include "record/insert.h"
 #include "record/ring.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -55,13 +59,12 @@ read_source(void *outbuf, int minread, int maxread)
 	return (int) length;
 }
 
-/* A table of the recorder, opened for COPY. */
+/* A table of the recorder. */
 typedef struct Target
 {
 	IntegEntryKind kind;
 	const char *table;
-	List *columns; /* besides id */
-	Oid sequence;  /* of its identity: looking it up for every COPY costs more than the row */
+	Oid sequence; /* of its identity: looking it up for every batch costs more than the row */
 } Target;
 
 static void
@@ -116,13 +119,21 @@ build_stream(StringInfo stream, const Batch *batch, int from, int to, const Targ
 		appendBinaryStringInfo(stream, trailer, sizeof(trailer));
 }
 
-static bool
-has_rows(const Batch *batch, int from, int to, IntegEntryKind kind)
+/* The first entries of one kind, at most INTEG_INSERT_MAX; returns how many there are in all. */
+static int
+entries_of(const Batch *batch, int from, int to, IntegEntryKind kind, IntegEntry **first)
 {
+	int count = 0;
+
 	for (int i = from; i < to; i++)
-		if (batch->entries[i]->kind == kind)
-			return true;
-	return false;
+	{
+		if (batch->entries[i]->kind != kind)
+			continue;
+		if (count < INTEG_INSERT_MAX)
+			first[count] = batch->entries[i];
+		count++;
+	}
+	return count;
 }
 
 /* The sequence of a table's column id; the table may be another one after DROP and CREATE EXTENSION. */
@@ -145,32 +156,6 @@ identity_sequence(Relation relation)
 	return known[next].sequence;
 }
 
-static void
-copy_rows(const Batch *batch, int from, int to, Target target)
-{
-	StringInfoData stream;
-	ParseState *pstate;
-	Relation relation;
-	CopyFromState copy;
-
-	if (!has_rows(batch, from, to, target.kind))
-		return;
-	relation = table_openrv(makeRangeVar("integ", pstrdup(target.table), -1), RowExclusiveLock);
-	target.sequence = identity_sequence(relation);
-	build_stream(&stream, batch, from, to, &target);
-	source.data = stream.data;
-	source.length = stream.len;
-
-	pstate = make_parsestate(NULL);
-	(void) addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock, NULL, false, false);
-	copy = BeginCopyFrom(pstate, relation, NULL, NULL, false, read_source, lcons(makeString("id"), target.columns),
-						 list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
-	(void) CopyFrom(copy);
-	EndCopyFrom(copy);
-	free_parsestate(pstate);
-	table_close(relation, NoLock);
-}
-
 static List *
 column_list(const char *const *names, int count)
 {
@@ -181,6 +166,51 @@ column_list(const char *const *names, int count)
 	return columns;
 }
 
+/* Besides id. */
+static List *
+columns_of(const Target *target)
+{
+	if (target->kind == INTEG_ENTRY_REQUEST)
+		return column_list(integ_request_columns, integ_request_columns_count);
+	return lappend(column_list(integ_audit_columns, integ_audit_columns_count), makeString("retention"));
+}
+
+static void
+copy_rows(Relation relation, const Batch *batch, int from, int to, const Target *target)
+{
+	StringInfoData stream;
+	ParseState *pstate;
+	CopyFromState copy;
+
+	build_stream(&stream, batch, from, to, target);
+	source.data = stream.data;
+	source.length = stream.len;
+
+	pstate = make_parsestate(NULL);
+	(void) addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock, NULL, false, false);
+	copy = BeginCopyFrom(pstate, relation, NULL, NULL, false, read_source, lcons(makeString("id"), columns_of(target)),
+						 list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
+	(void) CopyFrom(copy);
+	EndCopyFrom(copy);
+	free_parsestate(pstate);
+}
+
+static void
+write_rows(const Batch *batch, int from, int to, Target target)
+{
+	IntegEntry *first[INTEG_INSERT_MAX];
+	int count = entries_of(batch, from, to, target.kind, first);
+	Relation relation;
+
+	if (count == 0)
+		return;
+	relation = table_openrv(makeRangeVar("integ", pstrdup(target.table), -1), RowExclusiveLock);
+	target.sequence = identity_sequence(relation);
+	if (count > INTEG_INSERT_MAX || !integ_log_insert(relation, target.sequence, first, count))
+		copy_rows(relation, batch, from, to, &target);
+	table_close(relation, NoLock);
+}
+
 static void
 note_used(const Batch *batch, int from, int to)
 {
@@ -189,9 +219,29 @@ note_used(const Batch *batch, int from, int to)
 			integ_touch_note((pg_uuid_t *) INTEG_ENTRY_BODY(batch->entries[i]), batch->entries[i]->queued_at);
 }
 
+/* Rows that are not copied: events, and blocks of rate limits. */
+static void
+write_others(const Batch *batch, int from, int to)
+{
+	for (int i = from; i < to; i++)
+	{
+		const IntegEntry *entry = batch->entries[i];
+		const IntegEventEntry *event = (const IntegEventEntry *) INTEG_ENTRY_BODY(entry);
+
+		if (entry->kind == INTEG_ENTRY_LIMIT)
+			integ_limits_write_block(entry);
+		else if (entry->kind == INTEG_ENTRY_EVENT)
+			integ_event_emit(event->kind, event->client[0] != '\0' ? event->client : NULL,
+							 event->has_instance ? &event->instance : NULL, integ_json_parse((const char *) (event + 1)));
+	}
+}
+
 static void
 settle(const Batch *batch, int from, int to, bool written)
 {
+	for (int i = from; i < to; i++)
+		if (batch->entries[i]->kind == INTEG_ENTRY_LIMIT)
+			integ_limits_block_settled(batch->entries[i], written);
 	integ_ring_settle(batch->database, batch->ends == NULL ? 0 : batch->ends[to - 1], batch->entries + from,
 					  to - from, written);
 }
@@ -205,10 +255,9 @@ write_transaction(const Batch *batch, int from, int to)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	integ_retention_load();
-	audit.columns = lappend(column_list(integ_audit_columns, integ_audit_columns_count), makeString("retention"));
-	requests.columns = column_list(integ_request_columns, integ_request_columns_count);
-	copy_rows(batch, from, to, audit);
-	copy_rows(batch, from, to, requests);
+	write_rows(batch, from, to, audit);
+	write_rows(batch, from, to, requests);
+	write_others(batch, from, to);
 	PopActiveSnapshot();
 
 	/* Nothing may come between the commit and tail: the rows would be written twice. */

@@ -82,7 +82,7 @@ wake(Latch *keeper)
 }
 
 static bool
-try_append(IntegDatabase *database, IntegEntry *entry)
+try_append(IntegDatabase *database, IntegEntry *entry, bool urgent)
 {
 	IntegRing *ring = &database->ring;
 	Latch *keeper = NULL;
@@ -93,10 +93,16 @@ try_append(IntegDatabase *database, IntegEntry *entry)
 	if (database->database != MyDatabaseId)
 		done = true;
 	else if ((done = ring_room(ring) >= entry->length))
-		keeper = push(database, entry, false);
+		keeper = push(database, entry, urgent);
 	LWLockRelease(database->lock);
 	wake(keeper);
 	return done;
+}
+
+bool
+integ_ring_append_urgent(IntegDatabase *database, IntegEntry *entry)
+{
+	return try_append(database, entry, true);
 }
 
 static IntegAppend
@@ -159,7 +165,8 @@ integ_ring_lose(IntegDatabase *database, IntegEntryKind kind, uint32 count, cons
 {
 	IntegRing *ring = &database->ring;
 
-	if (kind == INTEG_ENTRY_USED)
+	/* No row is missing: the first comes again, and whoever needs the second sees that it did not come. */
+	if (kind == INTEG_ENTRY_USED || kind == INTEG_ENTRY_LIMIT)
 		return;
 	LWLockAcquire(database->lock, LW_EXCLUSIVE);
 	if (ring->lost_requests + ring->lost_audit == 0)
@@ -203,7 +210,7 @@ void
 integ_ring_append(IntegDatabase *database, IntegEntry *entry, int wait_ms)
 {
 	TimestampTz deadline;
-	bool done = try_append(database, entry);
+	bool done = try_append(database, entry, false);
 
 	if (done)
 		return;
@@ -212,7 +219,7 @@ integ_ring_append(IntegDatabase *database, IntegEntry *entry, int wait_ms)
 	{
 		HOLD_INTERRUPTS();
 		ConditionVariablePrepareToSleep(&database->room);
-		while (!(done = try_append(database, entry)) && !statement_ends() && milliseconds_until(deadline) > 0)
+		while (!(done = try_append(database, entry, false)) && !statement_ends() && milliseconds_until(deadline) > 0)
 			(void) ConditionVariableTimedSleep(&database->room, Min(milliseconds_until(deadline), WAIT_SLICE),
 											   PG_WAIT_EXTENSION);
 		ConditionVariableCancelSleep();

@@ -24,6 +24,9 @@ typedef enum IntegAppend
  */
 extern void integ_ring_append(IntegDatabase *database, IntegEntry *entry, int wait_ms);
 
+/* Appends an entry that the recorder is to write at once. Never waits; false where there is no room. Never raises. */
+extern bool integ_ring_append_urgent(IntegDatabase *database, IntegEntry *entry);
+
 /*
  * Takes an outcome slot, reserves reserve bytes for its outcome and appends the intent; entry->slot
  * and its created_at are set. Waits interruptibly until the deadline.

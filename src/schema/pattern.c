@@ -3,13 +3,12 @@
  */
 #include "schema/pattern.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
+#include "core/collation.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "regex/regex.h"
 #include "schema/ecma.h"
 
@@ -25,19 +24,6 @@ static void
 release_regex(void *arg)
 {
 	pg_regfree((pg_regex_t *) arg);
-}
-
-/*
- * The collation that says what a letter is: ICU's root, so that \p{L} means
- * the same in every database; the database's own where this server was built without ICU.
- */
-static Oid
-class_collation(void)
-{
-	List *name = list_make2(makeString("pg_catalog"), makeString("und-x-icu"));
-	Oid collation = get_collation_oid(name, true);
-
-	return OidIsValid(collation) ? collation : DEFAULT_COLLATION_OID;
 }
 
 static char *
@@ -71,7 +57,7 @@ schema_pattern_compile(const char *pattern, int len, const char **problem)
 	wide = palloc((result.length + 1) * sizeof(pg_wchar));
 	wide_len = pg_mb2wchar_with_len(text, wide, result.length);
 	flags = REG_ADVANCED | (result.has_references ? 0 : REG_NOSUB);
-	collation = result.has_classes ? class_collation() : C_COLLATION_OID;
+	collation = result.has_classes ? integ_unicode_collation() : C_COLLATION_OID;
 	code = pg_regcomp(&compiled->regex, wide, wide_len, flags, collation);
 	if (code != REG_OKAY)
 	{

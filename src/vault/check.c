@@ -94,6 +94,10 @@ integ_credential_check(const IntegInstance *instance, const char *name, const ch
 		return;
 	if (!integ_json_get(properties, name, &property))
 	{
+		const IntegAuth *auth = integ_definition_auth(definition, instance->auth_method);
+
+		if (auth != NULL && integ_auth_brings(auth, name))
+			return;
 		if (!integ_json_get_bool(schema, "additionalProperties", false))
 			ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 							errmsg("definition \"%s\" has no credential \"%s\"", definition->id, name),

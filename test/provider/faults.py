@@ -4,6 +4,7 @@ go on as if nothing had been (a delay that is over, a failure that was once).
 
     delay ms=            answers after ms milliseconds
     status code= retry_after= body=     an error with a JSON body (or body=)
+    say code=200 h_NAME=VALUE  an answer with these headers
     once code= times=1 key=             fails the first times per key, then works
     reset after=0        sends so many bytes of an answer, then resets the connection
     truncate bytes= claim=              claims a longer (or shorter) body than it sends
@@ -99,6 +100,12 @@ def status(handler):
         handler.send(code, handler.query["body"].encode(), headers)
     else:
         handler.send_json(code, {"error": {"code": code, "message": f"asked for {code}"}}, headers)
+    return True
+
+
+def say(handler):
+    headers = [(name[2:], value) for name, value in handler.query.items() if name.startswith("h_")]
+    handler.send(number(handler, "code", 200), b'{"ok": true}', headers)
     return True
 
 
@@ -325,7 +332,7 @@ def headers(handler):
 
 
 FAULTS = {fault.__name__: fault for fault in (
-    delay, status, once, reset, truncate, close, noanswer, garbage, notjson, empty, never, headers_never, huge,
+    delay, status, say, once, reset, truncate, close, noanswer, garbage, notjson, empty, never, headers_never, huge,
     deep, redirect, gzip, deflate, br, badgzip, gzipbomb, charset, binary, nul, badutf8, chunked, badchunk, headers)}
 
 

@@ -6,6 +6,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -35,6 +36,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.seen = collections.Counter()  # of /fault/once, by key
         self.jobs = {}
         self.opened = set()
+        self.services = {}  # what services keep, by name
         self.scheme = "https" if tls else "http"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -56,6 +58,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.seen.clear()
             self.jobs.clear()
             self.opened.clear()
+            self.services.clear()
 
     def handle_error(self, request, client_address):
         """A client that goes away is not worth a traceback; a bug here is."""
@@ -163,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         with self.server.lock:
             self.server.counts[self.raw_path] += 1
-            entry = self.described()
+            entry = self.described() | {"at": time.monotonic()}
             if len(self.body) > LOGGED_BODY:
                 entry.update(body=None, body_base64=None, json=None)
             self.server.log.append(entry)

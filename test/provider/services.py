@@ -9,11 +9,12 @@ often a job was asked for.
     GET  /crm/sobjects?count=N  objects;    GET /crm/sobjects/NAME/describe  its fields
     GET  /crm/query?q=SOQL     records of the object behind FROM
     *    /gate/KEY             answers once somebody has asked for /open/KEY
+    *    /services/data/…      Salesforce (salesforce.py)
 """
 import re
 
 import faults
-
+import salesforce
 from answers import Answer, problem
 
 
@@ -117,4 +118,5 @@ def open_gate(handler):
     raise Answer(200, {"open": handler.segments[-1]})
 
 
-ROUTES = {"gate": gate, "open": open_gate, "graphql": graphql, "jobs": jobs, "crm": crm}
+ROUTES = {"gate": gate, "open": open_gate, "graphql": graphql, "jobs": jobs, "crm": crm,
+          "services": salesforce.route}

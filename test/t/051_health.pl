@@ -25,11 +25,11 @@ sub definition
 
 sub connect_to
 {
-	my ($definition, $handle, $url, $token) = @_;
+	my ($definition, $handle, $url, $token, $status) = @_;
 	$node->safe_psql('postgres', qq(SELECT integ_connect('$definition', '$handle', '{"base_url": "$url"}')));
 	$node->safe_psql('postgres', qq(SELECT integ_credential_set('$handle', 'token', '$token'))) if defined $token;
 	# As after a first success: the job looks at what is in use.
-	$node->safe_psql('postgres', qq(UPDATE integ.instances SET status = 'active' WHERE instance_id = '$handle'));
+	$node->safe_psql('postgres', sprintf q(UPDATE integ.instances SET status = '%s' WHERE instance_id = '%s'), $status // 'active', $handle);
 	return;
 }
 
@@ -42,6 +42,8 @@ connect_to('checked', 'c_well', $provider->url(''), 'health-token');
 connect_to('checked', 'd_refused', $provider->url(''), 'another-token');
 connect_to('checked', 'e_off', $provider->url(''), 'health-token');
 connect_to('unchecked', 'f_none', $provider->url(''), 'health-token');
+connect_to('checked', 'g_new', $provider->url(''), 'health-token', 'initializing');
+connect_to('checked', 'h_empty', $provider->url(''), undef, 'initializing');
 $node->safe_psql('postgres', q(UPDATE integ.instances SET is_active = false WHERE instance_id = 'e_off'));
 $provider->forget;
 
@@ -53,7 +55,7 @@ sub run_job
 }
 
 run_job();
-$node->wait_for_sql(q(SELECT count(*) = 4 FROM integ.instances WHERE health ? 'last_checked'), 'all to be checked');
+$node->wait_for_sql(q(SELECT count(*) = 5 FROM integ.instances WHERE health ? 'last_checked'), 'all to be checked');
 sub health { return $node->safe_psql('postgres', "SELECT $_[1] FROM integ.instances WHERE instance_id = '$_[0]'"); }
 is(health('c_well', q(status || ' ' || (health ->> 'state'))), 'active healthy', 'a service that is well');
 ok(health('c_well', q(health ->> 'latency')) ne '', 'its latency is kept');
@@ -65,17 +67,22 @@ is(health('d_refused', q(status || ' ' || (health #>> '{details,sqlstate}'))), '
 	'credentials that the service refuses');
 is(health('e_off', q(health)), '{}', 'what is switched off is left alone');
 is(health('f_none', q(health)), '{}', 'and what has no health check');
-is($provider->count('/v1/countries/FR'), 2, 'the service was asked once for each that could be');
+is(health('g_new', q(status || ' ' || (health ->> 'state'))), 'active healthy', 'one whose credentials were just entered becomes active');
+is(health('h_empty', q(status || ' ' || health)), 'initializing {}', 'one that still waits for them is left alone');
+is($provider->count('/v1/countries/FR'), 3, 'the service was asked once for each that could be');
 is($node->safe_psql('postgres', q(SELECT last_error IS NULL FROM integ.maintenance_jobs WHERE name = 'health')), 't',
 	'findings are no failure of the job');
-is($node->safe_psql('postgres', q(SELECT count(*) FROM integ.events WHERE kind = 'instance.health')), '4', 'each change is an event');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM integ.events WHERE kind = 'instance.health')), '5', 'each change is an event');
 
 # A person's check finds what has come back; a second round tells of no change.
 $node->safe_psql('postgres', q(SELECT integ_credential_set('b_naked', 'token', 'health-token')));
 is($node->safe_psql('postgres', q(SELECT integ_test('b_naked') ->> 'state')), 'healthy', 'recovery');
 is(health('b_naked', 'status'), 'active', 'ends reauth_required');
 run_job();
-is($node->safe_psql('postgres', q(SELECT count(*) FROM integ.events WHERE kind = 'instance.health')), '5', 'only what changed is told');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM integ.events WHERE kind = 'instance.health')), '6', 'only what changed is told');
+
+is($node->safe_psql('postgres', q(SELECT integ_test('h_empty') #>> '{details,sqlstate}')), 'IG401', 'a person may look earlier');
+is(health('h_empty', 'status'), 'initializing', 'which is no refusal by the service');
 
 # An instance whose row somebody holds does not keep the others from their check.
 my $holder = $node->background_psql('postgres');

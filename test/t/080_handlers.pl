@@ -105,7 +105,6 @@ is(field($id, 'last_sqlstate || attempt'), '235052', 'what fails at commit has f
 function('ann', 'litter', q(BEGIN
 	SET search_path = nowhere; SET statement_timeout = 1; SET application_name = 'litter'; SET default_transaction_read_only = on;
 	CREATE TEMP TABLE heap (x int); PERFORM pg_advisory_lock(42); PERFORM pg_advisory_unlock_all(); PERFORM pg_advisory_lock(43);
-	LISTEN noise;
 	INSERT INTO ann.seen VALUES ('litter ' || pg_backend_pid()); END));
 function('ann', 'clean', q(BEGIN
 	INSERT INTO ann.seen SELECT format('clean %s: %s %s %s', pg_backend_pid(), to_regclass('pg_temp.heap') IS NULL,
@@ -173,11 +172,13 @@ like(field($id, 'last_error'), qr/role "bob" may not connect/, 'a role that may 
 sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
 
 # A start that fails for another reason.
-sql('ALTER ROLE bob SET session_preload_libraries = nowhere');
+my $hold = $node->background_psql('postgres');
+sql('ALTER DATABASE postgres CONNECTION LIMIT 0');
 $id = run('bob', 'who', max_attempts => 2);
 wait_state($id, 'dead');
 like(field($id, 'last_error'), qr/could not start/, 'a worker that cannot start');
-sql('ALTER ROLE bob RESET session_preload_libraries');
+sql('ALTER DATABASE postgres CONNECTION LIMIT -1');
+$hold->quit;
 
 role('cyd');
 function('cyd', 'who', q(BEGIN NULL; END));

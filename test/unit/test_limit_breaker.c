@@ -110,7 +110,7 @@ answers_from_before_do_not_count(void **state)
 	fail_times(3, 0);
 	assert_false(integ_breaker_succeeded(&breaker, early, SECOND));
 	assert_int_equal(breaker.state, INTEG_BREAKER_OPEN);
-	integ_breaker_reset(&breaker, 2 * SECOND);
+	integ_breaker_close(&breaker, 2 * SECOND);
 	assert_true(pass(2 * SECOND, &out));
 	assert_false(out.probe);
 	integ_breaker_give_back(&breaker, early);

@@ -1,0 +1,48 @@
+/*
+ * Approvals: a call that needs one leaves only as the request that a person
+ * has seen.
+ *
+ * What is approved is the rendered request, stored with its hash. When the
+ * call runs, it is rendered again from the stored input, and leaves only where
+ * that gives the very same bytes.
+ */
+#ifndef INTEG_APPROVALS_APPROVAL_H
+#define INTEG_APPROVALS_APPROVAL_H
+
+#include "postgres.h"
+
+#include "execute/call.h"
+
+/* What was approved for a call. */
+typedef struct IntegApproval
+{
+	pg_uuid_t id;
+	const char *request_hash;
+} IntegApproval;
+
+/* Whether the call's method, as it is opened, is one that a person decides about. */
+extern bool integ_approval_needed(const IntegCall *call);
+
+/*
+ * In integ_call_build, before anything is rendered with its secrets: returns where the call needs no approval, or has
+ * one for exactly this request. Otherwise raises IG409 (the request has changed since), or IG428, after it has had a
+ * pending approval stored by a worker, which stays although the statement fails. Calls integ_call_rewind.
+ */
+extern void integ_approval_require(IntegCall *call);
+
+/*
+ * For integ_enqueue: stores the pending approval of an opened call in the current transaction. expires_at 0: as the
+ * setting says.
+ */
+extern void integ_approval_enqueue(IntegCall *call, TimestampTz expires_at);
+
+/*
+ * Before integ_call_open, in the dispatcher: the approval that the call's row names. The call then has the approved input.
+ * Raises IG428 where it is not approved.
+ */
+extern void integ_approval_attach(IntegCall *call, const pg_uuid_t *approval);
+
+/* The maintenance job: pending approvals whose time is over expire. Opens transactions. */
+extern void integ_approvals_expire(void);
+
+#endif /* INTEG_APPROVALS_APPROVAL_H */
