@@ -48,9 +48,11 @@ SQL_PARTS = \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
+	src/execute/answers.sql \
 	src/limits/limits.sql \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
+	src/many/many.sql \
 	src/gateway/gateway.sql \
 	src/discovery/discovery.sql \
 	src/handlers/handlers.sql \
@@ -72,7 +74,9 @@ PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -I$(srcdir)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
 	-Wno-sign-compare -Wno-declaration-after-statement -Wno-clobbered
-SHLIB_LINK = -lcurl -lcrypto -lssl -lyaml
+# libxml2's headers have a folder of their own.
+PG_CPPFLAGS += $(or $(shell xml2-config --cflags 2>/dev/null),-I/usr/include/libxml2)
+SHLIB_LINK = -lxml2 -lcurl -lcrypto -lssl -lyaml -lz
 
 # Bitcode serves expression inlining, of which integ has none.
 override with_llvm = no

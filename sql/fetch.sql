@@ -72,6 +72,10 @@ SELECT fetch_test.define($$[
    "pagination": {"style": "page", "param": "page"}},
   {"id": "form", "request": {"method": "POST", "path": "/lists/form", "encoding": "form", "body": {"n": "25"}}, "response": {"records": ".items"},
    "pagination": {"style": "page", "in": "body", "param": "page", "pageSizeParam": "per_page", "pageSize": 20, "total": ".total"}},
+  {"id": "relay", "protocol": "graphql",
+   "request": {"method": "POST", "path": "/lists/relay", "graphql": {"document": "query Q { items { nodes { id } } }", "variables": {"team": "{team}"}}},
+   "response": {"records": ".data.items.nodes"},
+   "pagination": {"style": "graphql", "param": "after", "next": ".data.items.pageInfo.endCursor", "pageSizeParam": "first"}},
   {"id": "circle", "request": {"method": "GET", "path": "/lists/circle"}, "response": {"records": ".data"},
    "pagination": {"style": "cursor", "param": "cursor", "next": ".next"}},
   {"id": "stuck", "request": {"method": "GET", "path": "/lists/stuck"}, "response": {"records": ".data"},
@@ -123,7 +127,7 @@ ORDER BY i;
 SELECT * FROM fetch_test.fetched('short', '/v1/currencies');
 
 -- The ways of real services.
-SELECT m AS method, f.* FROM unnest('{done,is_last,odata,links,nocontent,form,omitted}'::text[]) WITH ORDINALITY AS m(m, i),
+SELECT m AS method, f.* FROM unnest('{done,is_last,odata,links,nocontent,form,omitted,relay}'::text[]) WITH ORDINALITY AS m(m, i),
      LATERAL fetch_test.fetched(m, '/lists/' || m) AS f
 ORDER BY i;
 SELECT * FROM fetch_test.fetched('continue', '/lists/continue/next');
@@ -139,6 +143,7 @@ SELECT * FROM fetch_test.fetched('offset', '/v1/currencies', '{"limit": 100, "of
 SELECT * FROM fetch_test.fetched('cursor', '/v1/currencies', '{"limit": 50}', '{"page_size": 100}');
 SELECT * FROM fetch_test.fetched('body', '/v1/currencies/search', '{"limit": 50}', '{"page_size": 100}');
 SELECT * FROM fetch_test.fetched('is_last', '/lists/is_last', '{}', '{"page_size": 5}');
+SELECT * FROM fetch_test.fetched('relay', '/lists/relay', '{"team": "x"}', '{"page_size": 5}');
 SELECT * FROM fetch_test.fetched('is_last', '/lists/is_last', '{}', '{"page_size": 51}');
 SELECT * FROM fetch_test.fetched('link', '/v1/currencies', '{}', '{"page_size": 5}');
 

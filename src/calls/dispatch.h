@@ -50,9 +50,9 @@ typedef struct IntegLane
 	int limit;
 	uint32 backlog; /* bit a priority: due calls may have been passed over */
 	TimestampTz paused_until;
-	bool cautious;		 /* its circuit breaker was open: one at a time until an answer comes */
+	bool cautious; /* its circuit breaker was open: one at a time until an answer comes */
 	int npromises;
-	dlist_head promises; /* by time */
+	dlist_head promises;  /* by time */
 	dlist_node promising; /* in promising, while there are any */
 	IntegMark marks[INTEG_PRIORITIES];
 	dlist_node node; /* in backlogged, while backlog is not 0 */
@@ -122,8 +122,8 @@ typedef struct IntegDispatcher
 	HTAB *lanes;
 	dlist_head backlogged;
 	dlist_head promising; /* lanes with calls that wait for a slot */
-	HTAB *ordered;		 /* (instance, ordering key) of calls under way */
-	dlist_head unlocked; /* ordering keys whose next call may run */
+	HTAB *ordered;		  /* (instance, ordering key) of calls under way */
+	dlist_head unlocked;  /* ordering keys whose next call may run */
 
 	dlist_head claimed; /* to be prepared */
 	dlist_head ready;	/* prepared, to be sent */

@@ -22,6 +22,7 @@ char *integ_env_allowed;
 int integ_connect_timeout = 10000;
 int integ_request_timeout = 30000;
 int integ_max_response_size = 65536;
+int integ_max_download_size = 1048576;
 int integ_max_sync_wait = 30000;
 int integ_log_flush = 200;
 int integ_log_buffer = 1024;
@@ -36,6 +37,7 @@ int integ_handler_timeout = 30000;
 char *integ_public_url;
 char *integ_allowed_return_urls;
 int integ_refresh_concurrency = 50;
+int integ_answer_retention = 7 * 86400;
 int integ_approval_expiry = 7 * 86400;
 int integ_max_databases = 8;
 int integ_max_rate_limits = 4096;
@@ -113,6 +115,8 @@ define_integers(void)
 		 &integ_request_timeout, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
 		{"integ.max_response_size", "Largest response that is read.",
 		 &integ_max_response_size, 65536, 1, 1000000, PGC_SUSET, GUC_UNIT_KB},
+		{"integ.max_download_size", "Largest answer that is streamed: into a large object, or by integ_fetch as events.",
+		 &integ_max_download_size, 1048576, 1, PG_INT32_MAX, PGC_SUSET, GUC_UNIT_KB},
 		{"integ.max_sync_wait", "Longest time a synchronous request may hold back its transaction.",
 		 &integ_max_sync_wait, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
 		{"integ.log_flush", "How far the request log of reads may lag behind.",
@@ -137,6 +141,8 @@ define_integers(void)
 		 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.refresh_concurrency", "Token requests that a dispatcher has under way at once.",
 		 &integ_refresh_concurrency, 50, 1, 1000, PGC_SIGHUP, 0},
+		{"integ.answer_retention", "How long the last answer of a conditional method is kept; 0: not at all.",
+		 &integ_answer_retention, 7 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.approval_expiry", "How long an approval waits for a decision.",
 		 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",

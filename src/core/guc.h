@@ -22,6 +22,7 @@ extern char *integ_env_allowed;		  /* SIGHUP: names of environment variables cre
 extern int integ_connect_timeout;	  /* USERSET: milliseconds */
 extern int integ_request_timeout;	  /* USERSET: milliseconds, whole exchange */
 extern int integ_max_response_size;	  /* USERSET up to a SUSET cap: kilobytes */
+extern int integ_max_download_size;	  /* SUSET: kilobytes of a streamed answer */
 extern int integ_max_sync_wait;		  /* USERSET: milliseconds a synchronous request may wait */
 
 /* recording */
@@ -45,13 +46,16 @@ extern char *integ_public_url;			/* SUSET: base of the URLs that services call *
 extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */
 extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at once in a dispatcher */
 
+/* stored answers */
+extern int integ_answer_retention; /* SIGHUP: seconds that the answer of a conditional method is kept; 0: it is not */
+
 /* approvals */
 extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decision */
 
 /* processes */
 extern int integ_max_databases;	  /* POSTMASTER: databases with workers */
 extern int integ_max_rate_limits; /* POSTMASTER: limits, and circuit breakers, in use at the same time */
-extern bool integ_hold;			/* SIGHUP: nothing leaves while on */
+extern bool integ_hold;			  /* SIGHUP: nothing leaves while on */
 
 /* Declares every setting; called once from _PG_init. */
 extern void integ_guc_define(void);

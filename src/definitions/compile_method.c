@@ -3,6 +3,7 @@
  */
 #include "definitions/compile.h"
 
+#include "common/hashfn.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
@@ -17,6 +18,7 @@ static const char *const body_encodings[] = {
 	[INTEG_SEND_FORM] = "form",
 	[INTEG_SEND_MULTIPART] = "multipart",
 	[INTEG_SEND_TEXT] = "text",
+	[INTEG_SEND_XML] = "xml",
 	[INTEG_SEND_BINARY] = "binary",
 };
 
@@ -75,16 +77,36 @@ compile_request(const JsonbContainer *request, const char *where, IntegExchange 
 	char *path = integ_json_get_string(request, "path");
 
 	exchange->http_method = integ_json_get_string(request, "method");
+	exchange->base_url = integ_compile_template(request, "baseUrl", where);
+	exchange->base_url_source = integ_json_get_string(request, "baseUrl");
 	exchange->path_source = path == NULL ? "" : path;
 	exchange->path = integ_compile_template(request, "path", where);
 	exchange->query = integ_compile_template(request, "query", where);
 	exchange->headers = integ_compile_template(request, "headers", where);
 	exchange->body = integ_compile_template(request, "body", where);
+	exchange->has_style = integ_compile_style(request, where, &exchange->style);
+	exchange->compress = integ_json_get_bool(request, "compress", false);
+	exchange->multipart_type = integ_json_get_string(request, "multipartType");
+	if (exchange->multipart_type == NULL)
+		exchange->multipart_type = "form-data";
 	exchange->timeout_ms = (int) integ_json_get_int(request, "timeoutMs", 0);
 	for (size_t i = 0; encoding != NULL && i < lengthof(body_encodings); i++)
 		if (strcmp(encoding, body_encodings[i]) == 0)
 			exchange->body_encoding = (IntegBodyEncoding) i;
 	compile_graphql(request, where, exchange);
+}
+
+void
+integ_compile_partial(const JsonbContainer *response, const char *where, IntegPartial *partial)
+{
+	const JsonbContainer *source = integ_json_get_object(response, "partial");
+
+	if (source == NULL)
+		return;
+	where = psprintf("%s/partial", where);
+	partial->items = integ_compile_path(source, "items", where);
+	partial->failed = integ_compile_path(source, "failed", where);
+	partial->message = integ_compile_path(source, "message", where);
 }
 
 static void
@@ -95,6 +117,9 @@ compile_response(const JsonbContainer *response, const char *where, IntegExchang
 	exchange->records = integ_compile_path(response, "records", where);
 	exchange->records_optional = integ_json_get_bool(response, "recordsOptional", false);
 	integ_compile_errors(response, where, &exchange->errors);
+	integ_compile_partial(response, where, &exchange->partial);
+	exchange->csv = integ_json_get_object(response, "csv");
+	exchange->xml = integ_json_get_object(response, "xml");
 }
 
 /*
@@ -270,6 +295,24 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 	}
 }
 
+static uint64
+digest(const JsonbContainer *manifest)
+{
+	char *text = JsonbToCString(NULL, (JsonbContainer *) manifest, 1024);
+
+	return DatumGetUInt64(hash_any_extended((unsigned char *) text, (int) strlen(text), 0));
+}
+
+static IntegStreamKind
+stream_kind(const JsonbContainer *manifest)
+{
+	char *stream = integ_json_get_string(manifest, "stream");
+
+	if (stream == NULL)
+		return INTEG_STREAM_NONE;
+	return strcmp(stream, "sse") == 0 ? INTEG_STREAM_SSE : INTEG_STREAM_NDJSON;
+}
+
 static void
 compile_handler(const JsonbContainer *manifest, IntegMethod *method)
 {
@@ -293,8 +336,11 @@ integ_method_compile(IntegMethod *method, const char *where)
 	compile_whole(method, where);
 	if (method->exchange != NULL)
 		method->exchange->is_graphql |= method->is_graphql;
+	method->stream = stream_kind(method->manifest);
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
+	method->conditional = integ_json_get_bool(method->manifest, "conditional", false);
+	method->digest = digest(method->manifest);
 	compile_handler(method->manifest, method);
 	method->limits = integ_limits_compile(integ_json_get_object(method->manifest, "rateLimit"), INTEG_LIMIT_OF_METHOD,
 										  psprintf("%s/rateLimit", where));

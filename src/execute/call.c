@@ -9,6 +9,7 @@
 #include "core/uuid.h"
 #include "course/course.h"
 #include "http/client.h"
+#include "http/flight.h"
 #include "miscadmin.h"
 #include "oauth/ensure.h"
 #include "pgstat.h"
@@ -58,10 +59,10 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 }
 
 IntegCall *
-integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method, const Jsonb *input,
 					 const IntegCallOptions *options)
 {
-	IntegCall *call = integ_call_begin(actor, instance, method->id, NULL, options);
+	IntegCall *call = integ_call_begin(actor, instance, method->id, input, options);
 
 	call->method = method;
 	call->raw = true;
@@ -107,6 +108,22 @@ integ_call_prepare(IntegCall *call)
 	integ_call_build(call);
 }
 
+/* A success is left to be read; any other answer is read whole. */
+static IntegHttpResponse *
+send_streamed(IntegCall *call)
+{
+	IntegHttpFlight *flight = integ_http_begin(&call->request);
+	long status = integ_http_await_head(flight);
+
+	if (status >= 200 && status < 300)
+	{
+		call->flight = flight;
+		return integ_http_flight_response(flight);
+	}
+	integ_http_collect(flight);
+	return integ_http_end(flight, false);
+}
+
 void
 integ_call_send(IntegCall *call)
 {
@@ -119,7 +136,7 @@ integ_call_send(IntegCall *call)
 		call->intent = integ_record_intent(&entry);
 	}
 	integ_call_leaves(call);
-	call->response = integ_http_send(&call->request);
+	call->response = call->streamed ? send_streamed(call) : integ_http_send(&call->request);
 	integ_call_mask(call);
 	integ_call_answered(call);
 	MemoryContextSwitchTo(old);
@@ -128,17 +145,35 @@ integ_call_send(IntegCall *call)
 void
 integ_call_finish(IntegCall *call)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+	MemoryContext old;
 
+	if (call->flight != NULL)
+		return;
+	old = MemoryContextSwitchTo(call->exchange_context);
 	integ_call_classify(call);
 	if (call->outcome.sqlerrcode == 0)
 		integ_call_map(call);
 	integ_call_record(call);
+	integ_call_remember(call);
 	if (call->course != NULL)
 		integ_course_finish(call);
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+integ_call_end_stream(IntegCall *call, bool enough)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+
+	call->response = integ_http_end(call->flight, enough);
+	call->flight = NULL;
+	if (call->outcome.sqlerrcode == 0 && call->response->failure != INTEG_HTTP_OK)
+		integ_call_classify(call);
+	integ_call_record(call);
+	MemoryContextSwitchTo(old);
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -151,13 +186,26 @@ integ_call_rewind(IntegCall *call)
 	call->nheaders = 0;
 	call->max_headers = 0;
 	call->query = NULL;
+	call->base_url = NULL;
+	call->origin = NULL;
+	call->path = NULL;
+	call->document = NULL;
+	call->multipart = NULL;
+	call->asks_change = false;
+	call->request_hash = NULL;
+	call->stored = NULL;
+	call->unchanged = false;
+	call->signing = false;
 	call->url = NULL;
 	call->response = NULL;
+	call->flight = NULL;
 	call->grant = NULL;
 	call->closed_until = 0;
 	call->body = NULL;
 	call->refused = false;
 	call->partial = false;
+	call->nitems = 0;
+	call->nfailed = 0;
 	memset(&call->request, 0, sizeof(call->request));
 	memset(&call->outcome, 0, sizeof(call->outcome));
 }

@@ -15,6 +15,8 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "core/compat.h"
+#include "core/options.h"
 #include "definitions/definition.h"
 #include "handlers/handlers.h"
 #include "http/http.h"
@@ -43,6 +45,13 @@ typedef struct IntegCallOptions
 	bool returning;	   /* asynchronous, and comes when a rate limit told it to */
 	bool health_check; /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
+
+/*
+ * The options that every function has which calls a method (timeout, validate_output), and those of its own. Raises
+ * IG400 naming the function.
+ */
+extern void integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown, const char *function,
+									 IntegCallOptions *parsed);
 
 /*
  * How a call ended. sqlerrcode 0 is success with a result; otherwise an IG
@@ -92,7 +101,11 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
-	bool raw;					/* integ_request: the exchange is the caller's */
+	const char *base_url; /* the instance's, or the exchange's own */
+	const char *origin;	  /* of it: where this exchange goes, and its credentials */
+	char *path;			  /* percent-encoded */
+	bool raw;			  /* integ_request: the exchange is the caller's */
+	bool streamed;		  /* a success is left to be read from flight; integ_call_end_stream finishes it */
 	struct IntegCourse *course; /* of a method of several requests (course/course.h); NULL: it has one */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
@@ -100,10 +113,16 @@ typedef struct IntegCall
 	int nheaders;
 	int max_headers;
 	char *query;
-	const char *url;									/* instead of base URL and path: a further page's, of the instance's origin */
+	const Jsonb *document;								/* the body while it is a document, else NULL */
+	struct IntegMultipart *multipart;					/* the body while it takes parts */
+	const char *url;									/* instead of base URL and path: a further page's */
 	void (*amend)(struct IntegCall *call, void *pages); /* changes what was rendered; NULL: it leaves as it is */
 	void *amend_arg;
 	IntegCallSecret *secrets;
+	bool asks_change;				  /* the manifest's own headers make it conditional */
+	uint8_t *request_hash;			  /* of a conditional method, or NULL */
+	struct IntegStoredAnswer *stored; /* what was answered last, or NULL */
+	bool signing;					  /* a token is being made: what it is made of must not ask for one */
 
 	/* consult */
 	bool asked_before;
@@ -122,12 +141,16 @@ typedef struct IntegCall
 	IntegIntent *intent; /* of a write, until its outcome is settled */
 	TimestampTz started_at;
 	IntegHttpResponse *response;
+	struct IntegHttpFlight *flight; /* whose answer is being read; NULL: it is whole */
 
 	/* classify, map */
 	const Jsonb *body;
+	bool unchanged;			  /* 304: what is stored is the answer */
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
-	bool refused; /* a rule of the manifest, or the protocol, calls the answer a failure */
-	bool partial; /* … and yet some of what was asked for was done */
+	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
+	bool partial;			  /* … and yet some of what was asked for was done */
+	int nitems;				  /* of response.partial: outcomes in the answer, */
+	int nfailed;			  /* and those of them that say so */
 	IntegOutcome outcome;
 } IntegCall;
 
@@ -193,6 +216,12 @@ extern void integ_call_carry_out(IntegCall *call);
 /* The whole path of a call: open and carry out. */
 extern void integ_call_run(IntegCall *call);
 
+/*
+ * The answer that is being read is over, or the caller has enough of it: breaks it off where it is not, classifies a
+ * failure of the network, and records the exchange, with the outcome that the caller has set or that comes of it.
+ */
+extern void integ_call_end_stream(IntegCall *call, bool enough);
+
 /* Raises the outcome as an error unless it is a success. */
 extern void integ_call_raise(const IntegCall *call);
 
@@ -248,10 +277,19 @@ extern void integ_call_record(IntegCall *call);
 
 /*
  * A call of an exchange that the caller made instead of one of the definition's methods: method describes it
- * and must live as long as the call.
+ * and must live as long as the call; input is the document that it was made from.
  */
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
-									   const IntegCallOptions *options);
+									   const Jsonb *input, const IntegCallOptions *options);
+
+/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure: then the outcome is set. */
+extern bool integ_call_apply_rules(IntegCall *call);
+
+/*
+ * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the outcome set,
+ * where all failed or there is no list.
+ */
+extern bool integ_call_sort_partial(IntegCall *call);
 
 /* Helpers that several steps share. */
 
@@ -270,6 +308,45 @@ extern const char *integ_call_name(const IntegCall *call);
 /* Appends a header; one of the same name (in any case) is replaced. integ_call_inject checks names and values. */
 extern void integ_call_add_header(IntegCall *call, const char *name, const char *value);
 
+/*
+ * The body: rendered without what authenticates it; a secret that goes into it (as the member or field name, a dot
+ * path in a document); then its bytes. What the request cannot carry raises IG400.
+ */
+extern void integ_call_render_body(IntegCall *call);
+extern void integ_call_add_to_body(IntegCall *call, const char *name, const char *secret);
+extern void integ_call_write_body(IntegCall *call);
+
+/* How lists and objects are written in the query and form of the exchange under way. */
+extern const IntegParameterStyle *integ_call_style(const IntegCall *call);
+
+/*
+ * Conditional requests: asks for the answer only if it has changed; whether the answer is that it has not; keeps an
+ * answer for the next time.
+ */
+typedef struct IntegStoredAnswer IntegStoredAnswer;
+extern void integ_call_condition(IntegCall *call);
+extern bool integ_call_unchanged(IntegCall *call);
+extern void integ_call_remember(IntegCall *call);
+
+/* Puts the credentials where the definition says. */
+extern void integ_call_authenticate(IntegCall *call);
+
+/* The token that authType jwt signs: in the call's memory, masked and wiped. Raises IG401 for a key that is none. */
+extern const char *integ_call_token(IntegCall *call);
+
+/* A text made of up to three, as one string of the exchange that is masked and wiped. */
+extern char *integ_call_secret_text(IntegCall *call, const char *first, const char *second, const char *third);
+
+/* Raises IG401 for a credential that the instance does not have. */
+pg_noreturn extern void integ_call_refuse_missing(const IntegCall *call, const char *name);
+
+/*
+ * The key by which a service knows a repeated write, where its definition says that it honours one in that place (header,
+ * query, body), in CurrentMemoryContext: the same in every attempt. The call's id, or of several requests one derived
+ * from it; NULL for none.
+ */
+extern const char *integ_call_idempotency_key(const IntegCall *call, const char *in);
+
 /* Appends an already encoded "a=b&c=d" to the query. */
 extern void integ_call_add_query(IntegCall *call, const char *query);
 
@@ -285,6 +362,9 @@ extern IntegAuditEntry integ_call_intent(const IntegCall *call);
 /* Overwrites every secret of the call that the answer echoes, as it is or in JSON's escapes or percent-encoded. */
 extern void integ_call_mask(IntegCall *call);
 
+/* The most bytes that a masked secret may take up in an answer, however it is spelled; 0 where there is none. */
+extern size_t integ_call_longest_secret(const IntegCall *call);
+
 /* The same in a text made from the answer. */
 extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);
 
@@ -293,5 +373,8 @@ extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);
  * and wiped as above; NULL where there is none. Raises what integ_vault_open raises.
  */
 extern const char *integ_call_secret(void *arg, const char *name);
+
+/* The same, but one that is missing raises IG401 with how to enter it. */
+extern const char *integ_call_required_secret(void *arg, const char *name);
 
 #endif /* INTEG_EXECUTE_CALL_H */

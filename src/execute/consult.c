@@ -22,7 +22,7 @@ has_definer(const IntegCall *call, IntegQuestion question)
 {
 	const IntegDefinition *definition = call->definition;
 	bool is_own = question == INTEG_QUESTION_AUTH || (call->method >= definition->methods &&
-													   call->method < definition->methods + definition->nmethods);
+													  call->method < definition->methods + definition->nmethods);
 
 	return is_own && OidIsValid(definition->owner);
 }

@@ -10,8 +10,8 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-static void
-refuse(IntegCall *call, const char *what, char *detail)
+void
+integ_decode_refuse(IntegCall *call, const char *what, char *detail)
 {
 	call->outcome.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER;
 	call->outcome.message = psprintf("the answer to %s %s", integ_call_name(call), what);
@@ -25,7 +25,7 @@ refuse(IntegCall *call, const char *what, char *detail)
  * may come out of it (an interrupt, no memory) goes on.
  */
 static const Jsonb *
-parse(IntegCall *call, const char *text)
+parse(const char *text, char **problem)
 {
 	MemoryContext context = CurrentMemoryContext;
 	const Jsonb *volatile document = NULL;
@@ -45,10 +45,29 @@ parse(IntegCall *call, const char *text)
 		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 			PG_RE_THROW();
 		FlushErrorState();
-		refuse(call, "is not valid JSON", error->detail != NULL ? error->detail : error->message);
+		*problem = error->detail != NULL ? error->detail : error->message;
 	}
 	PG_END_TRY();
 	return document;
+}
+
+const Jsonb *
+integ_decode_json(const char *text, size_t len, char **problem)
+{
+	IntegBodyText read;
+
+	switch (integ_body_decode(text, len, "application/json; charset=utf-8", true, &read))
+	{
+		case INTEG_BODY_OK:
+			return parse(read.text, problem);
+		case INTEG_BODY_NO_MEMORY:
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+			break;
+		default:
+			*problem = psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH);
+			break;
+	}
+	return NULL;
 }
 
 static const Jsonb *
@@ -83,18 +102,21 @@ static void
 decode_text(IntegCall *call, const char *content_type, bool json)
 {
 	IntegBodyText text;
+	char *problem = NULL;
 
 	switch (read_text(call, content_type, json, &text))
 	{
 		case INTEG_BODY_OK:
-			call->body = json ? parse(call, text.text) : string_document(text.text, text.len);
+			call->body = json ? parse(text.text, &problem) : string_document(text.text, text.len);
+			if (call->body == NULL)
+				integ_decode_refuse(call, "is not valid JSON", problem);
 			return;
 		case INTEG_BODY_TOO_DEEP:
-			refuse(call, "is nested too deeply",
-				   psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH));
+			integ_decode_refuse(call, "is nested too deeply",
+								psprintf("Arrays and objects may be nested %d levels deep.", INTEG_BODY_MAX_DEPTH));
 			return;
 		case INTEG_BODY_CHARSET:
-			refuse(call, "is in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
+			integ_decode_refuse(call, "is in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
 			return;
 		case INTEG_BODY_NO_MEMORY:
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -111,7 +133,7 @@ decode_binary(IntegCall *call, const char *content_type)
 
 	if (response->body_len > MaxAllocSize / 4 * 3 - 4)
 	{
-		refuse(call, "is too large to be handed over as base64", psprintf("It has %zu bytes.", response->body_len));
+		integ_decode_refuse(call, "is too large to be handed over as base64", psprintf("It has %zu bytes.", response->body_len));
 		return;
 	}
 	room = pg_b64_enc_len(response->body_len);
@@ -126,13 +148,56 @@ decode_binary(IntegCall *call, const char *content_type)
 	call->body = integ_json_end(&builder);
 }
 
+/* Whether the manifest says that the answer is of this type. */
+static bool
+is_declared(const IntegCall *call, const char *type)
+{
+	return call->exchange->response_type != NULL && strcmp(call->exchange->response_type, type) == 0;
+}
+
+static void
+decode_csv(IntegCall *call, const char *content_type)
+{
+	IntegBodyText text;
+
+	switch (read_text(call, content_type, false, &text))
+	{
+		case INTEG_BODY_OK:
+			integ_decode_csv(call, text.text, text.len);
+			return;
+		case INTEG_BODY_NO_MEMORY:
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+			return;
+		default:
+			integ_decode_refuse(call, "is in an unknown charset", psprintf("Its Content-Type is \"%s\".", content_type));
+			return;
+	}
+}
+
 void
 integ_call_decode(IntegCall *call)
 {
 	const IntegHttpResponse *response = call->response;
 	const char *content_type = integ_http_response_header(response, "content-type");
+	IntegBodyKind kind;
 
-	switch (integ_body_kind(content_type, response->body, response->body_len))
+	if (call->method->stream != INTEG_STREAM_NONE && response->status >= 200 && response->status < 300)
+	{
+		integ_decode_events(call);
+		return;
+	}
+	kind = integ_body_kind(content_type, response->body, response->body_len);
+	if (kind != INTEG_BODY_EMPTY && kind != INTEG_BODY_JSON && is_declared(call, "xml"))
+	{
+		integ_decode_xml(call);
+		return;
+	}
+	if (kind != INTEG_BODY_JSON && is_declared(call, "csv"))
+	{
+		decode_csv(call, content_type);
+		return;
+	}
+	switch (kind)
 	{
 		case INTEG_BODY_EMPTY:
 			return;

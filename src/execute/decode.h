@@ -13,6 +13,31 @@
  */
 extern void integ_call_decode(IntegCall *call);
 
+/*
+ * The document in len bytes of JSON text behind which a NUL stands. NULL with a sentence of the parser's in *problem where
+ * it is none. In CurrentMemoryContext.
+ */
+extern const Jsonb *integ_decode_json(const char *text, size_t len, char **problem);
+
+/*
+ * The document of one frame of a stream (http/events.h): of a line of NDJSON what it says, of a server-sent event
+ * {"event", "id", "data"} with its data as JSON where it is JSON, else as text. The frame is masked in its place.
+ * NULL where the frame is none (a blank line, a comment, "[DONE]"), and, with *problem set, where it is not JSON.
+ */
+extern const Jsonb *integ_decode_frame(const IntegCall *call, char *frame, size_t len, char **problem);
+
+/* Fills call->body with the array of all events of a whole stream; the outcome is IG502 where one of them cannot be read. */
+extern void integ_decode_events(IntegCall *call);
+
+/* Fills call->body with what a text in CSV says, as the exchange's "csv" reads it; the outcome is IG502 where it is none. */
+extern void integ_decode_csv(IntegCall *call, const char *text, size_t len);
+
+/* Fills call->body with what the answer's XML says; the outcome is IG502 where it is none. Raises when out of memory. */
+extern void integ_decode_xml(IntegCall *call);
+
+/* Says in the outcome that the answer is not what it should be. */
+extern void integ_decode_refuse(IntegCall *call, const char *what, char *detail);
+
 /* The first bytes of a text answer as valid UTF-8, "" for none, a remark for binary; in CurrentMemoryContext. */
 extern char *integ_decode_excerpt(const IntegCall *call, int max_bytes);
 

@@ -4,14 +4,19 @@
 #include "core/errors.h"
 #include "core/options.h"
 #include "execute/call.h"
+#include "execute/download.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(integ_execute);
 
+/* The options of every function that calls a method, and the most that one may have with them. */
+#define COMMON_OPTIONS 3
+#define MAX_OPTIONS 16
+
 static IntegOutputCheck
-parse_output_check(const char *value)
+parse_output_check(const char *value, const char *function)
 {
 	if (value == NULL || strcmp(value, "off") == 0)
 		return INTEG_OUTPUT_OFF;
@@ -20,31 +25,40 @@ parse_output_check(const char *value)
 	if (strcmp(value, "error") == 0)
 		return INTEG_OUTPUT_ERROR;
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-					errmsg("option \"validate_output\" of integ_execute must be \"off\", \"warn\" or \"error\"")));
+					errmsg("option \"validate_output\" of %s must be \"off\", \"warn\" or \"error\"", function)));
 }
 
-static void
-parse_options(const Jsonb *options, IntegCallOptions *parsed)
+void
+integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown, const char *function,
+						 IntegCallOptions *parsed)
 {
 	char *validate_output;
-	const IntegOption known[] = {
+	IntegOption known[MAX_OPTIONS] = {
 		{"timeout", INTEG_OPTION_DURATION_MS, &parsed->timeout_ms},
 		{"max_wait", INTEG_OPTION_DURATION_MS, &parsed->max_wait_ms},
 		{"validate_output", INTEG_OPTION_TEXT, &validate_output},
 	};
 
+	Assert(nown <= MAX_OPTIONS - COMMON_OPTIONS);
+	if (nown > 0)
+		memcpy(known + COMMON_OPTIONS, own, nown * sizeof(IntegOption));
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->timeout_ms = PG_INT64_MIN;
-	integ_options_parse(options, known, lengthof(known), "integ_execute");
-	parsed->validate_output = parse_output_check(validate_output);
+	integ_options_parse(options, known, COMMON_OPTIONS + nown, function);
+	parsed->validate_output = parse_output_check(validate_output, function);
 	if (parsed->timeout_ms == PG_INT64_MIN)
 		parsed->timeout_ms = 0;
 	else if (parsed->timeout_ms <= 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("option \"timeout\" of integ_execute must be positive")));
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"timeout\" of %s must be positive", function)));
 	if (parsed->max_wait_ms < 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("option \"max_wait\" of integ_execute must not be negative")));
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"max_wait\" of %s must not be negative", function)));
+}
+
+static void
+require_known_target(const char *into)
+{
+	if (into != NULL && strcmp(into, "large_object") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"into\" of integ_execute must be \"large_object\"")));
 }
 
 Datum
@@ -55,15 +69,24 @@ integ_execute(PG_FUNCTION_ARGS)
 	IntegCallOptions options;
 	IntegCall *call;
 	Jsonb *result = NULL;
+	char *into = NULL;
+	const IntegOption own[] = {{"into", INTEG_OPTION_TEXT, &into}};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("integ_execute needs an instance and a method"),
 						errhint("SELECT integ_execute('instance', 'method', '{\"input\": …}').")));
-	parse_options(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), &options);
+	integ_call_options_parse(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), own, lengthof(own), "integ_execute", &options);
+	require_known_target(into);
 
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &options);
+	if (into != NULL)
+	{
+		result = integ_download(call);
+		integ_call_end(call);
+		PG_RETURN_JSONB_P(result);
+	}
 	integ_call_run(call);
 	integ_call_raise(call);
 	if (call->outcome.result != NULL)

@@ -10,6 +10,9 @@
 /* Shorter strings are no secrets, and would mask half of an ordinary answer. */
 #define SHORTEST_MASKED 6
 
+/* A byte of a secret may be spelled \\u00XX. */
+#define LONGEST_SPELLING 6
+
 static void
 mask_verbatim(char *text, size_t len, const IntegCallSecret *secret)
 {
@@ -129,6 +132,17 @@ mask_spelled(char *text, size_t len, const IntegCallSecret *secret)
 		memset(text, '*', matched);
 		text += Max(matched, 1);
 	}
+}
+
+size_t
+integ_call_longest_secret(const IntegCall *call)
+{
+	size_t longest = 0;
+
+	for (const IntegCallSecret *secret = call->secrets; secret != NULL; secret = secret->next)
+		if (secret->masked)
+			longest = Max(longest, secret->len);
+	return longest * LONGEST_SPELLING;
 }
 
 void

@@ -31,11 +31,16 @@ audit_detail(const IntegCall *call)
 	const IntegExchange *exchange = call->exchange;
 	IntegJsonBuilder builder;
 
-	if (exchange->step == NULL && !call->raw)
+	if (exchange->step == NULL && !call->raw && call->nfailed == 0)
 		return NULL;
 	integ_json_begin_object(&builder);
 	if (exchange->step != NULL)
 		integ_json_add_string(&builder, "step", exchange->step);
+	if (call->nfailed > 0)
+	{
+		integ_json_add_int(&builder, "failed_records", call->nfailed);
+		integ_json_add_int(&builder, "records", call->nitems);
+	}
 	if (call->raw)
 	{
 		integ_json_add_string(&builder, "http_method", exchange->http_method);
@@ -59,7 +64,7 @@ integ_call_record(IntegCall *call)
 		.subject = &call->subject,
 		.started_at = call->started_at,
 		.http_method = call->request.method,
-		.origin = call->instance->origin,
+		.origin = call->origin,
 		.path_template = call->exchange->path_source,
 		.step = call->exchange->step,
 		.is_write = call->exchange->is_write,
@@ -68,7 +73,7 @@ integ_call_record(IntegCall *call)
 		.error = call->outcome.message,
 		.duration_us = response->duration_us,
 		.request_bytes = call->request.body_len,
-		.response_bytes = response->body_len,
+		.response_bytes = response->received,
 		.attempt = Max(call->attempt, 1),
 	};
 

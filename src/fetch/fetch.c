@@ -6,6 +6,7 @@
 #include "core/json_walk.h"
 #include "core/options.h"
 #include "fetch/pages.h"
+#include "fetch/stream.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -15,9 +16,10 @@ PG_FUNCTION_INFO_V1(integ_fetch_records);
 
 typedef struct Fetch
 {
-	IntegPages *pages;
-	int64 records_left; /* -1: no limit */
-	bool whole_pages;	/* a row is a page */
+	IntegPages *pages;	 /* NULL where the answer is a stream */
+	IntegStream *stream; /* … and then this is not */
+	int64 records_left;	 /* -1: no limit */
+	bool whole_pages;	 /* a row is a page */
 	const IntegPage *page;
 	IntegJsonWalk walk; /* over its records */
 } Fetch;
@@ -40,12 +42,10 @@ require_positive(int64 value, const char *name)
 static void
 parse_options(const Jsonb *options, FetchOptions *parsed)
 {
-	int64 timeout = PG_INT64_MAX, page_size = PG_INT64_MAX, max_pages = PG_INT64_MAX;
+	int64 page_size = PG_INT64_MAX, max_pages = PG_INT64_MAX;
 	char *delta;
 	Jsonb *state;
-	const IntegOption known[] = {
-		{"timeout", INTEG_OPTION_DURATION_MS, &timeout},
-		{"max_wait", INTEG_OPTION_DURATION_MS, &parsed->call.max_wait_ms},
+	const IntegOption own[] = {
 		{"page_size", INTEG_OPTION_INT, &page_size},
 		{"max_pages", INTEG_OPTION_INT, &max_pages},
 		{"max_records", INTEG_OPTION_INT, &parsed->max_records},
@@ -57,12 +57,10 @@ parse_options(const Jsonb *options, FetchOptions *parsed)
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->records = true;
 	parsed->max_records = PG_INT64_MAX;
-	integ_options_parse(options, known, lengthof(known), "integ_fetch");
-	require_positive(timeout, "timeout");
+	integ_call_options_parse(options, own, lengthof(own), "integ_fetch", &parsed->call);
 	require_positive(page_size, "page_size");
 	require_positive(max_pages, "max_pages");
 	require_positive(parsed->max_records, "max_records");
-	parsed->call.timeout_ms = timeout == PG_INT64_MAX ? 0 : timeout;
 	parsed->pages.page_size = page_size == PG_INT64_MAX ? 0 : page_size;
 	parsed->pages.max_pages = max_pages == PG_INT64_MAX ? 0 : max_pages;
 	parsed->pages.delta = delta;
@@ -71,6 +69,18 @@ parse_options(const Jsonb *options, FetchOptions *parsed)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("option \"max_records\" of integ_fetch counts records, not the pages of \"records\": false"),
 						errhint("Use \"max_pages\".")));
+}
+
+/* A stream has no pages. */
+static void
+open_stream(Fetch *fetch, IntegCall *call, const FetchOptions *options)
+{
+	if (options->pages.page_size != 0 || options->pages.max_pages != 0 || options->pages.delta != NULL ||
+		options->pages.state != NULL || !options->records)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s is a stream, which has no pages", integ_call_name(call)),
+						errhint("Of the options max_records and timeout apply.")));
+	integ_pages_require_read(call);
+	fetch->stream = integ_stream_open(call);
 }
 
 static Fetch *
@@ -89,7 +99,11 @@ begin(FunctionCallInfo fcinfo)
 	fetch->whole_pages = !options.records;
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P_COPY(2), &options.call);
-	fetch->pages = integ_pages_open(call, &options.pages);
+	integ_call_open(call);
+	if (call->method->stream == INTEG_STREAM_NONE)
+		fetch->pages = integ_pages_open(call, &options.pages);
+	else
+		open_stream(fetch, call, &options);
 	return fetch;
 }
 
@@ -123,6 +137,17 @@ page_document(const IntegPage *page)
 	return integ_json_end(&builder);
 }
 
+static Jsonb *
+next_event(Fetch *fetch)
+{
+	const Jsonb *event = integ_stream_next(fetch->stream);
+
+	if (event == NULL)
+		return NULL;
+	fetch->records_left--;
+	return memcpy(palloc(VARSIZE(event)), event, VARSIZE(event));
+}
+
 /* The next row, in CurrentMemoryContext; NULL behind the last. */
 static Jsonb *
 next_row(Fetch *fetch)
@@ -133,6 +158,8 @@ next_row(Fetch *fetch)
 		return turn(fetch) ? page_document(fetch->page) : NULL;
 	if (fetch->records_left == 0)
 		return NULL;
+	if (fetch->stream != NULL)
+		return next_event(fetch);
 	while (fetch->page == NULL || !integ_json_walk_element(&fetch->walk, &record))
 		if (!turn(fetch))
 			return NULL;

@@ -14,5 +14,5 @@ BEGIN ATOMIC
     SELECT integ.fetch_records(instance, method, input, options);
 END;
 COMMENT ON FUNCTION integ_fetch(text, text, jsonb, jsonb) IS
-    'The records of a list, page after page while they are read; options: page_size, max_pages, max_records, timeout, records, delta, state';
+    'The records of a list, page after page while they are read; options: page_size, max_pages, max_records, records, delta, state, timeout, validate_output';
 GRANT EXECUTE ON FUNCTION integ_fetch(text, text, jsonb, jsonb) TO integ_user, integ_impersonate;

@@ -140,15 +140,20 @@ make(IntegCall *call, const IntegPagesOptions *options)
 	return pages;
 }
 
+void
+integ_pages_require_read(const IntegCall *call)
+{
+	if (call->method->is_write)
+		refuse(call, "The method writes, and what is fetched may be asked for more than once.",
+			   "Call it with integ_execute or integ_execute_many.");
+}
+
 IntegPages *
 integ_pages_open(IntegCall *call, const IntegPagesOptions *options)
 {
 	IntegPages *pages;
 
-	integ_call_open(call);
-	if (call->method->is_write)
-		refuse(call, "The method writes, and what is fetched may be asked for more than once.",
-			   "Call it with integ_execute or integ_execute_many.");
+	integ_pages_require_read(call);
 	pages = make(call, options);
 	check_size(pages);
 	begin_with_delta(pages);
@@ -183,6 +188,7 @@ turn(IntegPages *pages)
 	call->amend = integ_pages_turn;
 	call->amend_arg = pages;
 	call->input = pages->input;
+	call->asked_after = false;
 	if (call->course == NULL)
 		call->exchange = call->method->exchange;
 	if (pages->position.set && pages->position.url == NULL && pages->pagination->further != NULL)
@@ -329,6 +335,7 @@ integ_pages_next(IntegPages *pages)
 	if (!turn(pages))
 		return NULL;
 	integ_call_carry_out(pages->call);
+	integ_call_consult(pages->call);
 	return receive(pages);
 }
 

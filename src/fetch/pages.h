@@ -3,6 +3,7 @@
  *
  * In a caller's transaction:
  *
+ *		integ_call_open(call);
  *		pages = integ_pages_open(call, &options);
  *		while ((page = integ_pages_next(pages)) != NULL)
  *			use page->records;
@@ -45,12 +46,13 @@ typedef struct IntegPage
 } IntegPage;
 
 /*
- * The pages of a call that was begun (integ_call_begin) and not yet opened: opens it. Everything lives in a context
- * below the call's and goes with the call. Options and what they point to are copied. Raises what opening
- * raises, and IG400 for a method that writes, an option that the method's pagination cannot carry and a state of
+ * The pages of an opened call. Everything lives in a context below the call's and goes with the call. Options and what they point to are copied. Raises IG400 for a method that writes, an option that the method's pagination cannot carry and a state of
  * another pagination.
  */
 extern IntegPages *integ_pages_open(IntegCall *call, const IntegPagesOptions *options);
+
+/* Raises IG400 unless the method only reads. */
+extern void integ_pages_require_read(const IntegCall *call);
 
 /*
  * The next page, NULL behind the last. Valid until the next call for these pages. Raises what the page's call

@@ -16,7 +16,8 @@ struct IntegHttpFlight
 	IntegHttpResponse *response;
 	int64 left_us;	  /* that may still be waited */
 	bool out_of_time; /* the time was over before the answer */
-	long status;
+	size_t taken;	  /* of what waits in the transfer, so that many small pieces move the rest but once */
+	size_t received;  /* bytes that the reader took in all */
 };
 
 static void
@@ -75,10 +76,10 @@ wait_once(IntegHttpFlight *flight)
 long
 integ_http_await_head(IntegHttpFlight *flight)
 {
-	while (flight->transfer != NULL && (flight->status = integ_transfer_status(flight->transfer)) == 0 &&
+	while (flight->transfer != NULL && (flight->response->status = integ_transfer_status(flight->transfer)) == 0 &&
 		   wait_once(flight))
 		continue;
-	return flight->status;
+	return flight->response->status;
 }
 
 char *
@@ -94,10 +95,21 @@ integ_http_read_more(IntegHttpFlight *flight, size_t known, char **data)
 {
 	size_t len = 0;
 
-	while (flight->transfer != NULL && (len = integ_transfer_peek(flight->transfer, data)) <= known &&
-		   wait_once(flight))
-		continue;
-	return len;
+	if (flight->transfer == NULL)
+		return 0;
+	while ((len = integ_transfer_peek(flight->transfer, data)) - flight->taken <= known)
+	{
+		/* What is taken makes room only now. */
+		if (flight->taken > 0)
+		{
+			integ_transfer_take(flight->transfer, flight->taken);
+			flight->taken = 0;
+		}
+		else if (!wait_once(flight))
+			break;
+	}
+	*data += flight->taken;
+	return len - flight->taken;
 }
 
 size_t
@@ -109,7 +121,20 @@ integ_http_read(IntegHttpFlight *flight, char **data)
 void
 integ_http_take(IntegHttpFlight *flight, size_t count)
 {
-	integ_transfer_take(flight->transfer, count);
+	flight->taken += count;
+	flight->received += count;
+}
+
+bool
+integ_http_succeeds(const IntegHttpFlight *flight)
+{
+	return flight->transfer != NULL && integ_transfer_succeeds(flight->transfer);
+}
+
+IntegHttpResponse *
+integ_http_flight_response(const IntegHttpFlight *flight)
+{
+	return flight->response;
 }
 
 void
@@ -126,11 +151,17 @@ IntegHttpResponse *
 integ_http_end(IntegHttpFlight *flight, bool enough)
 {
 	IntegHttpResponse *response = flight->response;
+	long status = response->status;
 
 	if (flight->transfer == NULL)
 		return response;
 	integ_transfer_finish(flight->transfer, response);
 	flight->transfer = NULL;
+	/* What broke off has come as far as its reader. */
+	if (response->status == 0)
+		response->status = status;
+	if (response->received < flight->received)
+		response->received = flight->received;
 	if (response->failure != INTEG_HTTP_CANCELLED)
 		return response;
 	if (enough)

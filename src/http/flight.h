@@ -47,6 +47,12 @@ extern size_t integ_http_read_more(IntegHttpFlight *flight, size_t known, char *
 /* Forgets the first count bytes of what was read. */
 extern void integ_http_take(IntegHttpFlight *flight, size_t count);
 
+/* Whether the answer has arrived to its end. */
+extern bool integ_http_succeeds(const IntegHttpFlight *flight);
+
+/* The response that integ_http_end will fill; until then it has the status only. */
+extern IntegHttpResponse *integ_http_flight_response(const IntegHttpFlight *flight);
+
 /* Waits for the whole body, which the response then has; nothing may have been taken. */
 extern void integ_http_collect(IntegHttpFlight *flight);
 

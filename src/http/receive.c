@@ -271,6 +271,7 @@ integ_receive_deliver(IntegTransfer *transfer, IntegHttpResponse *response)
 	body->data[body->len] = '\0';
 	response->body = body->data;
 	response->body_len = body->len;
+	response->received = body->len + transfer->taken;
 	*body = (IntegBuffer){0};
 	return true;
 }

@@ -409,6 +409,12 @@ integ_transfer_peek(IntegTransfer *transfer, char **data)
 	return transfer->body.len;
 }
 
+bool
+integ_transfer_succeeds(const IntegTransfer *transfer)
+{
+	return transfer->state == INTEG_TRANSFER_DONE && transfer->response.failure == INTEG_HTTP_OK;
+}
+
 /* libcurl hands over what it held back, maybe at once. */
 static void
 resume(IntegTransfer *transfer)

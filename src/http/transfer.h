@@ -78,6 +78,9 @@ extern size_t integ_transfer_peek(IntegTransfer *transfer, char **data);
 /* Forgets the first count of them, and lets the service go on where it waited. */
 extern void integ_transfer_take(IntegTransfer *transfer, size_t count);
 
+/* Whether it is done, and the whole answer has arrived. */
+extern bool integ_transfer_succeeds(const IntegTransfer *transfer);
+
 /* Collects the body after all, as without a window; nothing may have been taken yet. */
 extern void integ_transfer_collect(IntegTransfer *transfer);
 

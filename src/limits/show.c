@@ -194,7 +194,7 @@ put_counter(ReturnSetInfo *result, const Seen *seen, IntegCounter *counter, int6
 	set_text(values, nulls, 1, instance != NULL ? instance->instance_id : NULL);
 	set_text(values, nulls, 2, label->definition);
 	set_text(values, nulls, 3, label->scope == INTEG_LIMIT_OF_CLIENT ? label->client : instance != NULL ? instance->client
-																										 : NULL);
+																										: NULL);
 	set_text(values, nulls, 4, label->method);
 	/* What others ask a shared instance for is not shown. */
 	set_text(values, nulls, 5, own ? label->key : NULL);
@@ -291,7 +291,7 @@ put_breaker(ReturnSetInfo *result, const Visible *instance, const IntegGate *gat
 	set_text(values, nulls, 2, instance->origin);
 	set_text(values, nulls, 3, state_name(breaker, now));
 	set_text(values, nulls, 4, breaker->state == INTEG_BREAKER_CLOSED ? NULL : gate->is_host ? "host"
-																							  : "instance");
+																							 : "instance");
 	values[5] = Int32GetDatum((int32) breaker->failures);
 	nulls[6] = gate->policy.failure_threshold == 0;
 	values[6] = Int32GetDatum((int32) gate->policy.failure_threshold);

@@ -99,7 +99,7 @@ typedef struct IntegGate
 typedef struct IntegLimitTable
 {
 	LWLock *lock;
-	int64 started;	   /* on the clock below: when this shared memory was made */
+	int64 started; /* on the clock below: when this shared memory was made */
 	uint64 next_serial;
 	int64 next_evict;
 	ConditionVariable changed; /* slots were freed, or a block was written */

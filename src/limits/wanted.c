@@ -106,11 +106,11 @@ static char *
 limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 {
 	const IntegCounterLabel *label = &wanted->label;
-	char *whose = label->key[0] != '\0'						   ? psprintf(" for \"%s\"", label->key)
-				  : label->scope == INTEG_LIMIT_OF_METHOD	   ? psprintf(" of method \"%s\"", label->method)
-				  : label->scope == INTEG_LIMIT_OF_DEFINITION  ? psprintf(" of definition \"%s\"", label->definition)
-				  : label->scope == INTEG_LIMIT_OF_CLIENT	   ? psprintf(" of client \"%s\"", label->client)
-															   : pstrdup("");
+	char *whose = label->key[0] != '\0'						  ? psprintf(" for \"%s\"", label->key)
+				  : label->scope == INTEG_LIMIT_OF_METHOD	  ? psprintf(" of method \"%s\"", label->method)
+				  : label->scope == INTEG_LIMIT_OF_DEFINITION ? psprintf(" of definition \"%s\"", label->definition)
+				  : label->scope == INTEG_LIMIT_OF_CLIENT	  ? psprintf(" of client \"%s\"", label->client)
+															  : pstrdup("");
 	const char *plural = counter->window.limit == 1 ? "" : "s";
 
 	if (wanted->key.kind == INTEG_COUNTER_LEARNED)

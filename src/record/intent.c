@@ -331,6 +331,12 @@ integ_record_intents(const IntegAuditEntry *audits, int count, IntegIntent **int
 	}
 }
 
+int
+integ_record_most_intents(int wanted)
+{
+	return Max(Min(wanted, integ_shmem_outcomes() / 4), 1);
+}
+
 static const char *
 known_outcome(const char *outcome)
 {

@@ -21,13 +21,16 @@ Bearer TOKEN` where a token is set.
 Lists in the ways of real services, and lists that lie (lists.py):
     *      /lists/done                  also is_last, continue, relay, odata, links …
 
+Answers that come bit by bit, and files (streams.py):
+    GET    /streams/sse                 also ndjson, endless, csv, xml, file …
+
 What a caller sent (server.py):
     *      /echo[/anything]             method, path, query, headers, body as JSON
     GET    /count[?path=/v1/countries]  requests seen per path
     GET    /log                         the last 10,000 requests
     DELETE /count, /log                 forget; /reset also restores the records
 
-In more than one breath (services.py): /graphql, /jobs, /crm
+In more than one breath (services.py): /graphql, /jobs, /crm, /versioned
 
 Faults (faults.py), by path or, on any other path, by `_fault=NAME` in the query:
     /fault/status?code=429&retry_after=3   /fault/delay?ms=500   /fault/reset …

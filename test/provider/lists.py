@@ -15,10 +15,11 @@ function named like its path below /lists; it takes the handler and answers.
     circle stuck    cursors that come again; empty: pages without end
     ignores         the same page whatever is asked for
     elsewhere       its next page is at another origin; garbled: is no URL
-    fails           the third page fails with 503
+    fails           the third page fails with 503; stall: the second never comes
 """
 from urllib.parse import parse_qsl, urlencode
 
+import faults
 from answers import Answer, problem
 
 
@@ -146,6 +147,13 @@ def fails(handler):
     if start >= 20:
         raise problem(503, "later")
     raise Answer(200, {"data": records({}, start), "next": str(start + 10)})
+
+
+def stall(handler):
+    if "cursor" in handler.query:
+        faults.wait_for_hangup(handler, faults.MAX_WAIT)
+        raise ConnectionError
+    raise Answer(200, {"data": records({}, 0), "next": "2"})
 
 
 LISTS = {name.rstrip("_"): function for name, function in list(globals().items())

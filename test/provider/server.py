@@ -15,6 +15,7 @@ import faults
 import lists
 import records
 import services
+import streams
 from answers import Answer, problem
 
 LOG_LENGTH = 10000
@@ -181,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
         if "_fault" in self.query and faults.apply(self, self.query["_fault"]):
             return
         control = {"echo": self.route_echo, "count": self.route_count, "log": self.route_log,
-                   "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self)}.get(first)
+                   "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self), "streams": lambda: streams.route(self)}.get(first)
         if control:
             control()
         elif first in services.ROUTES:

@@ -1,0 +1,312 @@
+/*
+ * XML: an element becomes its text, or an object of its attributes ("@name"), its children by name and its text
+ * ("#text").
+ *
+ * libxml2's reader is pulled node by node, so that no code of ours runs inside it. Nothing is loaded from anywhere,
+ * entities are not expanded, and a document that declares any is refused.
+ */
+#include "execute/decode.h"
+
+#include <libxml/xmlreader.h>
+
+#include "core/errors.h"
+#include "core/json.h"
+#include "http/body.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/memutils.h"
+
+/* As deep as JSON may be. */
+#define MAX_DEPTH INTEG_BODY_MAX_DEPTH
+
+/* The value of a key: one, or several in the order of the document. */
+typedef struct Member
+{
+	const char *name;
+	List *values; /* of JsonbValue */
+} Member;
+
+typedef struct Element
+{
+	const char *name;
+	List *members; /* in the order of their first occurrence */
+	StringInfoData text;
+} Element;
+
+typedef struct Reader
+{
+	IntegCall *call;
+	xmlTextReaderPtr xml;
+	const JsonbContainer *lists; /* names of elements that are lists also where there is one, or NULL */
+	Element elements[MAX_DEPTH + 1];
+	int depth;
+} Reader;
+
+static void
+free_reader(void *xml)
+{
+	xmlFreeTextReader(xml);
+}
+
+static bool
+refuse(Reader *reader, char *detail)
+{
+	integ_decode_refuse(reader->call, "is not the XML that it should be", detail);
+	return false;
+}
+
+static char *
+copy_string(const xmlChar *string)
+{
+	return string != NULL ? pstrdup((const char *) string) : pstrdup("");
+}
+
+static JsonbValue *
+make_string(const char *text, int len)
+{
+	JsonbValue *value = palloc(sizeof(JsonbValue));
+
+	value->type = jbvString;
+	value->val.string.val = (char *) text;
+	value->val.string.len = len;
+	return value;
+}
+
+static void
+add_member(Element *element, const char *name, JsonbValue *value)
+{
+	Member *member = NULL;
+	ListCell *cell;
+
+	foreach (cell, element->members)
+		if (strcmp(((Member *) lfirst(cell))->name, name) == 0)
+			member = lfirst(cell);
+	if (member == NULL)
+	{
+		member = palloc0(sizeof(Member));
+		member->name = name;
+		element->members = lappend(element->members, member);
+	}
+	member->values = lappend(member->values, value);
+}
+
+/* Whether the manifest calls elements of that name a list. */
+static bool
+is_list(const Reader *reader, const char *name)
+{
+	for (uint32 i = 0; reader->lists != NULL && i < JsonContainerSize(reader->lists); i++)
+	{
+		JsonbValue *listed = getIthJsonbValueFromContainer((JsonbContainer *) reader->lists, i);
+
+		if (listed->val.string.len == strlen(name) && memcmp(listed->val.string.val, name, strlen(name)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+push_member(Reader *reader, JsonbParseState **state, const Member *member)
+{
+	bool list = list_length(member->values) > 1 || is_list(reader, member->name);
+	ListCell *cell;
+
+	pushJsonbValue(state, WJB_KEY, make_string(member->name, strlen(member->name)));
+	if (list)
+		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach (cell, member->values)
+		pushJsonbValue(state, list ? WJB_ELEM : WJB_VALUE, lfirst(cell));
+	if (list)
+		pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+static void
+trim(StringInfo text)
+{
+	char *start = text->data;
+	int len = text->len;
+
+	while (len > 0 && strchr(" \t\r\n", start[len - 1]) != NULL)
+		len--;
+	while (len > 0 && strchr(" \t\r\n", *start) != NULL)
+		start++, len--;
+	memmove(text->data, start, len);
+	text->data[len] = '\0';
+	text->len = len;
+}
+
+/* What the element came to. */
+static JsonbValue *
+make_value(Reader *reader, Element *element)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *value;
+	ListCell *cell;
+
+	if (element->members == NIL)
+	{
+		value = make_string(element->text.data, element->text.len);
+		if (element->text.len == 0)
+			value->type = jbvNull;
+		return value;
+	}
+	/* White space between children is layout. */
+	trim(&element->text);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	foreach (cell, element->members)
+		push_member(reader, &state, lfirst(cell));
+	if (element->text.len > 0)
+	{
+		pushJsonbValue(&state, WJB_KEY, make_string("#text", 5));
+		pushJsonbValue(&state, WJB_VALUE, make_string(element->text.data, element->text.len));
+	}
+	return pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+}
+
+static void
+end_element(Reader *reader)
+{
+	Element *element = &reader->elements[reader->depth--];
+
+	add_member(&reader->elements[reader->depth], element->name, make_value(reader, element));
+}
+
+static bool
+begin_element(Reader *reader)
+{
+	bool empty = xmlTextReaderIsEmptyElement(reader->xml) == 1;
+	Element *element;
+
+	if (reader->depth == MAX_DEPTH)
+		return refuse(reader, psprintf("Its elements are nested more than %d levels deep.", MAX_DEPTH));
+	element = &reader->elements[++reader->depth];
+	element->name = copy_string(xmlTextReaderConstName(reader->xml));
+	element->members = NIL;
+	initStringInfo(&element->text);
+	while (xmlTextReaderMoveToNextAttribute(reader->xml) == 1)
+	{
+		const char *value;
+
+		if (xmlTextReaderIsNamespaceDecl(reader->xml) == 1)
+			continue;
+		value = copy_string(xmlTextReaderConstValue(reader->xml));
+		add_member(element, psprintf("@%s", (const char *) xmlTextReaderConstName(reader->xml)),
+				   make_string(value, strlen(value)));
+	}
+	if (empty)
+		end_element(reader);
+	return true;
+}
+
+/* Only its name: what it declares could stand for anything. */
+static bool
+check_doctype(Reader *reader)
+{
+	xmlNodePtr node = xmlTextReaderCurrentNode(reader->xml);
+
+	if (node != NULL && node->type == XML_DTD_NODE && ((xmlDtdPtr) node)->entities != NULL)
+		return refuse(reader, pstrdup("It declares entities, which are not expanded."));
+	return true;
+}
+
+/* The node that the reader stands at; false where it is refused. */
+static bool
+read_node(Reader *reader)
+{
+	switch (xmlTextReaderNodeType(reader->xml))
+	{
+		case XML_READER_TYPE_ELEMENT:
+			return begin_element(reader);
+		case XML_READER_TYPE_END_ELEMENT:
+			end_element(reader);
+			return true;
+		case XML_READER_TYPE_TEXT:
+		case XML_READER_TYPE_CDATA:
+		case XML_READER_TYPE_WHITESPACE:
+		case XML_READER_TYPE_SIGNIFICANT_WHITESPACE:
+			if (reader->depth > 0)
+				appendStringInfoString(&reader->elements[reader->depth].text,
+									   (const char *) xmlTextReaderConstValue(reader->xml));
+			return true;
+		case XML_READER_TYPE_DOCUMENT_TYPE:
+			return check_doctype(reader);
+		case XML_READER_TYPE_ENTITY_REFERENCE:
+			return refuse(reader, pstrdup("It has a reference to an entity, which is not expanded."));
+		default:
+			return true; /* comments and processing instructions */
+	}
+}
+
+/* libxml2 2.12 made its errors constant. */
+#if LIBXML_VERSION >= 21200
+typedef const xmlError *ErrorPointer;
+#else
+typedef xmlErrorPtr ErrorPointer;
+#endif
+
+static void
+ignore_error(void *arg, ErrorPointer error)
+{
+}
+
+/* Says where libxml2 stopped, in its words. */
+static void
+refuse_syntax(Reader *reader)
+{
+	ErrorPointer error = xmlGetLastError();
+	char *words = pstrdup(error != NULL && error->message != NULL ? error->message : "it is malformed");
+
+	/* They quote the document. */
+	integ_utf8_sanitize(words, strlen(words));
+	for (char *c = words; *c != '\0'; c++)
+		if ((unsigned char) *c < ' ')
+			*c = ' ';
+	refuse(reader, psprintf("Line %d: %.200s", error != NULL ? error->line : 0, words));
+}
+
+static void
+open_reader(Reader *reader, const char *encoding)
+{
+	const IntegHttpResponse *response = reader->call->response;
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+
+	reader->xml = xmlReaderForMemory(response->body, (int) response->body_len, NULL, encoding,
+									 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	if (reader->xml == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	callback->func = free_reader;
+	callback->arg = reader->xml;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	/* Else it prints to the server's log, whatever the options say. */
+	xmlTextReaderSetStructuredErrorHandler(reader->xml, ignore_error, NULL);
+}
+
+void
+integ_decode_xml(IntegCall *call)
+{
+	Reader *reader = palloc0(sizeof(Reader));
+	JsonbParseState *state = NULL;
+	IntegMediaType type;
+	int status = 0;
+
+	integ_media_type_parse(integ_http_response_header(call->response, "content-type"), &type);
+	reader->call = call;
+	reader->lists = integ_json_get_array(call->exchange->xml, "lists");
+	initStringInfo(&reader->elements[0].text);
+	xmlResetLastError();
+	open_reader(reader, type.charset[0] != '\0' ? type.charset : NULL);
+	while ((status = xmlTextReaderRead(reader->xml)) == 1)
+	{
+		if (!read_node(reader))
+			return;
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (status < 0 || reader->depth != 0 || reader->elements[0].members == NIL)
+	{
+		refuse_syntax(reader);
+		return;
+	}
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_member(reader, &state, linitial(reader->elements[0].members));
+	call->body = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
