@@ -15,7 +15,7 @@ build_install
 # nginx as the fast counterpart: what is measured is not the service.
 nginx_start() {
     local dir=$scratch/nginx
-    as_server mkdir -p "$dir"
+    as_server mkdir -p "$dir" "$dir/files"
     nginx_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     as_server tee "$dir/nginx.conf" >/dev/null <<CONF
 worker_processes 1;
@@ -31,6 +31,8 @@ http {
         listen 127.0.0.1:$nginx_port backlog=1024;
         default_type application/json;
         location = /json { return 200 '{"data": {"id": "A-1", "quantity_on_hand": 17, "warehouse": "north"}}'; }
+        location = /pages { rewrite ^ /files/page_\$arg_page.json? last; }
+        location /files/ { root $dir; }
         location / { return 200 '{"ok": true}'; }
     }
 }
@@ -58,7 +60,8 @@ for file in test/bench/*; do
     [ -f "$file" ] && [ -x "$file" ] || continue
     [ -z "${BENCHES:-}" ] || [[ " $BENCHES " = *" $name "* ]] || continue
     as_server env -C "$source" PATH="$bindir:$PATH" PGHOST="$scratch/cluster" PGPORT=5432 PGUSER=postgres PGDATABASE=bench \
-        PGDATA="$scratch/cluster/data" BENCH_URL="http://127.0.0.1:$nginx_port" BENCH_BIN="$scratch/bin" \
+        PGDATA="$scratch/cluster/data" BENCH_FILES="$scratch/nginx/files" BENCH_URL="http://127.0.0.1:$nginx_port" \
+        BENCH_NGINX_PID="$scratch/nginx/nginx.pid" BENCH_BIN="$scratch/bin" \
         INTEG_PROVIDER_URL="http://127.0.0.1:$provider_port" INTEG_PROVIDER_TOKEN=provider-token \
         INTEG_LONG="${INTEG_LONG:-}" "./$file" </dev/null || {
         say "test/bench/$name failed"

@@ -172,6 +172,7 @@ list_items(Run *run)
 
 	begin_part(run->run);
 	call = begin_call(run, run->discovery->method, run->discovery->input);
+	integ_call_open(call);
 	pages = integ_pages_open(call, &options);
 	end_part(run->run);
 	while ((page = next_page(run->run, pages)) != NULL)

@@ -35,6 +35,7 @@ raise_refusal(IntegCall *call, const IntegRefusal *refusal)
 {
 	/* For a dispatcher, which catches the error. */
 	call->outcome.retry_at = refusal->at;
+	call->waits_for = refusal->limit;
 	ereport(ERROR, (errcode(refusal->sqlerrcode), errmsg_internal("%s", refusal->message),
 					errdetail_internal("%s", refusal->detail), errhint("%s", refusal->hint)));
 }

@@ -210,6 +210,26 @@ integ_call_rewind(IntegCall *call)
 	memset(&call->outcome, 0, sizeof(call->outcome));
 }
 
+/* What is kept at most; and what is not worth it. */
+#define MOST_KEPT ALLOCSET_DEFAULT_MAXSIZE
+#define LEAST_KEPT (64 * 1024)
+
+void
+integ_call_rewind_often(IntegCall *call)
+{
+	Size size = Min(MAXALIGN(MemoryContextMemAllocated(call->exchange_context, true)), MOST_KEPT);
+
+	/* Exchanges are never quite the same: it grows only where that was far too little. */
+	if (size > LEAST_KEPT && size > 2 * call->kept)
+	{
+		MemoryContextDelete(call->exchange_context);
+		call->exchange_context =
+			AllocSetContextCreate(call->context, "integ exchange", size, ALLOCSET_DEFAULT_INITSIZE, ALLOCSET_DEFAULT_MAXSIZE);
+		call->kept = size;
+	}
+	integ_call_rewind(call);
+}
+
 static void
 run_exchange(IntegCall *call)
 {

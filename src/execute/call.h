@@ -80,6 +80,7 @@ typedef struct IntegCall
 {
 	MemoryContext context;			/* everything of the call; deleted by integ_call_end */
 	MemoryContext exchange_context; /* below it: from render on; reset by integ_call_rewind */
+	Size kept;						/* of it, over a reset; see integ_call_rewind_often */
 
 	/* asked for */
 	const char *instance_name;
@@ -136,6 +137,7 @@ typedef struct IntegCall
 
 	/* admit */
 	IntegGrant *grant; /* until the answer */
+	uint64 waits_for;  /* tells the limit that has refused it from others */
 
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
@@ -176,6 +178,12 @@ extern void integ_call_prepare(IntegCall *call);
  * can be built: the same again, a page, a step. What is recorded goes by the same call id.
  */
 extern void integ_call_rewind(IntegCall *call);
+
+/*
+ * As integ_call_rewind, before more exchanges like this one: from now on its memory, up to some megabytes, is kept
+ * between them and not given back to the system each time.
+ */
+extern void integ_call_rewind_often(IntegCall *call);
 
 /*
  * send, and the intent of a write before it. Needs no transaction. Raises IG500 where the recorder
@@ -282,12 +290,12 @@ extern void integ_call_record(IntegCall *call);
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
 									   const Jsonb *input, const IntegCallOptions *options);
 
-/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure: then the outcome is set. */
+/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome then. */
 extern bool integ_call_apply_rules(IntegCall *call);
 
 /*
- * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the outcome set,
- * where all failed or there is no list.
+ * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the outcome
+ * set, where all failed or there is no list.
  */
 extern bool integ_call_sort_partial(IntegCall *call);
 

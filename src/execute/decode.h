@@ -26,7 +26,7 @@ extern const Jsonb *integ_decode_json(const char *text, size_t len, char **probl
  */
 extern const Jsonb *integ_decode_frame(const IntegCall *call, char *frame, size_t len, char **problem);
 
-/* Fills call->body with the array of all events of a whole stream; the outcome is IG502 where one of them cannot be read. */
+/* Fills call->body with the array of all events of a whole stream; the outcome is IG502 where one cannot be read. */
 extern void integ_decode_events(IntegCall *call);
 
 /* Fills call->body with what a text in CSV says, as the exchange's "csv" reads it; the outcome is IG502 where it is none. */

@@ -324,7 +324,7 @@ receive(IntegPages *pages)
 	page->cut_short = more && reached(pages->npages, pages->pagination->max_pages);
 	pages->finished = !more || page->cut_short || reached(pages->npages, pages->options.max_pages);
 	/* The answer and the secrets of its request do not wait for the next one. */
-	integ_call_rewind(pages->call);
+	integ_call_rewind_often(pages->call);
 	MemoryContextSwitchTo(old);
 	return page;
 }

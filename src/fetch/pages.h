@@ -56,8 +56,8 @@ extern void integ_pages_require_read(const IntegCall *call);
 
 /*
  * The next page, NULL behind the last. Valid until the next call for these pages. Raises what the page's call
- * raises: what the service or the network did wrong, IG502 for pages that go in circles or stay empty, and for a next page
- * that is of another origin.
+ * raises: what the service or the network did wrong, IG502 for pages that go in circles or stay empty, and IG403 for a
+ * page that is at another origin.
  */
 extern const IntegPage *integ_pages_next(IntegPages *pages);
 

@@ -191,7 +191,8 @@ integ_stream_next(IntegStream *stream)
 		if (document == NULL)
 			break;
 		result = convert(stream, document);
-		if (result == NULL || stream->call->exchange->records == NULL || !JB_ROOT_IS_ARRAY(result) || JB_ROOT_IS_SCALAR(result))
+		if (result == NULL || stream->call->exchange->records == NULL || !JB_ROOT_IS_ARRAY(result) ||
+			JB_ROOT_IS_SCALAR(result))
 			continue;
 		stream->items = result;
 		integ_json_walk_begin(&stream->walk, &result->root);

@@ -22,8 +22,8 @@ extern IntegStream *integ_stream_open(IntegCall *call);
 
 /*
  * What the next event became by the method's map or records; NULL at the end. Valid until the next call. Raises what a
- * rule of the manifest says of an event, IG502 for one that is not JSON or too long, what the network does wrong, and IG504
- * where the waits for the service come to the call's timeout.
+ * rule of the manifest says of an event, IG502 for one that is not JSON or too long, what the network does wrong, and
+ * IG504 where the waits for the service come to the call's timeout.
  */
 extern const Jsonb *integ_stream_next(IntegStream *stream);
 

@@ -24,7 +24,8 @@ extern void integ_http_batch_start(IntegHttpBatch *batch, const IntegHttpRequest
 
 /*
  * Waits for the next exchange that is over, returns its owner and fills the response, to be freed with
- * integ_http_response_free. NULL where none is under way, and where an interrupt ends the wait: CHECK_FOR_INTERRUPTS raises it.
+ * integ_http_response_free. NULL where none is under way, and where an interrupt ends the wait, which
+ * CHECK_FOR_INTERRUPTS raises.
  */
 extern void *integ_http_batch_next(IntegHttpBatch *batch, IntegHttpResponse *response);
 

@@ -26,8 +26,8 @@ typedef struct IntegCsv
 } IntegCsv;
 
 /*
- * Begins to read len bytes of text. Rows end with CRLF, LF or CR; values that contain delimiters, quotes or line ends are
- * quoted, with quotes doubled; a quote inside an unquoted value stands for itself; empty lines are passed
+ * Begins to read len bytes of text. Rows end with CRLF, LF or CR; values that contain delimiters, quotes or line ends
+ * are quoted, with quotes doubled; a quote inside an unquoted value stands for itself; empty lines are passed
  * over. Source: RFC 4180.
  */
 extern void integ_csv_begin(IntegCsv *csv, const char *text, size_t len, char delimiter, char *buffer);

@@ -32,10 +32,10 @@ typedef struct IntegSseEvent
 	size_t data_len;
 } IntegSseEvent;
 
-/* Reads a frame: name and id are in it, the data is put into a buffer of at least len + 1 bytes, with a NUL behind it. */
+/* Reads a frame: name and id are in it, the data goes into a buffer of at least len + 1 bytes, with a NUL behind it. */
 extern void integ_sse_read(const char *frame, size_t len, char *buffer, IntegSseEvent *event);
 
-/* The JSON text of a line of NDJSON: without white space around it and a record separator (RFC 7464); "" for a blank one. */
+/* The JSON text of a line of NDJSON: without white space around it and a record separator (RFC 7464); "" if blank. */
 extern const char *integ_ndjson_trim(const char *line, size_t *len);
 
 #endif /* INTEG_HTTP_EVENTS_H */

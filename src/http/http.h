@@ -37,7 +37,7 @@ typedef struct IntegHttpRequest
 	int timeout_ms; /* of the whole exchange; of the waits for it where it is streamed */
 	int connect_timeout_ms;
 	size_t max_response;		   /* bytes after decompression */
-	size_t window;				   /* 0: the body is collected; else it is streamed, and about so many bytes wait for the reader */
+	size_t window;				   /* 0: the body is collected; else streamed: most that waits for the reader */
 	int max_redirects;			   /* of GET and HEAD, within the same origin; 0: a redirect is the answer */
 	const char *allowed_addresses; /* CIDR list */
 	const char *ca_file;		   /* NULL or "": the system's only */

@@ -161,6 +161,23 @@ function prune() {
                 if (!used.has(`#/components/${kind}/${name.replace(/~/g, '~0').replace(/\//g, '~1')}`)) delete items[name];
 }
 
+// Prism cannot read a list of objects from a form: the members of its first element as fields by their whole names,
+// of which the first is wanted, so that it is known to have arrived under that name.
+function firstElements() {
+    for (const item of Object.values(document.paths))
+        for (const op of Object.values(item)) {
+            const form = op.requestBody?.content?.['application/x-www-form-urlencoded'];
+            for (const [name, property] of Object.entries(form?.schema.properties ?? {})) {
+                if (property.items?.type !== 'object' || !elements[`${op.operationId}.${name}`]) continue;
+                delete form.schema.properties[name];
+                for (const [member, schema] of Object.entries(property.items.properties))
+                    if (!schema.properties && !schema.anyOf) form.schema.properties[`${name}[0][${member}]`] = schema;
+                form.schema.required = [...(form.schema.required ?? []), `${name}[0][${elements[`${op.operationId}.${name}`]}]`];
+            }
+        }
+}
+const elements = { 'PostSubscriptions.items': 'price', 'PostCheckoutSessions.line_items': 'price' };
+
 // Prism reads an absent object of a form as an empty one, which must not lack anything then.
 function optionalObjects() {
     for (const item of Object.values(document.paths))
@@ -206,6 +223,7 @@ examplesOnly();
 prune();
 strict();
 optionalObjects();
+firstElements();
 nullable();
 writeFileSync(output, JSON.stringify(document));
 for (const request of missing) console.log(request);

@@ -19,7 +19,7 @@ static void
 expect(const char *text, char delimiter, const char *expected)
 {
 	size_t len = strlen(text);
-	char *copy = malloc(len + 1), *buffer = malloc(len + 1), result[512] = "";
+	char *copy = malloc(len > 0 ? len : 1), *buffer = malloc(len + 1), result[512] = "";
 	const char *value;
 	size_t value_len;
 	bool quoted;
@@ -28,7 +28,6 @@ expect(const char *text, char delimiter, const char *expected)
 
 	/* No NUL behind it. */
 	memcpy(copy, text, len);
-	copy = realloc(copy, len > 0 ? len : 1);
 	integ_csv_begin(&csv, copy, len, delimiter, buffer);
 	while ((token = integ_csv_next(&csv, &value, &value_len, &quoted)) <= INTEG_CSV_LAST)
 		sprintf(result + strlen(result), quoted ? "\"%.*s\"%s" : "[%.*s]%s", (int) value_len, value,
