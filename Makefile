@@ -48,6 +48,7 @@ SQL_PARTS = \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
+	src/execute/answers.sql \
 	src/limits/limits.sql \
 	src/execute/execute.sql \
 	src/fetch/fetch.sql \
@@ -74,7 +75,7 @@ PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-
 	-Wno-sign-compare -Wno-declaration-after-statement -Wno-clobbered
 # libxml2's headers have a folder of their own.
 PG_CPPFLAGS += $(or $(shell xml2-config --cflags 2>/dev/null),-I/usr/include/libxml2)
-SHLIB_LINK = -lxml2 -lcurl -lcrypto -lssl -lyaml
+SHLIB_LINK = -lxml2 -lcurl -lcrypto -lssl -lyaml -lz
 
 # Bitcode serves expression inlining, of which integ has none.
 override with_llvm = no

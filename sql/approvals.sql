@@ -112,7 +112,8 @@ SELECT integ_approve(NULL);
 \set VERBOSITY terse
 SELECT integ_await(:'call', '20 s') - 'call' AS outcome;
 RESET ROLE;
-SELECT a.state, a.decided_by, a.note, c.state, c.owner, c.user_id, c.input FROM integ.approvals a JOIN integ.calls c ON c.id = a.call_id;
+SELECT a.state, a.decided_by, a.note, c.state, c.owner, c.user_id, c.input
+FROM integ.approvals a JOIN integ.calls c ON c.id = a.call_id;
 SET ROLE ap_user;
 SELECT recipient, kind, text FROM integ.notifications ORDER BY created_at;
 SELECT integ_await(:'call') ->> 'state' AS seen_by_the_requester;
@@ -142,7 +143,7 @@ SELECT integ_reject(ap.pending(), 'too much');
 RESET ROLE;
 SELECT state, last_sqlstate, last_error, error_detail FROM integ.calls WHERE id = :'call';
 CALL ap.wait('SELECT count(*) = 2 FROM ap.seen');
-SELECT what, argument FROM ap.seen ORDER BY id;
+SELECT what, argument FROM ap.seen ORDER BY what;
 -- tried again, it needs another one
 SET ROLE ap_user;
 SELECT integ_call_retry(:'call') = :'call' AS again;

@@ -98,6 +98,10 @@ SELECT status FROM integ_request('gate', 'GET', '/as_user');
 SELECT status FROM integ_request('gate', 'DELETE', '/as_user');
 \set VERBOSITY default
 RESET ROLE;
+SELECT method, is_raw, input, state FROM integ.approvals WHERE instance_id = 'gate';
+SELECT integ_approve(id) AS call FROM integ.approvals WHERE instance_id = 'gate' \gset
+SELECT integ_await(:'call', '20 s') ->> 'state' AS state;
+SELECT method, owner, user_id, result ->> 'method' AS sent, result ->> 'path' AS path FROM integ.calls WHERE id = :'call';
 
 CREATE PROCEDURE gateway_wait(wanted int) LANGUAGE plpgsql AS $$
 BEGIN
@@ -107,7 +111,7 @@ BEGIN
         PERFORM pg_sleep(0.02);
     END LOOP;
 END $$;
-CALL gateway_wait(7);
+CALL gateway_wait(9);
 SELECT outcome, detail, count(*) FROM integ.audit_log
 WHERE instance_id = 'gate' AND action = 'call.write' GROUP BY 1, 2 ORDER BY detail ->> 'path', outcome;
 SELECT method, http_method, path_template, is_write, status, step, count(*) FROM integ.requests

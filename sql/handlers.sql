@@ -68,7 +68,8 @@ BEGIN
     RAISE EXCEPTION 'no, % times no', call ->> 'attempts' USING ERRCODE = 'P0042', DETAIL = 'the detail', HINT = 'the hint';
 END
 $$;
-CREATE FUNCTION handlers_code.endless(call jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN LOOP PERFORM pg_sleep(1); END LOOP; END $$;
+CREATE FUNCTION handlers_code.endless(call jsonb) RETURNS void LANGUAGE plpgsql AS
+    $$ BEGIN LOOP PERFORM pg_sleep(1); END LOOP; END $$;
 CREATE FUNCTION handlers_code.two(a jsonb, b jsonb) RETURNS void LANGUAGE sql AS '';
 CREATE FUNCTION handlers_code.counts(call jsonb) RETURNS integer LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION handlers_code.lists(call jsonb) RETURNS SETOF jsonb LANGUAGE sql AS 'SELECT call';

@@ -100,13 +100,15 @@ throttle() {
 
 # Code that is free of PostgreSQL, under the sanitizers.
 unit_one() {
+    local server_headers
+    server_headers=$("${PG_CONFIG:-pg_config}" --includedir-server)
     local file=$1 name flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -O1" program
     name=$(basename "$file" .c)
     program=$scratch/unit/$name
     [ "$variant" != coverage ] || flags="--coverage -O0"
     # shellcheck disable=SC2046,SC2086
     if ! (cd "$source" && gcc -std=gnu11 -D_GNU_SOURCE -g $flags -Wall -Wextra -Werror -Wno-unused-parameter \
-        -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -dumpdir "$program." -o "$program" "$file" \
+        -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -isystem "$server_headers" -dumpdir "$program." -o "$program" "$file" \
         $(comment_words sources "$file") -lcmocka $(comment_words libs "$file")) >"$program.log" 2>&1; then
         {
             flock 8

@@ -50,8 +50,8 @@ extern const IntegActor *integ_actor_require(IntegLevel level, const char *actio
 extern const IntegActor *integ_actor_rebuild(Oid role, const char *client, const char *user);
 
 /*
- * Lets the current role act for a client and user until the end of the transaction, as integ_act_as, unless it stands for
- * them anyway. Raises as integ_actor_rebuild.
+ * Lets the current role act for a client and user until the end of the transaction, as integ_act_as, unless it
+ * stands for them anyway. Raises as integ_actor_rebuild.
  */
 extern void integ_actor_assume(const char *client, const char *user);
 

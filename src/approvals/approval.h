@@ -18,6 +18,8 @@ typedef struct IntegApproval
 {
 	pg_uuid_t id;
 	const char *request_hash;
+	const Jsonb *input;
+	bool is_raw; /* the input is that of integ_request, not of a method */
 } IntegApproval;
 
 /* Whether the call's method, as it is opened, is one that a person decides about. */
@@ -37,10 +39,10 @@ extern void integ_approval_require(IntegCall *call);
 extern void integ_approval_enqueue(IntegCall *call, TimestampTz expires_at);
 
 /*
- * Before integ_call_open, in the dispatcher: the approval that the call's row names. The call then has the approved input.
- * Raises IG428 where it is not approved.
+ * In the dispatcher: the approval that a call's row names, in CurrentMemoryContext. Raises IG428 where it is not
+ * approved for this call.
  */
-extern void integ_approval_attach(IntegCall *call, const pg_uuid_t *approval);
+extern const IntegApproval *integ_approval_load(const pg_uuid_t *approval, const pg_uuid_t *call);
 
 /* The maintenance job: pending approvals whose time is over expire. Opens transactions. */
 extern void integ_approvals_expire(void);

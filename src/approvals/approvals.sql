@@ -15,6 +15,7 @@ CREATE TABLE integ.approvals (
     request_hash text COLLATE "C" NOT NULL,
     call_id uuid NOT NULL,
     is_enqueued boolean NOT NULL,
+    is_raw boolean NOT NULL DEFAULT false,
     requested_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     expires_at timestamptz NOT NULL,
     decided_by text,
@@ -31,7 +32,7 @@ CREATE INDEX approvals_instance_idx ON integ.approvals (instance, method) WHERE 
 CREATE INDEX approvals_client_idx ON integ.approvals (client_id, requested_at);
 CREATE UNIQUE INDEX approvals_call_key ON integ.approvals (call_id, instance) WHERE state IN ('pending', 'approved');
 COMMENT ON TABLE integ.approvals IS
-    'Calls of methods with approvalRequired: what would be sent, and what was decided. Decided by integ_approve and integ_reject';
+    'Writes that need a decision (approvalRequired; a raw request by a user): what would be sent, and what was decided. Decided by integ_approve and integ_reject';
 COMMENT ON COLUMN integ.approvals.id IS 'The approval; sorts by time';
 COMMENT ON COLUMN integ.approvals.instance IS 'Key of the instance that is called';
 COMMENT ON COLUMN integ.approvals.client_id IS 'Client on whose behalf it is called; ''*'' for global';
@@ -39,7 +40,7 @@ COMMENT ON COLUMN integ.approvals.user_id IS 'User within the client, or none';
 COMMENT ON COLUMN integ.approvals.requested_by IS 'The role that called, with whose rights the call runs';
 COMMENT ON COLUMN integ.approvals.instance_id IS 'Handle of the instance';
 COMMENT ON COLUMN integ.approvals.definition_id IS 'Definition of the instance';
-COMMENT ON COLUMN integ.approvals.method IS 'Method of the definition';
+COMMENT ON COLUMN integ.approvals.method IS 'Method of the definition, or integ_request';
 COMMENT ON COLUMN integ.approvals.state IS 'pending, approved, rejected, expired';
 COMMENT ON COLUMN integ.approvals.input IS 'Input of the method: defaults filled in, and as its handler left it';
 COMMENT ON COLUMN integ.approvals.request IS
@@ -47,6 +48,7 @@ COMMENT ON COLUMN integ.approvals.request IS
 COMMENT ON COLUMN integ.approvals.request_hash IS 'SHA-256 of it: a call whose request is another by then does not leave';
 COMMENT ON COLUMN integ.approvals.call_id IS 'The call that runs once it is approved (integ.calls, integ_await)';
 COMMENT ON COLUMN integ.approvals.is_enqueued IS 'Whether the call waits already (integ_enqueue), or is enqueued when it is approved';
+COMMENT ON COLUMN integ.approvals.is_raw IS 'Whether it is a request of integ_request; its input is what that was called with';
 COMMENT ON COLUMN integ.approvals.requested_at IS 'When it was asked for';
 COMMENT ON COLUMN integ.approvals.expires_at IS 'Without a decision until then it expires';
 COMMENT ON COLUMN integ.approvals.decided_by IS 'The user or role that decided; NULL: nobody';
@@ -88,10 +90,10 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO integ.approvals (instance, client_id, user_id, requested_by, instance_id, definition_id, method, input,
-                                 request, request_hash, call_id, is_enqueued, expires_at)
+                                 request, request_hash, call_id, is_enqueued, is_raw, expires_at)
     VALUES (approval.instance, approval.client_id, approval.user_id, approval.requested_by, approval.instance_id,
             approval.definition_id, approval.method, approval.input, approval.request, approval.request_hash,
-            approval.call_id, approval.is_enqueued, approval.expires_at)
+            approval.call_id, approval.is_enqueued, approval.is_raw, approval.expires_at)
     RETURNING id INTO approval.id;
     INSERT INTO integ.notifications (recipient, client_id, kind, text, hint)
     VALUES (NULL, approval.client_id, 'approval.requested',

@@ -85,7 +85,9 @@ require_pending(const IntegActor *actor, const pg_uuid_t *id, Approval *approval
 		(actor->level != INTEG_LEVEL_SUPERADMIN && strcmp(actor->client, approval->client_id) != 0))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("there is no approval %s", integ_uuid_text(id)),
 						errhint("SELECT id, method, request FROM integ.approvals WHERE state = 'pending' shows those that you see.")));
-	if (strcmp(approval->state, "pending") != 0 || approval->is_over)
+	if (strcmp(approval->state, "pending") == 0 && approval->is_over)
+		approval->state = "expired";
+	if (strcmp(approval->state, "pending") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
 						errmsg("approval %s is not pending any more", integ_uuid_text(id)),
 						errdetail("It is %s.", approval->is_over && strcmp(approval->state, "pending") == 0 ? "expired"

@@ -59,7 +59,7 @@ url_of(const IntegCall *call)
 
 	if (call->url != NULL)
 		return call->url;
-	return psprintf("%s%s%s%s", call->instance->base_url, path != NULL ? path : "", call->query != NULL ? "?" : "",
+	return psprintf("%s%s%s%s", call->base_url, path != NULL ? path : "", call->query != NULL ? "?" : "",
 					call->query != NULL ? call->query : "");
 }
 
@@ -120,6 +120,7 @@ render(IntegCall *call)
 
 	call->names_secrets = true;
 	integ_call_render(call);
+	integ_call_write_body(call);
 	MemoryContextSwitchTo(call->context);
 	rendered = describe(call);
 	integ_call_rewind(call);
@@ -147,6 +148,7 @@ describe_approval(const IntegCall *call, const Rendered *rendered, bool is_enque
 	integ_json_add_string(&builder, "request_hash", rendered->hash);
 	integ_json_add_string(&builder, "call_id", integ_uuid_text(&call->subject.call_id));
 	integ_json_add_bool(&builder, "is_enqueued", is_enqueued);
+	integ_json_add_bool(&builder, "is_raw", call->raw);
 	integ_json_add_string(&builder, "expires_at",
 						  timestamptz_to_str(expires_at != 0 ? Min(expires_at, latest) : latest));
 	return integ_json_end(&builder);
@@ -195,9 +197,6 @@ integ_approval_require(IntegCall *call)
 	/* The first exchange is what a person has seen; those that follow depend on its answer. */
 	if (!integ_approval_needed(call) || call->is_approved)
 		return;
-	if (call->raw)
-		refuse(call, "A request that no definition describes is for administrators to send; nothing was sent.",
-			   "Have an administrator send it, or describe it as a method of the definition.");
 	if (call->approval == NULL && call->options.asynchronous)
 		refuse(call, "It was enqueued when it needed none, or is to be repeated; nothing was sent.", "Enqueue it anew.");
 	rendered = render(call);
@@ -225,30 +224,30 @@ integ_approval_enqueue(IntegCall *call, TimestampTz expires_at)
 	integ_owner_leave(&scope);
 }
 
-void
-integ_approval_attach(IntegCall *call, const pg_uuid_t *approval)
+const IntegApproval *
+integ_approval_load(const pg_uuid_t *approval, const pg_uuid_t *call)
 {
 	static IntegQuery find = {
-		"SELECT request_hash, input FROM integ.approvals WHERE id = $1 AND call_id = $2 AND state = 'approved'",
+		"SELECT request_hash, input, is_raw FROM integ.approvals WHERE id = $1 AND call_id = $2 AND state = 'approved'",
 		2,
 		{UUIDOID, UUIDOID}};
-	Datum values[] = {UUIDPGetDatum(approval), UUIDPGetDatum(&call->subject.call_id)};
-	IntegApproval *found = MemoryContextAllocZero(call->context, sizeof(IntegApproval));
+	Datum values[] = {UUIDPGetDatum(approval), UUIDPGetDatum(call)};
+	IntegApproval *found = palloc0(sizeof(IntegApproval));
+	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;
 
+	found->id = *approval;
 	integ_owner_enter(&scope);
 	if (integ_query_latest(&find, values, NULL) > 0)
 	{
-		found->id = *approval;
-		found->request_hash = integ_result_text(0, 1, call->context);
-		call->input = (Jsonb *) integ_result_varlena(0, 2, call->context);
-		call->approval = found;
-		/* The input is what the function before the call made of it. */
-		call->asked_before = true;
+		found->request_hash = integ_result_text(0, 1, context);
+		found->input = (Jsonb *) integ_result_varlena(0, 2, context);
+		found->is_raw = integ_result_bool(0, 3);
 	}
 	integ_owner_leave(&scope);
-	if (call->approval == NULL)
+	if (found->request_hash == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_APPROVAL),
 						errmsg("approval %s is not there, or not approved", integ_uuid_text(approval)),
 						errhint("Call the method again to ask for a new one.")));
+	return found;
 }

@@ -12,6 +12,7 @@
 #include "core/json.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "gateway/gateway.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -34,25 +35,40 @@ learn_limit(IntegFlight *flight)
 	flight->lane->limit = limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency;
 }
 
+/* By the instance's key: the handle may mean another one by now. */
+static IntegCall *
+begin_call(const IntegFlight *flight, const IntegActor *actor, const IntegApproval *approval)
+{
+	IntegCallOptions options = {
+		.timeout_ms = flight->timeout_ms, .asynchronous = true, .returning = flight->promised};
+	const char *instance = integ_uuid_text(&flight->instance);
+	const Jsonb *input = approval != NULL ? approval->input : flight->input;
+	IntegMethod *method;
+
+	if (approval == NULL || !approval->is_raw)
+		return integ_call_begin(actor, instance, flight->method, input, &options);
+	method = integ_raw_method_of(input);
+	method->approval_required = true;
+	return integ_call_begin_raw(actor, instance, method, input, &options);
+}
+
 /* The first steps of the path for one flight; raises what stops it. */
 static void
 open_call(IntegFlight *flight)
 {
-	IntegCallOptions options = {
-		.timeout_ms = flight->timeout_ms, .asynchronous = true, .returning = flight->promised};
 	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
+	const IntegApproval *approval =
+		flight->has_approval ? integ_approval_load(&flight->approval, &flight->id) : NULL;
 
-	/* By its key: the handle may mean another instance by now. */
-	flight->call =
-		integ_call_begin(actor, integ_uuid_text(&flight->instance), flight->method, flight->input, &options);
+	flight->call = begin_call(flight, actor, approval);
 	flight->call->subject.call_id = flight->id;
 	flight->call->attempt = flight->attempt;
-	if (flight->has_approval)
-		integ_approval_attach(flight->call, &flight->approval);
+	flight->call->approval = approval;
+	/* The approved input is what the function before the call made of it. */
+	flight->call->asked_before = approval != NULL;
 	integ_call_open(flight->call);
 	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);
-	integ_call_build(flight->call);
 }
 
 /* Opens it, or takes what it has asked; builds it once nothing is to be asked any more. */

@@ -20,16 +20,16 @@ typedef enum IntegVerdictKind
 
 typedef struct IntegAttempt
 {
-	int sqlerrcode;	   /* 0: success */
+	int sqlerrcode;		/* 0: success */
 	bool token_pending; /* a token is being refreshed */
-	bool held;		   /* nothing may leave the database at present */
-	bool waits;		   /* for a slot or a circuit breaker, until retry_after: the attempt was not begun */
-	bool interrupted;  /* the dispatcher stopped: the attempt does not count */
-	bool answered;	   /* a whole answer arrived */
-	bool server_error; /* … with a status of 500 or more */
-	bool maybe_sent;   /* false: certain that nothing reached the service */
-	bool repeatable;   /* a read, or a write with an idempotency key that the service honours */
-	int counted;	   /* attempts so far that count, this one included */
+	bool held;			/* nothing may leave the database at present */
+	bool waits;			/* for a slot or a circuit breaker, until retry_after: the attempt was not begun */
+	bool interrupted;	/* the dispatcher stopped: the attempt does not count */
+	bool answered;		/* a whole answer arrived */
+	bool server_error;	/* … with a status of 500 or more */
+	bool maybe_sent;	/* false: certain that nothing reached the service */
+	bool repeatable;	/* a read, or a write with an idempotency key that the service honours */
+	int counted;		/* attempts so far that count, this one included */
 	int max_attempts;
 	TimestampTz now;
 	TimestampTz retry_after; /* said by the service; 0: nothing */

@@ -147,8 +147,7 @@ read_external_id(ConvertEval *eval)
 	if (eval->out->external_id == NULL)
 		note(eval, "", psprintf("the record has no external id in \"%s\"", eval->plan->external_id.source), false);
 	else if (strlen(eval->out->external_id) > INTEG_CONVERT_MAX_ID)
-		note(eval, "", psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source,
-								INTEG_CONVERT_MAX_ID),
+		note(eval, "", psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source, INTEG_CONVERT_MAX_ID),
 			 false);
 }
 

@@ -47,9 +47,9 @@ typedef struct IntegConversion
 	IntegPinned pinned; /* holds all of this */
 	pg_uuid_t id;
 	IntegDirection direction;
-	const char *schema_id; /* handle */
-	int64 version;		   /* of the row: grows whenever what it converts to may change */
-	const char *client_id; /* '*' for global */
+	const char *schema_id;	  /* handle */
+	int64 version;			  /* of the row: grows whenever what it converts to may change */
+	const char *client_id;	  /* '*' for global */
 	const char *context_user; /* of a user's context; else NULL */
 	Oid owner;
 	bool has_instance;

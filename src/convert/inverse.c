@@ -59,7 +59,7 @@ is_zero(const JsonbContainer *config, const char *key)
 	Numeric number = NULL;
 
 	if (integ_json_get(config, key, &value))
-		number = value.type == jbvNumeric ? value.val.numeric
+		number = value.type == jbvNumeric  ? value.val.numeric
 				 : value.type == jbvString ? convert_number_of(value.val.string.val, value.val.string.len)
 										   : NULL;
 	return number == NULL ||

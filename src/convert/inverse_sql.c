@@ -69,8 +69,7 @@ Datum
 integ_convert_inverse(PG_FUNCTION_ARGS)
 {
 	static IntegQuery query = {
-		"SELECT field_mappings, inverse_mappings, relationship_mappings FROM integ.conversion_schemas WHERE id = $1", 1,
-		{UUIDOID}};
+		"SELECT field_mappings, inverse_mappings, relationship_mappings FROM integ.conversion_schemas WHERE id = $1", 1, {UUIDOID}};
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "read conversion schemas");
 	/* Resolving compiles it, so that what follows finds a schema that is valid. */
 	const IntegConversion *conversion =

@@ -16,7 +16,7 @@
 #include "utils/memutils.h"
 
 #define MEMO_ENTRIES 10000
-#define MEMO_KEY 120  /* bytes; longer keys are asked for each time */
+#define MEMO_KEY 120	/* bytes; longer keys are asked for each time */
 #define MEMO_VALUE 4096 /* bytes; longer values too */
 #define RATES (-1)
 
@@ -133,8 +133,10 @@ remember(IntegConversionRun *run, int lookup, const char *text, int len, const C
 static bool
 can_be_key(ConvertKeyType type, const char *text, int len)
 {
-	int64 min = type == CONVERT_KEY_INT2 ? PG_INT16_MIN : type == CONVERT_KEY_INT4 ? PG_INT32_MIN : PG_INT64_MIN;
-	int64 max = type == CONVERT_KEY_INT2 ? PG_INT16_MAX : type == CONVERT_KEY_INT4 ? PG_INT32_MAX : PG_INT64_MAX;
+	int64 min = type == CONVERT_KEY_INT2 ? PG_INT16_MIN : type == CONVERT_KEY_INT4 ? PG_INT32_MIN
+																				   : PG_INT64_MIN;
+	int64 max = type == CONVERT_KEY_INT2 ? PG_INT16_MAX : type == CONVERT_KEY_INT4 ? PG_INT32_MAX
+																				   : PG_INT64_MAX;
 	char *end, *copy;
 	long long number;
 

@@ -78,8 +78,8 @@ typedef struct ConvertOperand
 	ConvertValue value;
 	bool is_time; /* a text that is a date or a time */
 	TimestampTz time;
-	Numeric number;	 /* of a number, or of a text that is one; NULL otherwise */
-	int nelements;	 /* of a list: its elements */
+	Numeric number; /* of a number, or of a text that is one; NULL otherwise */
+	int nelements;	/* of a list: its elements */
 	struct ConvertOperand *elements;
 } ConvertOperand;
 
@@ -242,8 +242,8 @@ typedef struct ConvertField
 	ConvertSteps steps; /* transform */
 	int nrules;
 	ConvertRule *rules;
-	int constant;	   /* of default; else what holds when nothing else does, or -1 */
-	ConvertText text;  /* composite by template */
+	int constant;	  /* of default; else what holds when nothing else does, or -1 */
+	ConvertText text; /* composite by template */
 	bool has_template;
 	int nparts; /* composite by separator */
 	ConvertPath *parts;
@@ -386,7 +386,7 @@ struct ConvertEval
 	const ConvertPlan *plan;
 	const JsonbValue *record;
 	IntegConverted *out;
-	const char *field; /* being converted */
+	const char *field;	 /* being converted */
 	ConvertTrace *trace; /* or NULL */
 };
 
@@ -427,7 +427,7 @@ extern void convert_join(ConvertEval *eval, const ConvertField *field, ConvertVa
 /* Values as something else. False where they are not; nothing is noted. */
 extern bool convert_is_text(const ConvertValue *value);
 extern bool convert_is_uuid(const char *text, int len);
-extern void convert_to_text(ConvertValue *value); /* scalars and dates in place */
+extern void convert_to_text(ConvertValue *value);			 /* scalars and dates in place */
 extern Numeric convert_number_of(const char *text, int len); /* NULL where it is none */
 /* A number, or a text that is one; false, and null or failed, where it is empty or something else. */
 extern bool convert_take_number(ConvertEval *eval, const char *step, ConvertValue *value);

@@ -29,7 +29,7 @@ typedef struct IntegIsoTime
 	bool has_time;
 	int hour; /* 24:00:00 is the next day's midnight and stays 24 here */
 	int minute;
-	int second; /* 60 stays 60: a leap second */
+	int second;		 /* 60 stays 60: a leap second */
 	int microsecond; /* rounded; 1000000 is a second more */
 	bool has_zone;
 	int offset; /* seconds east of UTC */
@@ -45,8 +45,8 @@ typedef enum IntegPlaceholder
 {
 	INTEG_PLACEHOLDER_END,
 	INTEG_PLACEHOLDER_LITERAL,
-	INTEG_PLACEHOLDER_FIELD,  /* ${path}: text is the path */
-	INTEG_PLACEHOLDER_TASK,	  /* {{task.path}}: text is the path behind "task." */
+	INTEG_PLACEHOLDER_FIELD,   /* ${path}: text is the path */
+	INTEG_PLACEHOLDER_TASK,	   /* {{task.path}}: text is the path behind "task." */
 	INTEG_PLACEHOLDER_UNCLOSED /* text is where it begins */
 } IntegPlaceholder;
 

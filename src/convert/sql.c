@@ -184,7 +184,8 @@ add_relations(IntegJsonBuilder *builder, const IntegConverted *converted)
 		integ_json_add_string(builder, "by", relation->by_external_id ? "external id" : relation->key_field);
 		integ_json_add_string(builder, "key", relation->key);
 		integ_json_add_string(builder, "state",
-							  relation->key == NULL ? "none" : relation->found ? "found" : "pending");
+							  relation->key == NULL ? "none" : relation->found ? "found"
+																			   : "pending");
 		integ_json_close(builder);
 	}
 	integ_json_close(builder);

@@ -281,8 +281,7 @@ read_table(const char *name, List *names, SuggestFields *fields)
 static void
 read_type(const IntegActor *actor, const char *id, SuggestFields *fields)
 {
-	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND (client_id IN ('*', $2) OR $3)", 3,
-							   {TEXTOID, TEXTOID, BOOLOID}};
+	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND (client_id IN ('*', $2) OR $3)", 3, {TEXTOID, TEXTOID, BOOLOID}};
 	Datum values[3] = {CStringGetTextDatum(id), CStringGetTextDatum(actor->client),
 					   BoolGetDatum(actor->level == INTEG_LEVEL_SUPERADMIN)};
 	MemoryContext context = CurrentMemoryContext;

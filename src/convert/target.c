@@ -159,8 +159,7 @@ check_table(ConvertCompile *compile, IntegConversion *conversion)
 static Jsonb *
 read_type(const char *id, const char *client)
 {
-	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND client_id IN ('*', $2)", 2,
-							   {TEXTOID, TEXTOID}};
+	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND client_id IN ('*', $2)", 2, {TEXTOID, TEXTOID}};
 	Datum values[2] = {CStringGetTextDatum(id), CStringGetTextDatum(client)};
 	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;

@@ -148,7 +148,7 @@ from_epoch(Numeric number, ConvertValue *value)
 	if (fabs(seconds) >= 1e11)
 		micro = numeric_mul_opt_error(number, int64_to_numeric(1000), &error);
 	text = DatumGetCString(DirectFunctionCall1(numeric_out, DirectFunctionCall2(numeric_round, NumericGetDatum(micro),
-																			   Int32GetDatum(0))));
+																				Int32GetDatum(0))));
 	count = strtoll(text, NULL, 10);
 	return set_instant(value, count - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 }

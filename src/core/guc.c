@@ -37,6 +37,7 @@ int integ_handler_timeout = 30000;
 char *integ_public_url;
 char *integ_allowed_return_urls;
 int integ_refresh_concurrency = 50;
+int integ_answer_retention = 7 * 86400;
 int integ_approval_expiry = 7 * 86400;
 int integ_max_databases = 8;
 int integ_max_rate_limits = 4096;
@@ -140,6 +141,8 @@ define_integers(void)
 		 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.refresh_concurrency", "Token requests that a dispatcher has under way at once.",
 		 &integ_refresh_concurrency, 50, 1, 1000, PGC_SIGHUP, 0},
+		{"integ.answer_retention", "How long the last answer of a conditional method is kept; 0: not at all.",
+		 &integ_answer_retention, 7 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.approval_expiry", "How long an approval waits for a decision.",
 		 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",

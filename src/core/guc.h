@@ -46,6 +46,9 @@ extern char *integ_public_url;			/* SUSET: base of the URLs that services call *
 extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */
 extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at once in a dispatcher */
 
+/* stored answers */
+extern int integ_answer_retention; /* SIGHUP: seconds that the answer of a conditional method is kept; 0: it is not */
+
 /* approvals */
 extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decision */
 

@@ -12,50 +12,9 @@
 #include "core/query.h"
 #include "definitions/version.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* "id@version" or "id@": both are limited by the tables' checks (255 and 50). */
-#define KEY_LENGTH 320
-
-typedef struct CacheEntry
-{
-	char key[KEY_LENGTH]; /* hash key */
-	IntegDefinition *definition;
-} CacheEntry;
-
-static HTAB *cache;
-static uint64 cache_generation;
-
-static void
-forget_all(void)
-{
-	HASH_SEQ_STATUS scan;
-	CacheEntry *entry;
-
-	hash_seq_init(&scan, cache);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		integ_pinned_retire(&entry->definition->pinned);
-		hash_search(cache, entry->key, HASH_REMOVE, NULL);
-	}
-}
-
-static void
-prepare_cache(void)
-{
-	uint64 generation = integ_cache_generation(INTEG_CACHE_DEFINITIONS);
-	HASHCTL control = {.keysize = KEY_LENGTH, .entrysize = sizeof(CacheEntry)};
-
-	if (cache == NULL)
-	{
-		control.hcxt = CacheMemoryContext;
-		cache = hash_create("integ definitions", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	}
-	else if (cache_generation != generation)
-		forget_all();
-	cache_generation = generation;
-}
+static IntegPinnedTable cache = {.name = "integ definitions"};
 
 /* Reads manifest and row into the context; NULL where there is no such definition or version. */
 static IntegDefinition *
@@ -119,43 +78,19 @@ load(const char *id, const char *version)
 	}
 	definition->pinned.context = context;
 	MemoryContextCopyAndSetIdentifier(context, definition->id);
-	MemoryContextSetParent(context, CacheMemoryContext);
 	return definition;
 }
 
 const IntegDefinition *
 integ_definition_get(const char *id, const char *version)
 {
-	char key[KEY_LENGTH];
-	CacheEntry *entry;
-	IntegDefinition *definition;
+	char *key = psprintf("%s@%s", id, version == NULL ? "" : version);
+	IntegDefinition *definition =
+		integ_pinned_find(&cache, integ_cache_generation(INTEG_CACHE_DEFINITIONS), key);
 
-	if (snprintf(key, sizeof(key), "%s@%s", id, version == NULL ? "" : version) >= (int) sizeof(key))
-		return NULL;
-	prepare_cache();
-	entry = hash_search(cache, key, HASH_FIND, NULL);
-	if (entry != NULL)
-	{
-		integ_pinned_hold(&entry->definition->pinned);
-		return entry->definition;
-	}
-
-	definition = load(id, version);
-	if (definition == NULL)
-		return NULL;
-	integ_pinned_hold(&definition->pinned);
-
-	/*
-	 * An invalidation that came in while it was read may be of a change that
-	 * the snapshot did not see: then it serves this caller only.
-	 */
-	if (integ_cache_generation(INTEG_CACHE_DEFINITIONS) != cache_generation)
-		integ_pinned_retire(&definition->pinned);
-	else
-	{
-		entry = hash_search(cache, key, HASH_ENTER, NULL);
-		entry->definition = definition;
-	}
+	if (definition == NULL && (definition = load(id, version)) != NULL)
+		integ_pinned_keep(&cache, integ_cache_generation(INTEG_CACHE_DEFINITIONS), key, &definition->pinned);
+	pfree(key);
 	return definition;
 }
 

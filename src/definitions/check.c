@@ -122,6 +122,7 @@ check_named_templates(IntegManifestCheck *check)
 {
 	integ_manifest_check_template(check, check->root, "headers", "", INTEG_PLACEHOLDERS_AUTH, NULL);
 	integ_manifest_check_template(check, check->root, "query", "", INTEG_PLACEHOLDERS_AUTH, NULL);
+	integ_manifest_check_template(check, check->root, "requestTransform", "", INTEG_PLACEHOLDERS_BODY, NULL);
 }
 
 static void

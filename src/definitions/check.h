@@ -31,8 +31,8 @@ typedef struct IntegManifestCheck
 extern void integ_manifest_check(const Jsonb *manifest);
 
 /*
- * Raises IG404, IG403 or IG400 where a function that the manifest names cannot be called as the role, with its path; and
- * IG400 for any function where role is InvalidOid: nobody would answer for it.
+ * Raises IG404, IG403 or IG400 where a function that the manifest names cannot be called as the role, with its
+ * path; and IG400 for any function where role is InvalidOid: nobody would answer for it.
  */
 extern void integ_manifest_check_functions(const Jsonb *manifest, Oid role);
 
@@ -49,12 +49,15 @@ extern void integ_manifest_check_method(IntegManifestCheck *check, const IntegMe
 extern void integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *method, const char *where);
 extern void integ_manifest_check_base_url(IntegManifestCheck *check);
 extern void integ_manifest_check_auths(IntegManifestCheck *check);
+extern void integ_manifest_check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *key,
+									 const char *where);
 
 /* Which placeholders a template may have. */
 typedef enum IntegPlaceholders
 {
 	INTEG_PLACEHOLDERS_URL,		/* config, and the token answer's parts */
 	INTEG_PLACEHOLDERS_AUTH,	/* config and credentials */
+	INTEG_PLACEHOLDERS_BODY,	/* those, body, input and method: of requestTransform */
 	INTEG_PLACEHOLDERS_REQUEST, /* input, config, credentials, task, and what earlier requests brought */
 	INTEG_PLACEHOLDERS_PAGE,	/* these, and the next page's value */
 } IntegPlaceholders;

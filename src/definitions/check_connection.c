@@ -56,8 +56,8 @@ has_open_host(const char *url)
 }
 
 /* An absolute URL without credentials; one that starts with a placeholder is judged when an instance renders it. */
-static void
-check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where)
+void
+integ_manifest_check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where)
 {
 	char *url = integ_json_get_string(object, key);
 	char *path = psprintf("%s/%s", where, key);
@@ -67,6 +67,8 @@ check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *k
 	if (url == NULL)
 		return;
 	integ_manifest_check_template(check, object, key, where, INTEG_PLACEHOLDERS_URL, NULL);
+	if (strcmp(key, "baseUrl") == 0 && strpbrk(url, "?#") != NULL)
+		integ_manifest_problem(check, path, "a base URL has neither a query nor a fragment; parameters go into \"query\"");
 	if (url[0] == '{')
 		return;
 	if (!starts_with(url, "http://") && !starts_with(url, "https://"))
@@ -106,9 +108,7 @@ integ_manifest_check_base_url(IntegManifestCheck *check)
 			integ_manifest_problem(check, "/baseUrl", "methods with a request need a baseUrl");
 		return;
 	}
-	check_url(check, check->root, "baseUrl", "");
-	if (strpbrk(url, "?#") != NULL)
-		integ_manifest_problem(check, "/baseUrl", "a base URL has neither a query nor a fragment; parameters go into \"query\"");
+	integ_manifest_check_url(check, check->root, "baseUrl", "");
 }
 
 static void
@@ -117,10 +117,10 @@ check_oauth2(IntegManifestCheck *check, const JsonbContainer *config, const char
 	char *grant = integ_json_get_string(config, "grantType");
 	JsonbValue unused;
 
-	check_url(check, config, "authorizationUrl", where);
-	check_url(check, config, "tokenUrl", where);
-	check_url(check, config, "revokeUrl", where);
-	check_url(check, config, "deviceAuthorizationUrl", where);
+	integ_manifest_check_url(check, config, "authorizationUrl", where);
+	integ_manifest_check_url(check, config, "tokenUrl", where);
+	integ_manifest_check_url(check, config, "revokeUrl", where);
+	integ_manifest_check_url(check, config, "deviceAuthorizationUrl", where);
 	if ((grant == NULL || strcmp(grant, "authorization_code") == 0) &&
 		!integ_json_get(config, "authorizationUrl", &unused))
 		integ_manifest_problem(check, where, "the grant \"authorization_code\" needs an authorizationUrl");
@@ -129,11 +129,25 @@ check_oauth2(IntegManifestCheck *check, const JsonbContainer *config, const char
 static void
 check_jwt(IntegManifestCheck *check, const JsonbContainer *jwt, const char *where)
 {
-	static const char *const keys[] = {"key", "keyId", "issuer", "subject", "audience", "scope", "claims"};
+	static const char *const keys[] = {"key", "passphrase", "keyId", "header", "issuer",
+									   "subject", "audience", "scope", "claims"};
 
 	for (size_t i = 0; i < lengthof(keys); i++)
 		integ_manifest_check_template(check, jwt, keys[i], where, INTEG_PLACEHOLDERS_AUTH, NULL);
-	check_url(check, jwt, "tokenUrl", where);
+	integ_manifest_check_url(check, jwt, "tokenUrl", where);
+}
+
+static void
+check_part(IntegManifestCheck *check, const JsonbContainer *part, const char *where)
+{
+	char *in = integ_json_get_string(part, "in");
+	char *value = integ_json_get_string(part, "value");
+
+	integ_manifest_check_template(check, part, "value", where, INTEG_PLACEHOLDERS_AUTH, NULL);
+	if (in == NULL || value == NULL || strcmp(in, "path") != 0)
+		return;
+	if (value[0] != '/' || value[1] == '/' || strpbrk(value, "?#\\") != NULL)
+		integ_manifest_problem(check, psprintf("%s/value", where), "in a path it must start with one / and have no query");
 }
 
 /* A function says how to authenticate: nothing else does then. */
@@ -166,7 +180,12 @@ check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *
 		type = "none";
 	if (auth != NULL)
 	{
-		integ_manifest_check_template(check, auth, "value", path, INTEG_PLACEHOLDERS_AUTH, NULL);
+		check_part(check, auth, path);
+		integ_manifest_each(check, auth, "parts", path, check_part);
+		if (integ_json_get_array(auth, "parts") != NULL &&
+			(integ_json_get_string(auth, "in") != NULL || integ_json_get_string(auth, "name") != NULL ||
+			 integ_json_get_string(auth, "value") != NULL))
+			integ_manifest_problem(check, path, "\"auth\" has either \"parts\" or \"in\", \"name\" and \"value\"");
 		integ_manifest_check_template(check, auth, "username", path, INTEG_PLACEHOLDERS_AUTH, NULL);
 		integ_manifest_check_template(check, auth, "password", path, INTEG_PLACEHOLDERS_AUTH, NULL);
 		if (strcmp(type, "none") == 0)

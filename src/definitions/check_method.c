@@ -98,6 +98,24 @@ check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const ch
 								  INTEG_PLACEHOLDERS_REQUEST, method);
 }
 
+/* What only some bodies have, and what some must be. */
+static void
+check_encoding(IntegManifestCheck *check, const JsonbContainer *request, const char *where)
+{
+	char *encoding = integ_json_get_string(request, "encoding");
+	bool multipart = encoding != NULL && strcmp(encoding, "multipart") == 0;
+	JsonbValue body;
+
+	if (has(request, "multipartType") && !multipart)
+		integ_manifest_problem(check, psprintf("%s/multipartType", where), "only encoding \"multipart\" has it");
+	if (has(request, "compress") && !has(request, "body") && !has(request, "graphql"))
+		integ_manifest_problem(check, psprintf("%s/compress", where), "there is no body to compress");
+	if (!integ_json_get(request, "body", &body) || body.type == jbvBinary || body.type == jbvString)
+		return;
+	if (encoding != NULL && strcmp(encoding, "json") != 0)
+		integ_manifest_problem(check, psprintf("%s/body", where), "encoding \"%s\" needs a template", encoding);
+}
+
 static void
 check_request(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method)
 {
@@ -109,12 +127,14 @@ check_request(IntegManifestCheck *check, const JsonbContainer *request, const ch
 		(strcmp(http_method, "PUT") == 0 || strcmp(http_method, "PATCH") == 0 || strcmp(http_method, "DELETE") == 0))
 		integ_manifest_problem(check, psprintf("%s/method", where), "a %s request writes: access must be \"write\"",
 							   http_method);
+	integ_manifest_check_url(check, request, "baseUrl", where);
 	check_path(check, request, "path", where);
 	for (size_t i = 0; i < lengthof(templates); i++)
 		integ_manifest_check_template(check, request, templates[i], where, INTEG_PLACEHOLDERS_REQUEST, method);
 	check_graphql(check, request, where, method);
 	if ((strcmp(http_method, "GET") == 0 || strcmp(http_method, "HEAD") == 0) && has(request, "body"))
 		integ_manifest_problem(check, psprintf("%s/body", where), "a %s request has no body", http_method);
+	check_encoding(check, request, where);
 }
 
 /* Compiles what a step's or job's response needs; a mistake raises. */
@@ -227,6 +247,10 @@ integ_manifest_check_method(IntegManifestCheck *check, const IntegMethod *method
 		integ_manifest_problem(check, psprintf("%s/pagination", where), "a method that writes has no pages");
 	if (method->idempotency_in != NULL && !method->is_write)
 		integ_manifest_problem(check, psprintf("%s/idempotency", where), "a method that reads needs no idempotency key");
+	if (method->conditional &&
+		(method->is_write || request == NULL || strcmp(integ_json_get_string(request, "method"), "GET") != 0))
+		integ_manifest_problem(check, psprintf("%s/conditional", where),
+							   "only a method that reads by one GET request has a last answer to keep");
 	if (request != NULL)
 		check_request(check, request, psprintf("%s/request", where), method);
 	check_steps(check, method, where);

@@ -199,7 +199,17 @@ visit_name(const char *name, void *arg)
 			integ_manifest_problem(check, visit->where, "the placeholder {%s} is not in credentialSchema", name);
 		return;
 	}
-	if (visit->allowed == INTEG_PLACEHOLDERS_AUTH)
+	if (visit->allowed == INTEG_PLACEHOLDERS_BODY)
+	{
+		static const char *const roots[] = {"body", "input", "method"};
+		char *root = pnstrdup(name, strcspn(name, ".["));
+
+		if (!is_one_of(root, roots, lengthof(roots)))
+			integ_manifest_problem(check, visit->where,
+								   "the placeholder {%s} may only come from body, input, method, config or credentials here",
+								   name);
+	}
+	else if (visit->allowed == INTEG_PLACEHOLDERS_AUTH)
 		integ_manifest_problem(check, visit->where,
 							   "the placeholder {%s} may only come from config or credentials here", name);
 	else if (visit->allowed != INTEG_PLACEHOLDERS_PAGE || strcmp(name, "cursor") != 0)

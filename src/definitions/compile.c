@@ -44,6 +44,16 @@ integ_compile_map(const JsonbContainer *object, const char *key, const char *whe
 	return integ_map_compile(integ_json_value_jsonb(&value), psprintf("%s/%s", where, key));
 }
 
+bool
+integ_compile_style(const JsonbContainer *object, const char *where, IntegParameterStyle *style)
+{
+	const JsonbContainer *source = integ_json_get_object(object, "parameterStyle");
+
+	if (source != NULL)
+		integ_parameter_style_read(source, psprintf("%s/parameterStyle", where), style);
+	return source != NULL;
+}
+
 static int
 sqlstate_of(const char *class)
 {
@@ -104,87 +114,6 @@ integ_compile_errors(const JsonbContainer *object, const char *where, IntegError
 	}
 }
 
-static IntegTemplate *
-literal_template(const char *text, const char *where)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	return integ_template_compile(&value, where);
-}
-
-/* Puts what everybody means by an authType where the manifest is silent. */
-static void
-fill_auth_defaults(IntegAuth *auth, const char *where)
-{
-	static const struct
-	{
-		const char *auth_type;
-		const char *in;
-		const char *name;
-		const char *value;
-	} defaults[] = {
-		{"bearer", "header", "Authorization", "Bearer {credentials.token}"},
-		{"oauth2", "header", "Authorization", "Bearer {credentials.access_token}"},
-		{"jwt", "header", "Authorization", "Bearer {credentials.access_token}"},
-		{"apikey", NULL, NULL, "{credentials.key}"},
-	};
-
-	if (strcmp(auth->auth_type, "basic") == 0 && auth->value == NULL)
-	{
-		if (auth->username == NULL)
-			auth->username = literal_template("{credentials.username}", where);
-		if (auth->password == NULL)
-			auth->password = literal_template("{credentials.password}", where);
-		return;
-	}
-	for (size_t i = 0; i < lengthof(defaults); i++)
-	{
-		if (strcmp(auth->auth_type, defaults[i].auth_type) != 0)
-			continue;
-		if (auth->in == NULL)
-			auth->in = defaults[i].in;
-		if (auth->name == NULL && auth->in != NULL && strcmp(auth->in, "header") == 0)
-			auth->name = defaults[i].name;
-		if (auth->value == NULL)
-			auth->value = literal_template(defaults[i].value, where);
-	}
-	if ((auth->value != NULL || auth->function != NULL) && auth->in == NULL)
-		auth->in = "header";
-	if ((auth->value != NULL || auth->function != NULL) && auth->name == NULL && strcmp(auth->in, "header") == 0)
-		auth->name = "Authorization";
-}
-
-static void
-compile_auth(const JsonbContainer *holder, const char *where, IntegAuth *auth)
-{
-	const JsonbContainer *source = integ_json_get_object(holder, "auth");
-	char *path = psprintf("%s/auth", where);
-
-	auth->id = integ_json_get_string(holder, "id");
-	auth->auth_type = integ_json_get_string(holder, "authType");
-	if (auth->auth_type == NULL)
-		auth->auth_type = "none";
-	if (source != NULL)
-	{
-		auth->in = integ_json_get_string(source, "in");
-		auth->name = integ_json_get_string(source, "name");
-		auth->value = integ_compile_template(source, "value", path);
-		auth->username = integ_compile_template(source, "username", path);
-		auth->password = integ_compile_template(source, "password", path);
-		auth->jwt = integ_json_get_object(source, "jwt");
-		auth->function = integ_json_get_string(source, "function");
-	}
-	auth->oauth2 = integ_json_get_object(holder, "oauth2Config");
-	auth->credentials = integ_compile_schema(holder, "credentialSchema", where);
-	fill_auth_defaults(auth, path);
-	if ((auth->value != NULL || auth->function != NULL) && auth->name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("%s does not say where the credential goes", path),
-						errdetail("authType \"%s\" needs \"in\" and \"name\".", auth->auth_type)));
-}
-
 /* authMethods replace the definition's own; what one of them leaves out, it takes from the definition. */
 static void
 compile_auths(const JsonbContainer *manifest, const char *root, IntegDefinition *definition)
@@ -195,7 +124,7 @@ compile_auths(const JsonbContainer *manifest, const char *root, IntegDefinition 
 	definition->auths = palloc0(sizeof(IntegAuth) * definition->nauths);
 	if (list == NULL)
 	{
-		compile_auth(manifest, root, &definition->auths[0]);
+		integ_auth_compile(manifest, root, &definition->auths[0]);
 		definition->auths[0].id = NULL;
 		return;
 	}
@@ -204,7 +133,7 @@ compile_auths(const JsonbContainer *manifest, const char *root, IntegDefinition 
 		JsonbValue *method = getIthJsonbValueFromContainer((JsonbContainer *) list, i);
 		IntegAuth *auth = &definition->auths[i];
 
-		compile_auth(method->val.binary.data, psprintf("%s/authMethods/%d", root, i), auth);
+		integ_auth_compile(method->val.binary.data, psprintf("%s/authMethods/%d", root, i), auth);
 		if (auth->oauth2 == NULL && strcmp(auth->auth_type, "oauth2") == 0)
 			auth->oauth2 = integ_json_get_object(manifest, "oauth2Config");
 		if (auth->credentials == NULL)
@@ -274,6 +203,7 @@ integ_definition_compile(const Jsonb *manifest, const char *root)
 	definition->base_url = integ_compile_template(keys, "baseUrl", root);
 	definition->headers = integ_compile_template(keys, "headers", root);
 	definition->query = integ_compile_template(keys, "query", root);
+	integ_compile_style(keys, root, &definition->style);
 	definition->request_transform = integ_compile_template(keys, "requestTransform", root);
 	definition->response_transform = integ_compile_map(keys, "responseTransform", root);
 	definition->config = integ_compile_schema(keys, "configSchema", root);

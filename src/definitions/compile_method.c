@@ -3,6 +3,7 @@
  */
 #include "definitions/compile.h"
 
+#include "common/hashfn.h"
 #include "core/json.h"
 #include "graphql/document.h"
 #include "utils/memutils.h"
@@ -12,6 +13,7 @@ static const char *const body_encodings[] = {
 	[INTEG_SEND_FORM] = "form",
 	[INTEG_SEND_MULTIPART] = "multipart",
 	[INTEG_SEND_TEXT] = "text",
+	[INTEG_SEND_XML] = "xml",
 	[INTEG_SEND_BINARY] = "binary",
 };
 
@@ -70,11 +72,18 @@ compile_request(const JsonbContainer *request, const char *where, IntegExchange 
 	char *path = integ_json_get_string(request, "path");
 
 	exchange->http_method = integ_json_get_string(request, "method");
+	exchange->base_url = integ_compile_template(request, "baseUrl", where);
+	exchange->base_url_source = integ_json_get_string(request, "baseUrl");
 	exchange->path_source = path == NULL ? "" : path;
 	exchange->path = integ_compile_template(request, "path", where);
 	exchange->query = integ_compile_template(request, "query", where);
 	exchange->headers = integ_compile_template(request, "headers", where);
 	exchange->body = integ_compile_template(request, "body", where);
+	exchange->has_style = integ_compile_style(request, where, &exchange->style);
+	exchange->compress = integ_json_get_bool(request, "compress", false);
+	exchange->multipart_type = integ_json_get_string(request, "multipartType");
+	if (exchange->multipart_type == NULL)
+		exchange->multipart_type = "form-data";
 	exchange->timeout_ms = (int) integ_json_get_int(request, "timeoutMs", 0);
 	for (size_t i = 0; encoding != NULL && i < lengthof(body_encodings); i++)
 		if (strcmp(encoding, body_encodings[i]) == 0)
@@ -143,6 +152,14 @@ compile_idempotency(const JsonbContainer *manifest, IntegMethod *method)
 	}
 }
 
+static uint64
+digest(const JsonbContainer *manifest)
+{
+	char *text = JsonbToCString(NULL, (JsonbContainer *) manifest, 1024);
+
+	return DatumGetUInt64(hash_any_extended((unsigned char *) text, (int) strlen(text), 0));
+}
+
 static IntegStreamKind
 stream_kind(const JsonbContainer *manifest)
 {
@@ -178,6 +195,8 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->stream = stream_kind(method->manifest);
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
 	compile_idempotency(method->manifest, method);
+	method->conditional = integ_json_get_bool(method->manifest, "conditional", false);
+	method->digest = digest(method->manifest);
 	compile_handler(method->manifest, method);
 	method->limits = integ_limits_compile(integ_json_get_object(method->manifest, "rateLimit"), INTEG_LIMIT_OF_METHOD,
 										  psprintf("%s/rateLimit", where));

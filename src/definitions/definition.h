@@ -10,6 +10,7 @@
 #include "core/compat.h"
 #include "core/pinned.h"
 #include "http/events.h"
+#include "jwt/jwt.h"
 #include "limits/limits.h"
 #include "schema/schema.h"
 #include "template/template.h"
@@ -48,37 +49,79 @@ typedef enum IntegBodyEncoding
 	INTEG_SEND_FORM,
 	INTEG_SEND_MULTIPART,
 	INTEG_SEND_TEXT,
+	INTEG_SEND_XML,
 	INTEG_SEND_BINARY
 } IntegBodyEncoding;
+
+/* Where a credential goes, and as what. */
+typedef enum IntegAuthPlace
+{
+	INTEG_AUTH_HEADER,
+	INTEG_AUTH_QUERY,
+	INTEG_AUTH_PATH, /* before the path of every request */
+	INTEG_AUTH_BODY,
+	INTEG_AUTH_COOKIE
+} IntegAuthPlace;
+
+typedef struct IntegAuthPart
+{
+	IntegAuthPlace place;
+	const char *name;	  /* NULL in a path */
+	IntegTemplate *value; /* text template over credentials (and config); NULL: HTTP basic */
+} IntegAuthPart;
+
+/* How a token is signed that a call carries, or that is exchanged for one. Templates may be NULL. */
+typedef struct IntegJwtSpec
+{
+	IntegJwtAlgorithm algorithm;
+	IntegTemplate *key;
+	IntegJwtKeyEncoding key_encoding;
+	IntegTemplate *passphrase;
+	IntegTemplate *key_id;
+	IntegTemplate *header; /* object template */
+	IntegTemplate *issuer;
+	IntegTemplate *subject;
+	IntegTemplate *audience;
+	IntegTemplate *scope;
+	IntegTemplate *claims; /* object template */
+	int lifetime_s;
+	bool token_id;		   /* each has an id of its own */
+	const char *token_url; /* as in the manifest; NULL: the token itself is sent */
+} IntegJwtSpec;
 
 /* One way to authenticate. Where the manifest is silent, the defaults of its authType are filled in. */
 typedef struct IntegAuth
 {
 	const char *id; /* NULL: the definition's only one */
 	const char *auth_type;
-	const char *in; /* header, query, body, cookie; NULL where nothing is injected that way */
-	const char *name;
-	IntegTemplate *value;	 /* text template over credentials (and config), or NULL */
+	int nparts; /* 0: nothing is injected that way */
+	IntegAuthPart *parts;
 	IntegTemplate *username; /* HTTP basic: user and password, or NULL */
 	IntegTemplate *password;
 	IntegSchema *credentials;	  /* credentialSchema or NULL */
 	const JsonbContainer *oauth2; /* oauth2Config or NULL */
-	const JsonbContainer *jwt;	  /* auth.jwt or NULL */
+	IntegJwtSpec *jwt;			  /* auth.jwt or NULL */
 	const char *function;		  /* SQL function whose answer authenticates, or NULL */
 } IntegAuth;
 
 /* One request and what its answer becomes: a method's own, or that of one of its steps. */
 typedef struct IntegExchange
 {
-	const char *step;		 /* which of several it is; NULL: a method's only one */
-	bool is_write;			 /* it changes something at the service: it is audited and never repeated unasked */
-	const char *http_method; /* GET … */
-	IntegTemplate *path;	 /* text template; placeholders are percent-encoded */
-	const char *path_source; /* as in the manifest: what the log shows; "" where it has none */
-	IntegTemplate *query;	 /* object template or NULL */
-	IntegTemplate *headers;	 /* object template or NULL */
-	IntegTemplate *body;	 /* any template or NULL */
+	const char *step;			 /* which of several it is; NULL: a method's only one */
+	bool is_write;				 /* it changes something at the service: it is audited and never repeated unasked */
+	const char *http_method;	 /* GET … */
+	IntegTemplate *base_url;	 /* text template over config, or NULL: the definition's */
+	const char *base_url_source; /* as in the manifest, or NULL */
+	IntegTemplate *path;		 /* text template; placeholders are percent-encoded */
+	const char *path_source;	 /* as in the manifest: what the log shows; "" where it has none */
+	IntegTemplate *query;		 /* object template or NULL */
+	IntegTemplate *headers;		 /* object template or NULL */
+	IntegTemplate *body;		 /* any template or NULL */
 	IntegBodyEncoding body_encoding;
+	const char *multipart_type; /* form-data, related, mixed */
+	bool compress;				/* a large body is sent with gzip */
+	bool has_style;				/* the definition's holds otherwise */
+	IntegParameterStyle style;
 	bool is_graphql;
 	const char *graphql_document;	  /* or NULL */
 	const char *graphql_operation;	  /* or NULL */
@@ -113,6 +156,8 @@ typedef struct IntegMethod
 	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
+	bool conditional;	/* the last answer is kept, and asked for again only if it changed */
+	uint64 digest;		/* of the manifest's method: another one, another digest */
 	const char *before; /* SQL functions that run around the requests, or NULL */
 	const char *after;
 } IntegMethod;
@@ -129,7 +174,7 @@ typedef struct IntegDefinition
 	const char *required_plan; /* or NULL */
 	const char *connection_scope;
 	bool builtin;
-	Oid owner;						  /* the role that defined this version, as which its functions run; InvalidOid: nobody */
+	Oid owner;						  /* defined this version: its functions run as it; InvalidOid: nobody */
 	bool customized;				  /* a superadmin changed status, visibility or plan */
 	int nauths;						  /* at least one */
 	IntegAuth *auths;				  /* the first is the default */
@@ -138,6 +183,7 @@ typedef struct IntegDefinition
 	const char *base_url_source;	  /* as in the manifest, or NULL */
 	IntegTemplate *headers;			  /* of every request, or NULL */
 	IntegTemplate *query;			  /* of every request, or NULL */
+	IntegParameterStyle style;		  /* of queries and forms */
 	IntegTemplate *request_transform; /* or NULL */
 	IntegMap *response_transform;	  /* or NULL */
 	IntegErrorRules errors;			  /* of every method and of raw requests */
@@ -163,6 +209,10 @@ extern const IntegDefinition *integ_definition_get(const char *id, const char *v
  * Methods that only an instance has are integ_instance_method's.
  */
 extern const IntegMethod *integ_definition_method(const IntegDefinition *definition, const char *id);
+
+/* Calls visit for every request of the method as its manifest has it: its own, those of its steps and of its job. */
+typedef void (*IntegRequestVisit)(const JsonbContainer *request, void *arg);
+extern void integ_method_each_request(const IntegMethod *method, IntegRequestVisit visit, void *arg);
 
 /* The way to authenticate that an instance stores (NULL: the default one). NULL where the definition has it no more. */
 extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition, const char *auth_method);

@@ -19,7 +19,7 @@ limit_subject(const IntegCall *call)
 		.method = call->method->id,
 		.client = call->actor->client,
 		.owner = instance->credentials.client_id,
-		.origin = instance->origin != NULL ? instance->origin : "",
+		.origin = call->origin != NULL ? call->origin : "",
 		.of_definition = call->definition->limits,
 		.of_method = call->method->limits,
 		.of_plan = integ_limits_of_plan(call->actor->client),

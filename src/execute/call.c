@@ -56,10 +56,10 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 }
 
 IntegCall *
-integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
+integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method, const Jsonb *input,
 					 const IntegCallOptions *options)
 {
-	IntegCall *call = integ_call_begin(actor, instance, method->id, NULL, options);
+	IntegCall *call = integ_call_begin(actor, instance, method->id, input, options);
 
 	call->method = method;
 	call->raw = true;
@@ -150,6 +150,7 @@ integ_call_finish(IntegCall *call)
 	if (call->outcome.sqlerrcode == 0)
 		integ_call_map(call);
 	integ_call_record(call);
+	integ_call_remember(call);
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
@@ -187,6 +188,16 @@ integ_call_rewind(IntegCall *call)
 	call->nheaders = 0;
 	call->max_headers = 0;
 	call->query = NULL;
+	call->base_url = NULL;
+	call->origin = NULL;
+	call->path = NULL;
+	call->document = NULL;
+	call->multipart = NULL;
+	call->asks_change = false;
+	call->request_hash = NULL;
+	call->stored = NULL;
+	call->unchanged = false;
+	call->signing = false;
 	call->url = NULL;
 	call->response = NULL;
 	call->flight = NULL;

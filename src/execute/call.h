@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/actor.h"
+#include "core/compat.h"
 #include "core/options.h"
 #include "definitions/definition.h"
 #include "handlers/handlers.h"
@@ -101,18 +102,27 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
-	bool raw;	   /* integ_request: the exchange is the caller's */
-	bool streamed; /* a success is left to be read from flight; integ_call_end_stream finishes it */
+	const char *base_url; /* the instance's, or the exchange's own */
+	const char *origin;	  /* of it: where this exchange goes, and its credentials */
+	char *path;			  /* percent-encoded */
+	bool raw;			  /* integ_request: the exchange is the caller's */
+	bool streamed;		  /* a success is left to be read from flight; integ_call_end_stream finishes it */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
 	int nheaders;
 	int max_headers;
 	char *query;
-	const char *url;									/* instead of base URL and path: a further page's, of the instance's origin */
+	const Jsonb *document;								/* the body while it is a document, else NULL */
+	struct IntegMultipart *multipart;					/* the body while it takes parts */
+	const char *url;									/* instead of base URL and path: a further page's */
 	void (*amend)(struct IntegCall *call, void *pages); /* changes what was rendered; NULL: it leaves as it is */
 	void *amend_arg;
 	IntegCallSecret *secrets;
+	bool asks_change;				  /* the manifest's own headers make it conditional */
+	uint8_t *request_hash;			  /* of a conditional method, or NULL */
+	struct IntegStoredAnswer *stored; /* what was answered last, or NULL */
+	bool signing;					  /* a token is being made: what it is made of must not ask for one */
 
 	/* consult */
 	bool asked_before;
@@ -135,6 +145,7 @@ typedef struct IntegCall
 
 	/* classify, map */
 	const Jsonb *body;
+	bool unchanged;			  /* 304: what is stored is the answer */
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
 	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
 	bool partial;			  /* … and yet some of what was asked for was done */
@@ -266,10 +277,10 @@ extern void integ_call_record(IntegCall *call);
 
 /*
  * A call of an exchange that the caller made instead of one of the definition's methods: method describes it
- * and must live as long as the call.
+ * and must live as long as the call; input is the document that it was made from.
  */
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
-									   const IntegCallOptions *options);
+									   const Jsonb *input, const IntegCallOptions *options);
 
 /* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome then. */
 extern bool integ_call_apply_rules(IntegCall *call);
@@ -297,6 +308,38 @@ extern const char *integ_call_name(const IntegCall *call);
 /* Appends a header; one of the same name (in any case) is replaced. integ_call_inject checks names and values. */
 extern void integ_call_add_header(IntegCall *call, const char *name, const char *value);
 
+/*
+ * The body: rendered without what authenticates it; a secret that goes into it (as the member or field name, a dot
+ * path in a document); then its bytes. What the request cannot carry raises IG400.
+ */
+extern void integ_call_render_body(IntegCall *call);
+extern void integ_call_add_to_body(IntegCall *call, const char *name, const char *secret);
+extern void integ_call_write_body(IntegCall *call);
+
+/* How lists and objects are written in the query and form of the exchange under way. */
+extern const IntegParameterStyle *integ_call_style(const IntegCall *call);
+
+/*
+ * Conditional requests: asks for the answer only if it has changed; whether the answer is that it has not; keeps an
+ * answer for the next time.
+ */
+typedef struct IntegStoredAnswer IntegStoredAnswer;
+extern void integ_call_condition(IntegCall *call);
+extern bool integ_call_unchanged(IntegCall *call);
+extern void integ_call_remember(IntegCall *call);
+
+/* Puts the credentials where the definition says. */
+extern void integ_call_authenticate(IntegCall *call);
+
+/* The token that authType jwt signs: in the call's memory, masked and wiped. Raises IG401 for a key that is none. */
+extern const char *integ_call_token(IntegCall *call);
+
+/* A text made of up to three, as one string of the exchange that is masked and wiped. */
+extern char *integ_call_secret_text(IntegCall *call, const char *first, const char *second, const char *third);
+
+/* Raises IG401 for a credential that the instance does not have. */
+pg_noreturn extern void integ_call_refuse_missing(const IntegCall *call, const char *name);
+
 /* Appends an already encoded "a=b&c=d" to the query. */
 extern void integ_call_add_query(IntegCall *call, const char *query);
 
@@ -323,5 +366,8 @@ extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);
  * and wiped as above; NULL where there is none. Raises what integ_vault_open raises.
  */
 extern const char *integ_call_secret(void *arg, const char *name);
+
+/* The same, but one that is missing raises IG401 with how to enter it. */
+extern const char *integ_call_required_secret(void *arg, const char *name);
 
 #endif /* INTEG_EXECUTE_CALL_H */

@@ -46,7 +46,7 @@ classify_failure(IntegCall *call)
 	};
 
 	fail(call, kinds[response->failure].sqlerrcode, psprintf("%s failed: %s", integ_call_name(call), response->error),
-		 psprintf("%s %s%s after %lld ms; %s.", call->request.method, call->instance->origin,
+		 psprintf("%s %s%s after %lld ms; %s.", call->request.method, call->origin,
 				  call->exchange->path_source, (long long) (response->duration_us / 1000),
 				  response->maybe_sent ? "the request may have been received" : "nothing was sent"),
 		 kinds[response->failure].hint);
@@ -77,7 +77,7 @@ static void
 classify_status(IntegCall *call)
 {
 	long status = call->response->status;
-	char *detail = psprintf("%s %s%s gave HTTP %ld: %s", call->request.method, call->instance->origin,
+	char *detail = psprintf("%s %s%s gave HTTP %ld: %s", call->request.method, call->origin,
 							call->exchange->path_source, status, excerpt(call));
 
 	if (status == 401)
@@ -96,30 +96,34 @@ classify_status(IntegCall *call)
 									  : "Try again later.");
 	else if (status >= 400)
 		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail, NULL);
+	else if (status == 304)
+		fail(call, ERRCODE_INTEG_BAD_ANSWER,
+			 psprintf("the service says that nothing has changed for %s, which did not ask", integ_call_name(call)), detail,
+			 NULL);
 	else
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service redirects %s", integ_call_name(call)), detail,
 			 "Redirects of writes and to other origins are not followed.");
 }
 
 static bool
-rule_matches(const IntegCall *call, const IntegErrorRule *rule)
+rule_matches(const IntegCall *call, const IntegErrorRule *rule, const Jsonb *body)
 {
 	bool status = rule->nstatuses == 0;
 
 	for (int i = 0; i < rule->nstatuses && !status; i++)
 		status = rule->statuses[i] == call->response->status;
-	return status && (rule->when == NULL || (call->body != NULL && integ_path_exists(rule->when, call->body)));
+	return status && (rule->when == NULL || (body != NULL && integ_path_exists(rule->when, body)));
 }
 
 /* What the rule, or the service at the rule's path, says about the failure; NULL for nothing. */
 static char *
-rule_message(const IntegCall *call, const IntegErrorRule *rule)
+rule_message(const IntegErrorRule *rule, const Jsonb *body)
 {
 	const Jsonb *found = NULL;
 	JsonbValue scalar;
 
-	if (rule->message_path != NULL && call->body != NULL)
-		found = integ_path_get(rule->message_path, call->body);
+	if (rule->message_path != NULL && body != NULL)
+		found = integ_path_get(rule->message_path, body);
 	if (found == NULL)
 		return rule->message != NULL ? pstrdup(rule->message) : NULL;
 	if (JB_ROOT_IS_SCALAR(found) && JsonbExtractScalar((JsonbContainer *) &found->root, &scalar))
@@ -129,11 +133,9 @@ rule_message(const IntegCall *call, const IntegErrorRule *rule)
 
 /* What the rule's retryAfter finds, in seconds from the beginning of the exchange; else what the headers say. */
 static TimestampTz
-rule_delay(const IntegCall *call, const IntegErrorRule *rule)
+rule_delay(const IntegCall *call, const IntegErrorRule *rule, const Jsonb *body)
 {
-	const Jsonb *found = rule->retry_after != NULL && call->body != NULL
-							 ? integ_path_get(rule->retry_after, call->body)
-							 : NULL;
+	const Jsonb *found = rule->retry_after != NULL && body != NULL ? integ_path_get(rule->retry_after, body) : NULL;
 	JsonbValue scalar;
 	char *text, *end;
 	double seconds;
@@ -147,27 +149,27 @@ rule_delay(const IntegCall *call, const IntegErrorRule *rule)
 	return TimestampTzPlusMilliseconds(call->started_at, (int64) (Min(seconds, 86400.0 * 365) * 1000));
 }
 
-/* The first rule that matches; true where one did. */
+/* The first rule that matches the body; true where one did. */
 static bool
-apply_rules(IntegCall *call, const IntegErrorRules *rules)
+apply_rules(IntegCall *call, const IntegErrorRules *rules, const Jsonb *body)
 {
 	for (int i = 0; i < rules->count; i++)
 	{
 		const IntegErrorRule *rule = &rules->items[i];
 		char *text;
 
-		if (!rule_matches(call, rule))
+		if (!rule_matches(call, rule, body))
 			continue;
-		text = rule_message(call, rule);
+		text = rule_message(rule, body);
 		fail(call, rule->sqlstate,
 			 psprintf("the service refused %s%s%s", integ_call_name(call), text != NULL ? ": " : "",
 					  text != NULL ? text : ""),
 			 psprintf("%s %s%s gave HTTP %ld, which the definition's errors call a failure: %s", call->request.method,
-					  call->instance->origin, call->exchange->path_source, call->response->status, excerpt(call)),
+					  call->origin, call->exchange->path_source, call->response->status, excerpt(call)),
 			 NULL);
 		if (rule->sqlstate == ERRCODE_INTEG_RATE_LIMIT)
 		{
-			say_when(call, rule_delay(call, rule));
+			say_when(call, rule_delay(call, rule, body));
 			/* It holds for all requests, as one that the headers tell of. */
 			if (call->closed_until == 0)
 				integ_call_close(call, call->outcome.retry_at);
@@ -180,7 +182,13 @@ apply_rules(IntegCall *call, const IntegErrorRules *rules)
 bool
 integ_call_apply_rules(IntegCall *call)
 {
-	call->refused = apply_rules(call, &call->exchange->errors) || apply_rules(call, &call->definition->errors);
+	const Jsonb *raw = call->body;
+
+	/* responseTransform is what the method sees of an answer; the definition's errors see it as it came. */
+	if (raw != NULL && call->definition->response_transform != NULL)
+		call->body = integ_map_eval(call->definition->response_transform, raw);
+	call->refused = apply_rules(call, &call->exchange->errors, call->body) ||
+					apply_rules(call, &call->definition->errors, raw);
 	return call->refused;
 }
 
@@ -207,6 +215,8 @@ integ_call_classify(IntegCall *call)
 		classify_failure(call);
 		return;
 	}
+	if (integ_call_unchanged(call))
+		return;
 	success = call->response->status >= 200 && call->response->status < 300;
 	integ_call_decode(call);
 

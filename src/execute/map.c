@@ -3,7 +3,7 @@
  */
 #include "core/errors.h"
 #include "core/json.h"
-#include "execute/call.h"
+#include "execute/answers.h"
 #include "graphql/graphql.h"
 
 static void
@@ -35,13 +35,15 @@ integ_call_map(IntegCall *call)
 	const IntegExchange *exchange = call->exchange;
 	const Jsonb *result = call->body;
 
-	if (exchange->partial.items != NULL)
+	if (exchange->partial.items != NULL && !call->unchanged)
 	{
 		if (integ_call_sort_partial(call))
 			check_output(call, call->outcome.result);
 		return;
 	}
-	if (result != NULL && exchange->map != NULL)
+	if (call->unchanged)
+		result = call->stored != NULL ? call->stored->result : NULL;
+	else if (result != NULL && exchange->map != NULL)
 		result = integ_map_eval(exchange->map, result);
 	else if (result != NULL && exchange->records != NULL)
 	{

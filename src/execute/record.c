@@ -64,7 +64,7 @@ integ_call_record(IntegCall *call)
 		.subject = &call->subject,
 		.started_at = call->started_at,
 		.http_method = call->request.method,
-		.origin = call->instance->origin,
+		.origin = call->origin,
 		.path_template = call->exchange->path_source,
 		.step = call->exchange->step,
 		.is_write = call->exchange->is_write,

@@ -3,18 +3,12 @@
  */
 #include "core/errors.h"
 #include "core/guc.h"
-#include "core/json.h"
 #include "core/uuid.h"
 #include "execute/call.h"
-#include "graphql/graphql.h"
-#include "http/url.h"
-#include "utils/fmgrprotos.h"
+#include "instances/site.h"
 
 #define USER_AGENT "integ/0.1"
 #define INITIAL_HEADERS 16
-
-/* Larger request bodies than this are refused: what is meant is an upload, not a call. */
-#define MAX_REQUEST_BODY (64 * 1024 * 1024)
 
 void
 integ_call_add_header(IntegCall *call, const char *name, const char *value)
@@ -90,81 +84,44 @@ refuse_unsupported(const IntegCall *call)
 
 	if (exchange == NULL)
 		what = "steps, a job or a handler";
-	else if (exchange->body_encoding == INTEG_SEND_MULTIPART || exchange->body_encoding == INTEG_SEND_BINARY)
-		what = "multipart or binary bodies";
-	else if (call->definition->request_transform != NULL || call->definition->response_transform != NULL)
-		what = "requestTransform or responseTransform";
 	if (what != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
 						errmsg("%s needs %s, which this version does not have", integ_call_name(call), what),
 						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
 }
 
-/*
- * The call's id as the key by which a service knows a repeated write, where its
- * definition says that it honours one: the same in every attempt.
- */
-static const char *
-idempotency_key(const IntegCall *call, const char *in)
+const IntegParameterStyle *
+integ_call_style(const IntegCall *call)
 {
-	const IntegMethod *method = call->method;
-
-	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, in) != 0)
-		return NULL;
-	return integ_uuid_text(&call->subject.call_id);
+	return call->exchange->has_style ? &call->exchange->style : &call->definition->style;
 }
 
-static const Jsonb *
-add_idempotency_key(const IntegCall *call, const Jsonb *body)
+/* Where the exchange goes: where its own base URL leads, or the instance's. */
+static void
+find_site(IntegCall *call)
 {
-	const char *key = idempotency_key(call, "body");
-	IntegJsonBuilder builder;
+	const IntegExchange *exchange = call->exchange;
+	IntegSite site = {.config = call->instance->config,
+					  .base_url = (char *) call->instance->base_url,
+					  .origin = (char *) call->instance->origin};
 
-	if (key == NULL || body == NULL || !JB_ROOT_IS_OBJECT(body))
-		return body;
-	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, call->method->idempotency_name, key);
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(body),
-											  JsonbPGetDatum(integ_json_end(&builder))));
+	if (exchange->base_url != NULL)
+		integ_site_url(exchange->base_url, exchange->base_url_source, call->instance->token_fields,
+					   call->instance->instance_id, &site);
+	if (site.base_url == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
+						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
+						errdetail("It comes with the answer to the first authorization, or the definition has none."),
+						errhint("Authorize the instance first.")));
+	call->base_url = site.base_url;
+	call->origin = site.origin;
 }
 
 static void
-render_body(IntegCall *call)
+render_query(IntegCall *call, const IntegTemplate *source)
 {
-	const IntegExchange *exchange = call->exchange;
-	const char *type = "application/json";
-
-	if (exchange->body == NULL && exchange->graphql_document == NULL)
-		return;
-	if (exchange->graphql_document != NULL)
-		call->request.body = integ_json_print(add_idempotency_key(call, integ_graphql_body(call)));
-	else if (exchange->body_encoding == INTEG_SEND_FORM)
-	{
-		type = "application/x-www-form-urlencoded";
-		call->request.body = integ_template_form(exchange->body, &call->scope, NULL);
-	}
-	else if (exchange->body_encoding == INTEG_SEND_TEXT)
-	{
-		type = "text/plain; charset=utf-8";
-		call->request.body = integ_template_text(exchange->body, &call->scope, INTEG_TEMPLATE_RAW);
-	}
-	else
-	{
-		const Jsonb *body = add_idempotency_key(call, integ_template_json(exchange->body, &call->scope));
-
-		call->request.body = body != NULL ? integ_json_print(body) : NULL;
-	}
-	if (call->request.body == NULL)
-		return;
-	call->request.body_len = strlen(call->request.body);
-	if (call->request.body_len > MAX_REQUEST_BODY)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("the request body of %s is too large", integ_call_name(call)),
-						errdetail("It has %zu bytes; the limit is %d.", call->request.body_len, MAX_REQUEST_BODY)));
-	/* It may hold credentials that the template names. */
-	if (call->secrets != NULL)
-		integ_call_wipe_later(call, (char *) call->request.body, call->request.body_len);
-	integ_call_add_header(call, "Content-Type", type);
+	if (source != NULL)
+		integ_call_add_query(call, integ_template_query(source, &call->scope, integ_call_style(call)));
 }
 
 static int
@@ -209,11 +166,7 @@ integ_call_render(IntegCall *call)
 	const IntegExchange *exchange = call->exchange;
 
 	refuse_unsupported(call);
-	if (call->instance->base_url == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
-						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
-						errdetail("It comes with the answer to the first authorization, or the definition has none."),
-						errhint("Authorize the instance first.")));
+	find_site(call);
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
 	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
@@ -231,15 +184,15 @@ integ_call_render(IntegCall *call)
 
 	integ_call_add_header(call, "Accept", accepted(call));
 	integ_call_add_header(call, "User-Agent", USER_AGENT);
-	render_body(call);
+	integ_call_render_body(call);
 	render_headers(call, call->definition->headers);
 	render_headers(call, exchange->headers);
-	if (call->definition->query != NULL)
-		integ_call_add_query(call, integ_template_query(call->definition->query, &call->scope, NULL));
-	if (exchange->query != NULL)
-		integ_call_add_query(call, integ_template_query(exchange->query, &call->scope, NULL));
-	if (idempotency_key(call, "header") != NULL)
-		integ_call_add_header(call, method->idempotency_name, idempotency_key(call, "header"));
-	if (idempotency_key(call, "query") != NULL)
-		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name, idempotency_key(call, "query")));
+	render_query(call, call->definition->query);
+	render_query(call, exchange->query);
+	/* The call's id is the key by which a service knows a repeated write: the same in every attempt. */
+	if (method->idempotency_in != NULL && strcmp(method->idempotency_in, "header") == 0)
+		integ_call_add_header(call, method->idempotency_name, integ_uuid_text(&call->subject.call_id));
+	if (method->idempotency_in != NULL && strcmp(method->idempotency_in, "query") == 0)
+		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name,
+											integ_uuid_text(&call->subject.call_id)));
 }

@@ -166,9 +166,9 @@ integ_pages_require_origin(const IntegCall *call, const char *url)
 		refuse_url(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("The service names no usable URL for it: %s", problem), NULL);
 	copy = pstrdup(origin);
 	free(origin);
-	if (strcmp(copy, call->instance->origin) != 0)
+	if (strcmp(copy, call->origin) != 0)
 		refuse_url(call, ERRCODE_INTEG_FORBIDDEN,
-				   psprintf("It is at %s, while the instance is at %s.", copy, call->instance->origin),
+				   psprintf("It is at %s, while the instance is at %s.", copy, call->origin),
 				   "Credentials belong to one origin, so pages elsewhere are not followed.");
 }
 

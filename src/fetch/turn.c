@@ -143,40 +143,32 @@ body_name(const IntegCall *call, const char *name)
 static const Jsonb *
 body_document(const IntegCall *call)
 {
-	const Jsonb *body = call->request.body != NULL ? integ_json_parse(call->request.body) : integ_json_empty_object();
+	const Jsonb *body = call->document != NULL ? call->document : integ_json_empty_object();
 
-	if (!JB_ROOT_IS_OBJECT(body))
+	if (!JB_ROOT_IS_OBJECT(body) || call->request.body != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the request body of %s cannot take the page's parameter", integ_call_name(call)),
-						errdetail("It is no JSON object."), errhint("Correct the method's pagination.")));
+						errdetail("It is no object."), errhint("Correct the method's pagination.")));
 	return body;
-}
-
-static void
-replace_body(IntegCall *call, const char *text, const char *type)
-{
-	call->request.body = text;
-	call->request.body_len = strlen(text);
-	if (call->secrets != NULL)
-		integ_call_wipe_later(call, (char *) text, strlen(text));
-	integ_call_add_header(call, "Content-Type", type);
 }
 
 static void
 set_body(IntegCall *call, const char *name, const JsonbValue *value)
 {
-	if (call->exchange->body_encoding == INTEG_SEND_FORM)
-	{
-		char *others = drop_pair(call->request.body != NULL ? call->request.body : "", name);
+	bool form = call->exchange->body_encoding == INTEG_SEND_FORM;
+	JsonbValue text = {.type = jbvString};
 
-		replace_body(call,
-					 psprintf("%s%s%s=%s", others, others[0] != '\0' ? "&" : "", encode(name),
-							  encode(value_text(value))),
-					 "application/x-www-form-urlencoded");
-		return;
+	if (form)
+	{
+		text.val.string.val = unconstify(char *, value_text(value));
+		text.val.string.len = (int) strlen(text.val.string.val);
 	}
-	replace_body(call, integ_json_print(with_member(body_document(call), body_name(call, name), value)),
-				 "application/json");
+	call->document = with_member(body_document(call), body_name(call, name), form ? &text : value);
+	/* It may hold credentials that the template names. */
+	if (call->secrets != NULL)
+		integ_call_wipe_later(call, (char *) unconstify(Jsonb *, call->document), VARSIZE(call->document));
+	if (call->exchange->body == NULL && call->exchange->graphql_document == NULL)
+		integ_call_add_header(call, "Content-Type", form ? "application/x-www-form-urlencoded" : "application/json");
 }
 
 static void
@@ -217,8 +209,6 @@ get_number(const IntegCall *call, IntegPagePlace place, const char *name, int64 
 
 	if (place == INTEG_PAGE_IN_QUERY)
 		text = find_pair(call->query, name);
-	else if (place == INTEG_PAGE_IN_BODY && call->exchange->body_encoding == INTEG_SEND_FORM)
-		text = find_pair(call->request.body, name);
 	else if (place == INTEG_PAGE_IN_BODY && find_member(body_document(call), body_name(call, name), &value))
 		text = value_text(&value);
 	if (text == NULL)
@@ -265,11 +255,16 @@ set_url(IntegCall *call, const char *url)
 	call->query = NULL;
 	if (query == NULL)
 		return;
-	if (call->auth->in != NULL && strcmp(call->auth->in, "query") == 0)
+	for (int i = 0; i < call->auth->nparts; i++)
 	{
-		char *kept = drop_pair(query + 1, call->auth->name);
+		const IntegAuthPart *part = &call->auth->parts[i];
+		char *kept;
 
-		call->url = psprintf("%.*s%s%s", (int) (query - url), url, kept[0] != '\0' ? "?" : "", kept);
+		query = strchr(call->url, '?');
+		if (part->place != INTEG_AUTH_QUERY || query == NULL)
+			continue;
+		kept = drop_pair(query + 1, part->name);
+		call->url = psprintf("%.*s%s%s", (int) (query - call->url), call->url, kept[0] != '\0' ? "?" : "", kept);
 	}
 }
 
@@ -279,7 +274,7 @@ keep_definition_query(IntegCall *call)
 {
 	const char *query = strchr(call->url, '?');
 	const char *pair = call->definition->query != NULL
-						   ? integ_template_query(call->definition->query, &call->scope, NULL)
+						   ? integ_template_query(call->definition->query, &call->scope, integ_call_style(call))
 						   : NULL;
 
 	while (pair != NULL && *pair != '\0')

@@ -27,6 +27,10 @@ typedef struct IntegRawRequest
  */
 extern IntegMethod *integ_raw_method(const IntegRawRequest *request);
 
+/* The request as a document, and the method that such a document describes. Raises as integ_raw_method. */
+extern Jsonb *integ_raw_document(const IntegRawRequest *request);
+extern IntegMethod *integ_raw_method_of(const Jsonb *document);
+
 /*
  * Raises IG403 where the caller sets what is the definition's, libcurl's or HTTP's own: the place of a credential,
  * Host, Cookie, Content-Length and the like.

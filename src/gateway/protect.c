@@ -37,8 +37,8 @@ typedef struct Protected
 	const IntegDefinition *definition;
 	const IntegAuth *auth;
 	const char *what; /* header or parameter */
-	const char *in;	  /* the same as auth.in says it */
-	const char *key;  /* and where the manifest has them */
+	IntegAuthPlace place;
+	const char *key; /* and where the manifest has them */
 } Protected;
 
 /* Whether the manifest puts a credential under that name in every request. */
@@ -74,9 +74,9 @@ check_name(const char *name, const void *arg)
 	const Protected *protected = arg;
 	const IntegAuth *auth = protected->auth;
 
-	if (auth->in != NULL && strcmp(auth->in, protected->in) == 0 && auth->name != NULL &&
-		pg_strcasecmp(auth->name, name) == 0)
-		refuse(protected->what, name);
+	for (int i = 0; i < auth->nparts; i++)
+		if (auth->parts[i].place == protected->place && pg_strcasecmp(auth->parts[i].name, name) == 0)
+			refuse(protected->what, name);
 	if (carries_credential(protected, name))
 		refuse(protected->what, name);
 }
@@ -97,8 +97,8 @@ check_header(const char *name, const void *arg)
 void
 integ_raw_protect(const IntegRawRequest *request, const IntegDefinition *definition, const IntegAuth *auth)
 {
-	const Protected headers = {definition, auth, "header", "header", "headers"};
-	const Protected parameters = {definition, auth, "parameter", "query", "query"};
+	const Protected headers = {definition, auth, "header", INTEG_AUTH_HEADER, "headers"};
+	const Protected parameters = {definition, auth, "parameter", INTEG_AUTH_QUERY, "query"};
 
 	each_key(request->headers == NULL ? NULL : &request->headers->root, check_header, &headers);
 	each_key(request->query == NULL ? NULL : &request->query->root, check_name, &parameters);

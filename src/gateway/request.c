@@ -185,7 +185,7 @@ integ_request(PG_FUNCTION_ARGS)
 	if (auth != NULL)
 		integ_raw_protect(&request, definition, auth);
 
-	call = integ_call_begin_raw(actor, name, method, &options);
+	call = integ_call_begin_raw(actor, name, method, integ_raw_document(&request), &options);
 	integ_call_run(call);
 	raise_failure(call, raise);
 

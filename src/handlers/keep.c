@@ -37,7 +37,7 @@
 
 #define FAILED_TO_START "a worker could not start as its owner; the server log says why"
 
-/* Delay of a run before its next attempt; arguments: its attempts, integ.retry_delay and integ.max_retry_delay in ms. */
+/* When a run is tried again; arguments: its attempts, integ.retry_delay and integ.max_retry_delay in ms. */
 #define BACKOFF_SQL(attempt, first, longest)                                                 \
 	"pg_catalog.clock_timestamp() + pg_catalog.random() * least(" longest "::float8, " first \
 	"::float8 * pg_catalog.power(2::float8, least(" attempt ", 30)::float8)) * interval '1 ms'"

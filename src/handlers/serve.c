@@ -95,6 +95,17 @@ reply(shm_mq_handle *queue, const IntegHandlerAnswer *answer)
 	RESUME_CANCEL_INTERRUPTS();
 }
 
+/* Whoever waits was not cancelled itself. */
+static void
+explain_cancel(const IntegHandlerCall *call, IntegHandlerAnswer *answer)
+{
+	if (answer->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		return;
+	answer->sqlerrcode = ERRCODE_INTEG_UNREACHABLE;
+	answer->message = psprintf("%s did not answer in time, or was cancelled", call->function);
+	answer->detail = "What it had done was rolled back.";
+}
+
 static void
 limit_answer(IntegHandlerAnswer *answer)
 {
@@ -127,6 +138,7 @@ serve(IntegHandlerWorker *worker, dsm_segment *segment)
 	if (call.timeout_ms <= 0)
 		return;
 	integ_handler_call(&call, &answer);
+	explain_cancel(&call, &answer);
 	limit_answer(&answer);
 	reply(queue, &answer);
 	/* It may be a secret. */

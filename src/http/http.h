@@ -13,6 +13,9 @@
 #define INTEG_HTTP_MAX_HEADER_BYTES (128 * 1024)
 #define INTEG_HTTP_MAX_HEADERS 256
 
+/* Most that the headers of a request may come to: more is no header but a body, and servers refuse it. */
+#define INTEG_HTTP_MAX_REQUEST_HEADER_BYTES (64 * 1024)
+
 /* Longest a connection may have been idle for a write to use it: the service may be closing an
  * older one at this moment, and then nobody knows whether the write arrived. Seconds. */
 #define INTEG_HTTP_WRITE_IDLE 3
@@ -75,7 +78,8 @@ typedef struct IntegHttpResponse
 /*
  * Whether the request can be sent as it stands: method and header names are tokens (RFC 9110, section
  * 5.6.2), header values have no control characters (no injection of further headers), and no
- * header is one that HTTP itself owns (Host, Content-Length, Transfer-Encoding, Connection, …). On
+ * header is one that HTTP itself owns (Host, Content-Length, Transfer-Encoding, Connection, …), and all of them are
+ * within INTEG_HTTP_MAX_REQUEST_HEADER_BYTES. On
  * false problem holds a sentence that names the header but not its value: bad input, to be refused before anything is
  * recorded. A request that fails this is never sent: it ends as INTEG_HTTP_INTERNAL.
  */

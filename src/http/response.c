@@ -53,6 +53,7 @@ integ_http_request_check(const IntegHttpRequest *request, char *problem, size_t 
 	static const char *const owned[] = {"host", "content-length", "transfer-encoding", "connection", "keep-alive",
 										"upgrade", "te", "trailer", "expect", "proxy-connection",
 										"proxy-authorization", "http2-settings", NULL};
+	size_t bytes = 0;
 
 	if (!is_token(request->method))
 	{
@@ -90,6 +91,13 @@ integ_http_request_check(const IntegHttpRequest *request, char *problem, size_t 
 				snprintf(problem, size, "The value of the header \"%s\" contains a control character.", header->name);
 				return false;
 			}
+		bytes += strlen(header->name) + strlen(header->value) + 4;
+		if (bytes > INTEG_HTTP_MAX_REQUEST_HEADER_BYTES)
+		{
+			snprintf(problem, size, "With the header \"%s\" the headers have more than %d bytes.", header->name,
+					 INTEG_HTTP_MAX_REQUEST_HEADER_BYTES);
+			return false;
+		}
 	}
 	return true;
 }

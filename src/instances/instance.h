@@ -75,6 +75,13 @@ extern const IntegDefinition *integ_instance_definition(const IntegInstance *ins
 extern const IntegMethod *integ_instance_method(const IntegInstance *instance, const IntegDefinition *definition,
 												const char *id);
 
+/*
+ * The origins that requests of the instance go to: of its base URL, and of the base URLs of single requests of its
+ * definition, as its config renders them; may repeat. In CurrentMemoryContext. Raises what a config that gives no such
+ * URL raises.
+ */
+extern const char **integ_instance_origins(const IntegInstance *instance, int *count);
+
 /* Raises IG403/IG401 where the instance may not be called now: disconnected, reauth_required, or as below. */
 extern void integ_instance_require_usable(const IntegInstance *instance, const IntegDefinition *definition);
 

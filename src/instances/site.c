@@ -128,38 +128,6 @@ keeps_literal_host(const char *source, const char *origin)
 	return len <= origin_len && pg_strncasecmp(origin + origin_len - len, literal, len) == 0;
 }
 
-static void
-render_url(const IntegDefinition *definition, const Jsonb *token, const char *instance_id, IntegSite *site)
-{
-	IntegTemplateScope scope = {.config = &site->config->root, .token = token == NULL ? NULL : &token->root};
-	char problem[256];
-	char *origin, *url = NULL;
-
-	site->base_url = integ_template_text(definition->base_url, &scope, INTEG_TEMPLATE_RAW);
-	if (site->base_url == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the config of \"%s\" gives no base URL", instance_id),
-						errdetail("The manifest's baseUrl is \"%s\".", definition->base_url_source)));
-	origin = integ_url_origin(site->base_url, problem, sizeof(problem));
-	/* What no request could be composed with is refused now. */
-	if (origin != NULL)
-		url = integ_url_compose(site->base_url, origin, "", NULL, problem, sizeof(problem));
-	if (url == NULL)
-	{
-		free(origin);
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("the config of \"%s\" gives no usable base URL", instance_id),
-						errdetail("The manifest's baseUrl is \"%s\". %s", definition->base_url_source, problem)));
-	}
-	site->origin = pstrdup(origin);
-	free(url);
-	free(origin);
-	if (!keeps_literal_host(definition->base_url_source, site->origin))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-						errmsg("the config of \"%s\" leads to another host", instance_id),
-						errdetail("The manifest's baseUrl is \"%s\"; the result would go to %s.",
-								  definition->base_url_source, site->origin)));
-}
-
 typedef struct TokenParts
 {
 	const Jsonb *token;
@@ -180,12 +148,49 @@ look_for_part(const char *name, void *arg)
 
 /* Whether the parts of the URL that come with the token answer are there. */
 static bool
-token_is_known(const IntegDefinition *definition, const Jsonb *token)
+token_is_known(const IntegTemplate *url, const Jsonb *token)
 {
 	TokenParts parts = {.token = token, .known = true};
 
-	integ_template_visit(definition->base_url, look_for_part, &parts);
+	integ_template_visit(url, look_for_part, &parts);
 	return parts.known;
+}
+
+void
+integ_site_url(const IntegTemplate *url, const char *source, const Jsonb *token, const char *instance_id,
+			   IntegSite *site)
+{
+	IntegTemplateScope scope = {.config = &site->config->root, .token = token == NULL ? NULL : &token->root};
+	char problem[256];
+	char *origin, *composed = NULL;
+
+	site->base_url = NULL;
+	site->origin = NULL;
+	if (!token_is_known(url, token))
+		return;
+	site->base_url = integ_template_text(url, &scope, INTEG_TEMPLATE_RAW);
+	if (site->base_url == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the config of \"%s\" gives no base URL", instance_id),
+						errdetail("The manifest's baseUrl is \"%s\".", source)));
+	origin = integ_url_origin(site->base_url, problem, sizeof(problem));
+	/* What no request could be composed with is refused now. */
+	if (origin != NULL)
+		composed = integ_url_compose(site->base_url, origin, "", NULL, problem, sizeof(problem));
+	if (composed == NULL)
+	{
+		free(origin);
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("the config of \"%s\" gives no usable base URL", instance_id),
+						errdetail("The manifest's baseUrl is \"%s\". %s", source, problem)));
+	}
+	site->origin = pstrdup(origin);
+	free(composed);
+	free(origin);
+	if (!keeps_literal_host(source, site->origin))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("the config of \"%s\" leads to another host", instance_id),
+						errdetail("The manifest's baseUrl is \"%s\"; the result would go to %s.", source,
+								  site->origin)));
 }
 
 void
@@ -199,8 +204,8 @@ integ_site_render(const IntegDefinition *definition, const Jsonb *config, const 
 	site->config = config;
 	if (definition->config != NULL)
 		site->config = integ_config_over(integ_schema_fill(definition->config, own), config);
-	if (definition->base_url != NULL && token_is_known(definition, token))
-		render_url(definition, token, instance_id, site);
+	if (definition->base_url != NULL)
+		integ_site_url(definition->base_url, definition->base_url_source, token, instance_id, site);
 }
 
 const Jsonb *

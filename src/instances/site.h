@@ -1,5 +1,5 @@
 /*
- * What a configuration comes to: internal to instances.
+ * What a configuration comes to: checked, with defaults, and where requests go.
  */
 #ifndef INTEG_INSTANCES_SITE_H
 #define INTEG_INSTANCES_SITE_H
@@ -29,6 +29,14 @@ extern void integ_site_check(const IntegDefinition *definition, const Jsonb *con
  */
 extern void integ_site_render(const IntegDefinition *definition, const Jsonb *config, const Jsonb *token,
 							  const char *instance_id, IntegSite *site);
+
+/*
+ * Renders a base URL with site->config and token into site->base_url and site->origin, in CurrentMemoryContext, which
+ * become NULL where the token answer has to tell parts of it and did not. source is as in the manifest. Raises as
+ * integ_site_render.
+ */
+extern void integ_site_url(const IntegTemplate *url, const char *source, const Jsonb *token, const char *instance_id,
+						   IntegSite *site);
 
 /* The one config over the other, key by key. Either may be NULL. */
 extern const Jsonb *integ_config_over(const Jsonb *own, const Jsonb *borrowed);

@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/owner.h"
 #include "core/query.h"
+#include "execute/answers.h"
 #include "execute/health.h"
 #include "limits/limits.h"
 #include "handlers/worker.h"
@@ -22,6 +23,7 @@
 static const IntegJob jobs[] = {
 	{"partitions", "1 day", "Makes the partitions of the coming days", integ_partitions_run},
 	{"retention", "1 hour", "Drops partitions and notifications whose time is over", integ_retention_run},
+	{"answers", "1 hour", "Deletes stored answers that are too old or too many", integ_answers_run},
 	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
 	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time", integ_approvals_expire},

@@ -270,9 +270,3 @@ integ_map_eval(const IntegMap *map, const Jsonb *document)
 		MemoryContextDelete(run.scratch);
 	return mapped;
 }
-
-Jsonb *
-integ_path_map(const Jsonb *source, const Jsonb *document, const char *where)
-{
-	return integ_map_eval(integ_map_compile(source, where), document);
-}

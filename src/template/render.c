@@ -189,8 +189,8 @@ template_if_branch(TemplateRender *render, const TemplateNode *node)
 }
 
 bool
-template_each(TemplateRender *render, const TemplateNode *node, void (*turn)(TemplateRender *, const TemplateNode *, void *),
-			  void *arg)
+template_each(TemplateRender *render, const TemplateNode *node,
+			  void (*turn)(TemplateRender *render, const TemplateNode *body, void *arg), void *arg)
 {
 	IntegJsonWalk walk;
 	JsonbValue list, element;

@@ -75,9 +75,9 @@ extern IntegTemplate *integ_template_compile(const JsonbValue *source, const cha
 
 /*
  * Renders a template that is a string to text in CurrentMemoryContext; with INTEG_TEMPLATE_RAW and INTEG_TEMPLATE_XML
- * also a list of strings, $each and $if included, whose texts follow each other. An absent placeholder inside a [fragment]
- * drops the fragment; outside one it raises IG400 naming it (IG401 for a credential). In text a null is absent. NULL
- * where the whole template is one absent placeholder, or fragments that were all dropped.
+ * also a list of strings, $each and $if included, whose texts follow each other. An absent placeholder inside a
+ * [fragment] drops the fragment; outside one it raises IG400 naming it (IG401 for a credential). In text a null is
+ * absent. NULL where the whole template is one absent placeholder, or fragments that were all dropped.
  *
  * With INTEG_TEMPLATE_PERCENT a value that makes a path segment empty, "." or ".." raises IG400.
  * The text may hold credentials: the caller wipes it.
@@ -109,8 +109,8 @@ extern char *integ_form_encode(const Jsonb *document, const IntegParameterStyle 
 
 /*
  * Renders an object template as headers: calls visit for each name and value, arrays as repeated names, objects as
- * JSON in ASCII (what is not is written as \uXXXX), absent and null ones left out. The strings are valid during the call and wiped after it where they hold credentials. Raises
- * IG400 as integ_template_query does, for a name that is no token (RFC 9110) and for control characters.
+ * JSON in ASCII (what is not is written as \uXXXX), absent and null ones left out. The strings are valid during the
+ * call and wiped after it. Raises IG400 as integ_template_query does, for a name that is no token (RFC 9110) and for control characters.
  */
 extern void integ_template_headers(const IntegTemplate *compiled, const IntegTemplateScope *scope,
 								   void (*visit)(const char *name, const char *value, void *arg), void *arg);
@@ -154,8 +154,5 @@ extern IntegMap *integ_map_compile(const Jsonb *source, const char *where);
 
 /* The mapped document, in CurrentMemoryContext. What a path does not find is left out; NULL where nothing is left. */
 extern Jsonb *integ_map_eval(const IntegMap *map, const Jsonb *document);
-
-/* integ_map_compile and integ_map_eval in one, for a map that is used once. */
-extern Jsonb *integ_path_map(const Jsonb *source, const Jsonb *document, const char *where);
 
 #endif /* INTEG_TEMPLATE_TEMPLATE_H */

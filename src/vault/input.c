@@ -216,7 +216,21 @@ canonical_origin(const char *text)
 	return copy;
 }
 
-/* Canonical, sorted and without repetition: they are part of what the ciphertext is bound to. */
+/* Sorted and without repetition: they are part of what the ciphertext is bound to. */
+static void
+use_origins(IntegCredentialValue *value, int count)
+{
+	if (count > MAX_ORIGINS)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("too many origins"),
+						errdetail("At most %d are stored with a credential.", MAX_ORIGINS),
+						errhint("Name those that the credential may go to: {\"origins\": […]}.")));
+	qsort(value->origins, count, sizeof(char *), compare_origins);
+	value->norigins = 0;
+	for (int i = 0; i < count; i++)
+		if (value->norigins == 0 || strcmp(value->origins[i], value->origins[value->norigins - 1]) != 0)
+			value->origins[value->norigins++] = value->origins[i];
+}
+
 static void
 parse_origins(const Jsonb *array, IntegCredentialValue *value)
 {
@@ -226,9 +240,6 @@ parse_origins(const Jsonb *array, IntegCredentialValue *value)
 	JsonbValue item;
 	int count = 0;
 
-	if (JB_ROOT_COUNT(array) > MAX_ORIGINS)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("too many origins"),
-						errdetail("At most %d are stored with a credential.", MAX_ORIGINS)));
 	origins = palloc((JB_ROOT_COUNT(array) + 1) * sizeof(char *));
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
@@ -239,17 +250,14 @@ parse_origins(const Jsonb *array, IntegCredentialValue *value)
 							errhint("Write {\"origins\": [\"https://api.example.com\"]}.")));
 		origins[count++] = canonical_origin(integ_json_value_text(&item));
 	}
-	qsort(origins, count, sizeof(char *), compare_origins);
-	value->norigins = 0;
-	for (int i = 0; i < count; i++)
-		if (value->norigins == 0 || strcmp(origins[i], origins[value->norigins - 1]) != 0)
-			origins[value->norigins++] = origins[i];
 	value->origins = origins;
+	use_origins(value, count);
 }
 
 /*
- * Where the secret goes unless the caller says so: to the instance's service.
- * Those of webhooks and endpoints sign, and go nowhere.
+ * Where the secret goes unless the caller says so: to the instance's service, with all the hosts that its definition
+ * has at this moment; one that a later version adds is for whoever enters the credential again to agree to. Those of
+ * webhooks and endpoints sign, and go nowhere.
  */
 static void
 default_origins(const IntegVaultTarget *target, const char *name, IntegCredentialValue *value)
@@ -274,9 +282,8 @@ default_origins(const IntegVaultTarget *target, const char *name, IntegCredentia
 	}
 	if (target->instance != NULL && target->instance->origin != NULL)
 	{
-		value->origins = palloc(sizeof(char *));
-		value->origins[0] = target->instance->origin;
-		value->norigins = 1;
+		value->origins = integ_instance_origins(target->instance, &value->norigins);
+		use_origins(value, value->norigins);
 	}
 	else if (target->instance != NULL || strcmp(target->owner.kind, "definition") == 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("where may the credential of %s go?", target->label),

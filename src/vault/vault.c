@@ -86,20 +86,6 @@ integ_vault_open(const IntegCredentialOwner *owner, const char *name, const char
 	return secret;
 }
 
-const char **
-integ_vault_names(const IntegCredentialOwner *owner)
-{
-	const IntegCredentialRows *rows = integ_vault_rows(owner);
-	const char **names = palloc((rows->count + 1) * sizeof(char *));
-	int count = 0;
-
-	for (int i = 0; i < rows->count; i++)
-		if (!rows->items[i].previous)
-			names[count++] = pstrdup(rows->items[i].name);
-	names[count] = NULL;
-	return names;
-}
-
 bool
 integ_vault_describe(const IntegCredentialOwner *owner, const char *name, int64 *version, TimestampTz *expires_at)
 {

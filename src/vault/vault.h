@@ -43,9 +43,6 @@ typedef struct IntegSecret
 extern PGDLLEXPORT const IntegSecret *integ_vault_open(const IntegCredentialOwner *owner, const char *name,
 													   const char *origin, bool previous);
 
-/* Names of the owner's credentials, NULL-terminated, in CurrentMemoryContext; without those before a rotation. */
-extern PGDLLEXPORT const char **integ_vault_names(const IntegCredentialOwner *owner);
-
 /*
  * What is known of a credential without opening it: how often it was set (version), and when the current value expires
  * (DT_NOEND: never). False, and version 0, where there is none. No SPI once cached.

@@ -16,7 +16,6 @@
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(vault_probe_open);
-PG_FUNCTION_INFO_V1(vault_probe_names);
 PG_FUNCTION_INFO_V1(vault_probe_rotating);
 PG_FUNCTION_INFO_V1(vault_probe_promote);
 PG_FUNCTION_INFO_V1(vault_probe_wiped);
@@ -61,19 +60,6 @@ vault_probe_open(PG_FUNCTION_ARGS)
 	for (size_t i = 0; i < sizeof(digest); i++)
 		appendStringInfo(&hex, "%02x", digest[i]);
 	PG_RETURN_TEXT_P(cstring_to_text(hex.data));
-}
-
-Datum
-vault_probe_names(PG_FUNCTION_ARGS)
-{
-	IntegCredentialOwner owner = owner_of(fcinfo);
-	const char **names = integ_vault_names(&owner);
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (; *names != NULL; names++)
-		appendStringInfo(&list, "%s%s", list.len > 0 ? "," : "", *names);
-	PG_RETURN_TEXT_P(cstring_to_text(list.data));
 }
 
 Datum

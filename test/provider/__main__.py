@@ -30,7 +30,7 @@ What a caller sent (server.py):
     GET    /log                         the last 10,000 requests
     DELETE /count, /log                 forget; /reset also restores the records
 
-In more than one breath (services.py): /graphql, /jobs, /crm
+In more than one breath (services.py): /graphql, /jobs, /crm, /versioned
 
 Faults (faults.py), by path or, on any other path, by `_fault=NAME` in the query:
     /fault/status?code=429&retry_after=3   /fault/delay?ms=500   /fault/reset …

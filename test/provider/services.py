@@ -8,6 +8,8 @@ often a job was asked for.
     GET  /jobs/ID              its state;  GET /jobs/ID/results  what it brought
     GET  /crm/sobjects?count=N  objects;    GET /crm/sobjects/NAME/describe  its fields
     GET  /crm/query?q=SOQL     records of the object behind FROM
+    GET  /versioned/KEY        a document with an ETag and a Last-Modified, or 304; ?no_store, ?bare: without either;
+                               POST makes it another version
     *    /services/data/…      Salesforce (salesforce.py)
 """
 import re
@@ -104,4 +106,23 @@ def crm(handler):
     raise problem(404, f"there is no {handler.raw_path}")
 
 
-ROUTES = {"graphql": graphql, "jobs": jobs, "crm": crm, "services": salesforce.route}
+def versioned(handler):
+    key = "/".join(handler.segments)
+    with handler.server.lock:
+        if handler.command == "POST":
+            handler.server.seen[key] += 1
+        version = handler.server.seen[key]
+    etag = f'"v{version}"'
+    headers = [("ETag", etag), ("Last-Modified", f"Sat, 01 Jan 2000 00:00:{version % 60:02d} GMT")]
+    if "bare" in handler.query:
+        headers = []
+    if "no_store" in handler.query:
+        headers.append(("Cache-Control", "private, no-store"))
+    since = handler.headers.get("If-Modified-Since")
+    if handler.headers.get("If-None-Match") == etag or since == "Sun, 01 Jan 2034 00:00:00 GMT":
+        return handler.send(304, headers=headers, content_type=None)
+    return handler.send_json(200, {"data": {"version": version}}, headers)
+
+
+ROUTES = {"versioned": versioned, "graphql": graphql, "jobs": jobs, "crm": crm,
+          "services": salesforce.route}

@@ -65,7 +65,6 @@ opens($first, 'token', 'the first token', 'a credential opens');
 opens($second, 'token', 'the second token', 'and that of another owner');
 opens($first, 'nothing', undef, 'a credential that is not there is NULL');
 opens('00000000-0000-7000-8000-000000000003', 'token', undef, 'so is one of an owner that has none');
-is(sql("SELECT probe.names('endpoint', '$first', '*')"), 'secret,token', 'names of an owner');
 is(sql("SELECT probe.open('webhook', '$first', '*', 'token', '$origin') IS NULL AND probe.open('endpoint', '$first', 'acme', 'token', '$origin') IS NULL"),
 	't', 'another kind of owner, another client: not there');
 is(sql('SELECT probe.wiped(' . where($first, 'token', $origin) . ')'), 't', 'a secret is overwritten with its memory context');
@@ -154,7 +153,6 @@ sql("SELECT integ_credential_rotate('endpoint:$second', 'token', 'the new token'
 is(sql("SELECT probe.rotating($whole)"), 't', 'rotating');
 opens($second, 'token', 'the new token', 'the new value is tried first');
 opens($second, 'token', 'the second token', 'the one before still opens', previous => 1);
-is(sql("SELECT probe.names($whole)"), 'token', 'the name counts once');
 sql("SELECT integ_credential_rotate('endpoint:$second', 'token', 'the newer token', '{\"origins\": [\"$origin\"]}')");
 opens($second, 'token', 'the newer token', 'rotated again before it was promoted');
 opens($second, 'token', 'the second token', 'the proven one is kept', previous => 1);

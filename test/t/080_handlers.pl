@@ -171,13 +171,13 @@ wait_state($id, 'dead');
 like(field($id, 'last_error'), qr/role "bob" may not connect/, 'a role that may not connect');
 sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
 
-# A start that fails for another reason.
+# A start that fails for another reason: the database takes no connections but those it has.
 my $hold = $node->background_psql('postgres');
-sql('ALTER DATABASE postgres CONNECTION LIMIT 0');
-$id = run('bob', 'who', max_attempts => 2);
-wait_state($id, 'dead');
-like(field($id, 'last_error'), qr/could not start/, 'a worker that cannot start');
-sql('ALTER DATABASE postgres CONNECTION LIMIT -1');
+sql('ALTER DATABASE postgres ALLOW_CONNECTIONS false', 'template1');
+$id = $hold->query_safe(q(INSERT INTO integ.handler_runs (kind, owner, function, max_attempts) VALUES ('test', 'bob', 'bob.who', 2) RETURNING id));
+wait_until('the run to be dead', sub { $hold->query_safe("SELECT state FROM integ.handler_runs WHERE id = '$id'") eq 'dead' });
+like($hold->query_safe("SELECT last_error FROM integ.handler_runs WHERE id = '$id'"), qr/could not start/, 'a worker that cannot start');
+sql('ALTER DATABASE postgres ALLOW_CONNECTIONS true', 'template1');
 $hold->quit;
 
 role('cyd');

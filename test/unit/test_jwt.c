@@ -88,12 +88,13 @@ pem_of(EVP_PKEY *pkey, const char *passphrase, bool traditional)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 	const EVP_CIPHER *cipher = passphrase == NULL ? NULL : EVP_aes_256_cbc();
+	unsigned char *phrase = (unsigned char *) passphrase;
 	int len = passphrase == NULL ? 0 : (int) strlen(passphrase);
 	char *data, *pem;
 	long size;
 
 	if (traditional)
-		assert_true(PEM_write_bio_PrivateKey_traditional(bio, pkey, cipher, (unsigned char *) passphrase, len, NULL, NULL));
+		assert_true(PEM_write_bio_PrivateKey_traditional(bio, pkey, cipher, phrase, len, NULL, NULL));
 	else
 		assert_true(PEM_write_bio_PKCS8PrivateKey(bio, pkey, cipher, passphrase, len, NULL, NULL));
 	size = BIO_get_mem_data(bio, &data);

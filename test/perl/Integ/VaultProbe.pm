@@ -29,7 +29,6 @@ sub install
 			CREATE SCHEMA probe;
 			CREATE FUNCTION probe.open(kind text, id text, client text, name text, origin text, previous bool DEFAULT false)
 				RETURNS text LANGUAGE c AS '$library', 'vault_probe_open';
-			CREATE FUNCTION probe.names(kind text, id text, client text) RETURNS text LANGUAGE c AS '$library', 'vault_probe_names';
 			CREATE FUNCTION probe.rotating(kind text, id text, client text) RETURNS bool LANGUAGE c AS '$library', 'vault_probe_rotating';
 			CREATE FUNCTION probe.promote(kind text, id text, client text) RETURNS void LANGUAGE c AS '$library', 'vault_probe_promote';
 			CREATE FUNCTION probe.wiped(kind text, id text, client text, name text, origin text)
