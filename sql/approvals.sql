@@ -209,6 +209,12 @@ SELECT integ_await(:'call', '20 s') -> 'result' ->> 'body' = :'body' AS sent_as_
 RESET ROLE;
 SELECT what FROM ap.seen;
 
+-- Many at once do not go round it.
+SET ROLE ap_user;
+SELECT ordinal, ok, sqlstate FROM integ_execute_many('ap_main', 'pay', ARRAY['{"amount": 21}', '{"amount": 22}']::jsonb[]) ORDER BY ordinal;
+SELECT input -> 'amount' AS amount, is_enqueued FROM integ.approvals WHERE state = 'pending' ORDER BY id;
+RESET ROLE;
+
 -- An instance of this very transaction is not there for the worker.
 SET ROLE ap_admin;
 BEGIN;

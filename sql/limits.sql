@@ -54,6 +54,15 @@ SELECT method, "window", "limit", used FROM integ.rate_limits WHERE instance_id 
 SELECT pg_temp.try($$SELECT integ_execute('limits_b', 'read', '{"channel": {"a": 1}}')$$) <> 'done' AS refused;
 SELECT used FROM integ.rate_limits WHERE instance_id = 'limits_b' AND method IS NULL AND key IS NULL;
 
+SELECT integ_define('{"integrationId": "limits_auth", "name": "Limits", "version": "1.0.0", "category": "custom",
+  "authType": "apikey", "auth": {"in": "header", "name": "X-Key"}, "baseUrl": "{config.base_url}", "rateLimit": {"requestsPerHour": 1, "concurrent": 1},
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "methods": [{"id": "read", "name": "Read", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+               "request": {"method": "GET", "path": "/echo"}}]}'::jsonb) IS NOT NULL AS defined;
+SELECT integ_connect('limits_auth', 'limits_keyless', jsonb_build_object('base_url', :'url')) IS NOT NULL AS connected;
+SELECT left(pg_temp.try($$SELECT integ_execute('limits_keyless', 'read')$$), 5) FROM generate_series(1, 2);
+SELECT "window", "limit", used FROM integ.rate_limits WHERE instance_id = 'limits_keyless' ORDER BY 1;
+
 -- max_wait: no longer than that, and not at all where it would be in vain.
 SELECT left(pg_temp.try($$SELECT integ_execute('limits_a', 'read', '{}', '{"max_wait": "1 hour"}')$$), 5);
 SELECT pg_temp.try($$SELECT integ_execute('limits_a', 'read', '{}', '{"max_wait": -1}')$$);
@@ -160,8 +169,8 @@ FROM integ.rate_limit_blocks b LEFT JOIN integ.instances i ON i.id = b.instance
 WHERE i.instance_id IN ('limits_a', 'limits_p') OR b.instance IS NULL AND b.client_id = 'limits_client'
 ORDER BY b.instance IS NULL, i.instance_id, b.window_us, b.key;
 
-DELETE FROM integ.instances WHERE definition = 'limits';
-SELECT integ_undefine('limits');
+DELETE FROM integ.instances WHERE definition IN ('limits', 'limits_auth');
+SELECT integ_undefine(id) FROM unnest('{limits,limits_auth}'::text[]) id;
 DELETE FROM integ.members WHERE client_id IN ('limits_client', 'limits_other');
 DELETE FROM integ.clients WHERE id IN ('limits_client', 'limits_other');
 DELETE FROM integ.plans WHERE id = 'limits_plan';

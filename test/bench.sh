@@ -60,7 +60,8 @@ for file in test/bench/*; do
     [ -f "$file" ] && [ -x "$file" ] || continue
     [ -z "${BENCHES:-}" ] || [[ " $BENCHES " = *" $name "* ]] || continue
     as_server env -C "$source" PATH="$bindir:$PATH" PGHOST="$scratch/cluster" PGPORT=5432 PGUSER=postgres PGDATABASE=bench \
-        PGDATA="$scratch/cluster/data" BENCH_FILES="$scratch/nginx/files" BENCH_URL="http://127.0.0.1:$nginx_port" BENCH_BIN="$scratch/bin" \
+        PGDATA="$scratch/cluster/data" BENCH_FILES="$scratch/nginx/files" BENCH_URL="http://127.0.0.1:$nginx_port" \
+        BENCH_NGINX_PID="$scratch/nginx/nginx.pid" BENCH_BIN="$scratch/bin" \
         INTEG_PROVIDER_URL="http://127.0.0.1:$provider_port" INTEG_PROVIDER_TOKEN=provider-token \
         INTEG_LONG="${INTEG_LONG:-}" "./$file" </dev/null || {
         say "test/bench/$name failed"

@@ -111,7 +111,8 @@ sanitize_server() {
     mv "$bindir/postgres" "$bindir/postgres.bare"
     cat >"$bindir/postgres" <<WRAPPER
 #!/bin/bash
-export LD_PRELOAD="$(gcc -print-file-name=libasan.so):$scratch/early.so"
+# The runtime must come first; a test's own library follows.
+export LD_PRELOAD="$(gcc -print-file-name=libasan.so):$scratch/early.so\${LD_PRELOAD:+:\$LD_PRELOAD}"
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$scratch/sanitizer/report
 export UBSAN_OPTIONS=print_stacktrace=1:log_path=$scratch/sanitizer/report
 # Under its own name, which pg_ctl restart runs again.

@@ -33,6 +33,7 @@ typedef struct Candidate
 	IntegLane *lane;
 	char *ordering_key;
 	bool promised;
+	int position; /* in the order of their turn */
 	bool claimed;
 } Candidate;
 
@@ -156,8 +157,12 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, Timestamp
 	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
 		return true;
 	lane->running++;
-	*candidate = (Candidate){
-		.id = *id, .ctid = *(ItemPointer) DatumGetPointer(ctid), .lane = lane, .ordering_key = ordering_key, .promised = promised};
+	*candidate = (Candidate){.id = *id,
+							 .ctid = *(ItemPointer) DatumGetPointer(ctid),
+							 .lane = lane,
+							 .ordering_key = ordering_key,
+							 .promised = promised,
+							 .position = ncandidates};
 	ncandidates++;
 	return true;
 }
@@ -217,7 +222,7 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 	}
 }
 
-/* Calls that were told to come for their slot now. */
+/* Calls that were told to come for their slot now. What somebody has put off meanwhile stays. */
 static void
 read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 {
@@ -231,12 +236,13 @@ read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 	dlist_foreach_modify(iter, &dispatcher->promising)
 	{
 		IntegLane *lane = dlist_container(IntegLane, promising, iter.cur);
-		pg_uuid_t call;
+		IntegPromise promise;
 
 		while (ncandidates < INTEG_BATCH_MAX && integ_lane_free(lane, now) > 0 &&
-			   integ_lane_promised(dispatcher, lane, now, &call))
+			   integ_lane_promised(dispatcher, lane, now, &promise))
 		{
-			Datum values[] = {UUIDPGetDatum(&call), UUIDPGetDatum(&lane->instance), TimestampTzGetDatum(now)};
+			Datum values[] = {UUIDPGetDatum(&promise.call), UUIDPGetDatum(&lane->instance),
+							  TimestampTzGetDatum(Max(now, promise.told))};
 
 			if (integ_query(&one, values, NULL) > 0)
 				(void) take_candidate(dispatcher, 0, true, now);
@@ -431,6 +437,7 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->has_approval = !isnull;
 	if (!isnull)
 		flight->approval = *DatumGetUUIDP(approval);
+	flight->refused_before = integ_result_bool(row, 18);
 	return flight;
 }
 
@@ -445,11 +452,12 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at, o.approval",
+		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401'",
 		4,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));
 	Datum *ids = palloc(ncandidates * sizeof(Datum));
+	IntegFlight **turns = palloc0(ncandidates * sizeof(IntegFlight *));
 	Datum values[4];
 	uint64 count;
 
@@ -474,7 +482,15 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		flight->promised = candidate->promised;
 		candidate->claimed = true;
 		dlist_push_tail(&fresh, &flight->node);
+		turns[candidate->position] = flight;
 	}
+	/* Rows come as they lie on disk. */
+	for (int i = 0; i < ncandidates; i++)
+		if (turns[i] != NULL)
+		{
+			dlist_delete(&turns[i]->node);
+			dlist_push_tail(&fresh, &turns[i]->node);
+		}
 }
 
 /* Forgets what was not claimed. What was is the flights' from here on. */

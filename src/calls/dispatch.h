@@ -32,7 +32,9 @@ typedef struct IntegPromise
 {
 	dlist_node node;
 	TimestampTz at;
-	pg_uuid_t id;
+	uint64 limit; /* which limit it waits for */
+	pg_uuid_t call;
+	TimestampTz told; /* the time in its row */
 } IntegPromise;
 
 /* So many calls of an instance know when they come; those behind them stay where they are. */
@@ -81,8 +83,10 @@ typedef struct IntegFlight
 	int priority;
 	bool is_write;
 	char *ordering_key;		/* NULL: none */
+	uint64 waits_for;		/* the limit that it was refused by */
 	bool promised;			/* it waited for a slot, and comes when it was told to */
 	TimestampTz expires_at; /* 0: never */
+	bool refused_before;	/* the attempt before ended with a 401 */
 	bool has_approval;
 	pg_uuid_t approval;
 
@@ -155,9 +159,12 @@ extern IntegLane *integ_lane_get(IntegDispatcher *dispatcher, const pg_uuid_t *i
 extern int integ_lane_free(const IntegLane *lane, TimestampTz now);
 extern int integ_lane_room(const IntegLane *lane, TimestampTz now);
 
-/* The call is to be claimed at that time, before others of its lane. The first whose time has come, false where none is. */
-extern void integ_lane_promise(IntegDispatcher *dispatcher, IntegLane *lane, const pg_uuid_t *call, TimestampTz at);
-extern bool integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz now, pg_uuid_t *call);
+/*
+ * A call of the lane is to be claimed at that time, before others of it. Where the time of one has come, takes it:
+ * of those that wait for the same limit the oldest call. False where none has.
+ */
+extern void integ_lane_promise(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
+extern bool integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz now, IntegPromise *promise);
 
 /* All lanes are to be looked at again. */
 extern void integ_lane_resume_all(IntegDispatcher *dispatcher);

@@ -76,8 +76,9 @@ integ_lane_room(const IntegLane *lane, TimestampTz now)
 }
 
 void
-integ_lane_promise(IntegDispatcher *dispatcher, IntegLane *lane, const pg_uuid_t *call, TimestampTz at)
+integ_lane_promise(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at)
 {
+	IntegLane *lane = integ_lane_get(dispatcher, &flight->instance);
 	IntegPromise *promise;
 	dlist_node *before = NULL;
 	dlist_iter iter;
@@ -85,8 +86,9 @@ integ_lane_promise(IntegDispatcher *dispatcher, IntegLane *lane, const pg_uuid_t
 	if (lane->npromises >= INTEG_PROMISES_MAX)
 		return;
 	promise = MemoryContextAlloc(dispatcher->context, sizeof(IntegPromise));
-	promise->at = at;
-	promise->id = *call;
+	promise->at = promise->told = at;
+	promise->limit = flight->waits_for;
+	promise->call = flight->id;
 	dlist_foreach (iter, &lane->promises)
 		if (dlist_container(IntegPromise, node, iter.cur)->at <= at)
 			before = iter.cur;
@@ -98,19 +100,42 @@ integ_lane_promise(IntegDispatcher *dispatcher, IntegLane *lane, const pg_uuid_t
 		dlist_push_tail(&dispatcher->promising, &lane->promising);
 }
 
-bool
-integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz now, pg_uuid_t *call)
+/* The oldest call that waits for the same limit takes the place of the one whose time has come. */
+static void
+let_older_pass(IntegLane *lane, IntegPromise *due)
 {
-	IntegPromise *promise;
+	IntegPromise *oldest = due;
+	pg_uuid_t call = due->call;
+	TimestampTz told = due->told;
+	dlist_iter iter;
+
+	dlist_foreach (iter, &lane->promises)
+	{
+		IntegPromise *promise = dlist_container(IntegPromise, node, iter.cur);
+
+		if (promise->limit == due->limit && memcmp(&promise->call, &oldest->call, UUID_LEN) < 0)
+			oldest = promise;
+	}
+	due->call = oldest->call;
+	due->told = oldest->told;
+	oldest->call = call;
+	oldest->told = told;
+}
+
+bool
+integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz now, IntegPromise *promise)
+{
+	IntegPromise *due;
 
 	if (lane->npromises == 0)
 		return false;
-	promise = dlist_head_element(IntegPromise, node, &lane->promises);
-	if (promise->at > now)
+	due = dlist_head_element(IntegPromise, node, &lane->promises);
+	if (due->at > now)
 		return false;
-	*call = promise->id;
-	dlist_delete(&promise->node);
-	pfree(promise);
+	let_older_pass(lane, due);
+	*promise = *due;
+	dlist_delete(&due->node);
+	pfree(due);
 	if (--lane->npromises == 0)
 		dlist_delete(&lane->promising);
 	return true;

@@ -119,6 +119,7 @@ guarded_prepare(IntegFlight *flight)
 		if (flight->call != NULL)
 		{
 			flight->outcome.retry_at = flight->call->outcome.retry_at;
+			flight->waits_for = flight->call->waits_for;
 			/* Its slot is for others. */
 			integ_call_rewind(flight->call);
 		}

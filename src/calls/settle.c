@@ -17,6 +17,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
+#include "oauth/ensure.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -107,6 +108,19 @@ adjust_lane(IntegDispatcher *dispatcher, const IntegFlight *flight, const IntegA
 	lane->paused_until = Max(lane->paused_until, flight->outcome.retry_at);
 }
 
+/*
+ * The service refused the credentials: once, an OAuth token may have been revoked early, and is refreshed before the
+ * call comes again; after that a person is needed, so that nobody else runs into the same refusal.
+ */
+static void
+handle_refusal(IntegFlight *flight)
+{
+	if (flight->outcome.sqlerrcode != ERRCODE_INTEG_UNAUTHENTICATED || flight->response.status != 401)
+		return;
+	if (flight->refused_before || !integ_oauth_repeat(flight->call))
+		integ_oauth_give_up(flight->call);
+}
+
 static void
 judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
@@ -128,6 +142,7 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 		flight->finished = true;
 		if (must_ask(dispatcher, flight))
 			return;
+		handle_refusal(flight);
 		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
 		attempt.server_error = attempt.answered && flight->response.status >= 500;
 		attempt.maybe_sent = flight->response.maybe_sent;
@@ -135,9 +150,11 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	}
 	attempt.now = GetCurrentTimestamp();
 	attempt.sqlerrcode = flight->outcome.sqlerrcode;
+	attempt.token_pending = flight->call != NULL && flight->call->token_pending;
 	attempt.retry_after = flight->outcome.retry_at;
 	attempt.waits = !sent && attempt.retry_after != 0 &&
-					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT || attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
+					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT ||
+					 attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
 	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
 	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping);
 	if (!sent && flight->expires_at != 0 && flight->expires_at <= attempt.now)
@@ -145,6 +162,8 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	else
 		flight->verdict = integ_call_verdict(&attempt);
 	adjust_lane(dispatcher, flight, &attempt);
+	if (attempt.token_pending && flight->verdict.kind == INTEG_VERDICT_RETRY)
+		integ_lane_get(dispatcher, &flight->instance)->paused_until = flight->verdict.retry_at;
 	flight->judged = true;
 }
 
@@ -227,8 +246,8 @@ store_retries(Batch *batch)
 			   TYPALIGN_CHAR),
 		TEXT_COLUMN(batch, IS_RETRY, sqlstate_text(flight)),
 		TEXT_COLUMN(batch, IS_RETRY, flight->outcome.message),
-		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID, 4,
-			   true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID,
+			   4, true, TYPALIGN_INT),
 		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.waits ? 1 : 0), false, INT4OID, 4, true, TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 #undef IS_RETRY
@@ -357,8 +376,7 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	if (again)
 		integ_claim_later(dispatcher, flight, flight->verdict.retry_at);
 	if (again && flight->verdict.waits)
-		integ_lane_promise(dispatcher, integ_lane_get(dispatcher, &flight->instance), &flight->id,
-						   flight->verdict.retry_at);
+		integ_lane_promise(dispatcher, flight, flight->verdict.retry_at);
 	dlist_delete(&flight->node);
 	dispatcher->nanswered--;
 	dispatcher->nflights--;

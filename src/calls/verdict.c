@@ -8,6 +8,9 @@
 /* A call that nothing may be sent for is looked at again after this. */
 #define HELD_DELAY (5 * USECS_PER_SEC)
 
+/* One whose token is being refreshed, after this: the others of its instance wait with it. */
+#define TOKEN_DELAY (100 * INT64CONST(1000))
+
 static IntegVerdict
 verdict(IntegVerdictKind kind, const char *reason)
 {
@@ -109,6 +112,8 @@ integ_call_verdict(const IntegAttempt *attempt)
 		return wait_for_slot(attempt);
 	if (attempt->held)
 		return retry_uncounted(attempt->now + HELD_DELAY);
+	if (attempt->token_pending)
+		return retry_uncounted(attempt->now + TOKEN_DELAY);
 	if (attempt->interrupted)
 		return retry_uncounted(attempt->now);
 	if (is_transient(attempt) && (attempt->repeatable || !attempt->answered ||

@@ -41,9 +41,10 @@ typedef struct IntegCallOptions
 	int64 timeout_ms;  /* 0: integ.request_timeout */
 	bool asynchronous; /* no transaction waits for it: integ.max_sync_wait does not hold */
 	IntegOutputCheck validate_output;
-	int64 max_wait_ms; /* for a slot of a rate limit; 0: not at all */
-	bool returning;	   /* asynchronous, and comes when a rate limit told it to */
-	bool health_check; /* may be sent although the instance's last status says that it will fail */
+	int64 max_wait_ms;	 /* for a slot of a rate limit; 0: not at all */
+	bool returning;		 /* asynchronous, and comes when a rate limit told it to */
+	bool fallback_stale; /* of a read: the last good answer where the service cannot be asked, or cannot answer */
+	bool health_check;	 /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
 
 /*
@@ -136,6 +137,7 @@ typedef struct IntegCall
 
 	/* admit */
 	IntegGrant *grant; /* until the answer */
+	uint64 waits_for;  /* tells the limit that has refused it from others */
 
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
@@ -145,6 +147,7 @@ typedef struct IntegCall
 
 	/* classify, map */
 	const Jsonb *body;
+	bool stale;				  /* nothing was sent: the last good answer is the outcome */
 	bool unchanged;			  /* 304: what is stored is the answer */
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
 	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
@@ -327,6 +330,12 @@ typedef struct IntegStoredAnswer IntegStoredAnswer;
 extern void integ_call_condition(IntegCall *call);
 extern bool integ_call_unchanged(IntegCall *call);
 extern void integ_call_remember(IntegCall *call);
+
+/*
+ * Whether the last good answer stands in for the one that cannot be had (options.fallback_stale): then it is the
+ * outcome, call->stale is set, and a warning says how old it is and why.
+ */
+extern bool integ_call_fall_back(IntegCall *call, int sqlerrcode, const char *reason);
 
 /* Puts the credentials where the definition says. */
 extern void integ_call_authenticate(IntegCall *call);

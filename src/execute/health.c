@@ -66,7 +66,8 @@ health_details(const Health *health)
 /*
  * Stores the health, moves the status where the check proves another one, and
  * tells of a change. A status that only a person or a new credential can end
- * (disconnected) stays, and so does that of an instance whose credentials were not entered yet. Returns the stored document in the given context.
+ * (disconnected) stays, and so does that of an instance whose credentials were
+ * not entered yet. Returns the stored document in the given context.
  */
 static Jsonb *
 store(const pg_uuid_t *instance, const Health *health, MemoryContext context)

@@ -10,18 +10,23 @@
 
 #include "access/xact.h"
 #include "access/actor.h"
+#include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_type.h"
-#include "commands/discard.h"
+#include "commands/prepare.h"
+#include "commands/sequence.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
+#include "storage/lock.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -126,14 +131,21 @@ keep_error(IntegHandlerAnswer *answer, const ErrorData *error, int64 timeout_ms)
 								(long long) timeout_ms);
 }
 
-/* Temporary tables, prepared statements, settings, advisory locks: the next call begins as the first did. */
+/*
+ * The next call begins as the first did: role, settings, prepared statements, advisory locks and temporary tables
+ * are as DISCARD ALL leaves them. Plans stay: they know by themselves when they are no longer right.
+ */
 static void
 forget_session(void)
 {
-	DiscardStmt discard = {.type = T_DiscardStmt, .target = DISCARD_ALL};
-
 	StartTransactionCommand();
-	DiscardCommand(&discard, true);
+	PortalHashTableDeleteAll();
+	SetPGVariable("session_authorization", NIL, false);
+	ResetAllOptions();
+	DropAllPreparedStatements();
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	ResetTempTableNamespace();
+	ResetSequenceCaches();
 	CommitTransactionCommand();
 }
 

@@ -5,12 +5,14 @@
 
 #include "catalog/pg_type.h"
 #include "core/errors.h"
+#include "core/guc.h"
 #include "core/owner.h"
 #include "core/query.h"
 #include "fmgr.h"
 #include "instances/history.h"
 #include "instances/lookup.h"
 #include "miscadmin.h"
+#include "oauth/oauth.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(integ_disconnect);
@@ -33,6 +35,18 @@ integ_instance_require_managed(const IntegActor *actor, const char *name, const 
 	return instance;
 }
 
+/* At the service too, where it has been told of them and can be told to forget them. */
+static void
+revoke_tokens(const IntegInstance *instance)
+{
+	TimestampTz expires_at;
+	int64 version;
+
+	if (instance->borrows == NULL && integ_oauth_used(instance, integ_instance_definition(instance)) &&
+		integ_vault_describe(&instance->credentials, "access_token", &version, &expires_at))
+		(void) integ_oauth_revoke_at_service(instance, integ_max_sync_wait);
+}
+
 Datum
 integ_disconnect(PG_FUNCTION_ARGS)
 {
@@ -40,12 +54,16 @@ integ_disconnect(PG_FUNCTION_ARGS)
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "disconnect instances");
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const IntegInstance *instance = integ_instance_require_managed(actor, name, "disconnect");
+	static IntegQuery forget_tokens = {"DELETE FROM integ.oauth_tokens WHERE instance = $1", 1, {UUIDOID}};
 	Datum id = UUIDPGetDatum(&instance->id);
 	IntegOwnerScope scope;
+
+	revoke_tokens(instance);
 
 	integ_owner_enter(&scope);
 	integ_instance_set_status(&instance->id, "disconnected", NULL, false);
 	(void) integ_query(&forget, &id, NULL);
+	(void) integ_query(&forget_tokens, &id, NULL);
 	integ_owner_leave(&scope);
 	integ_instance_history(actor, "instance.disconnect", "instance.disconnected", &instance->id,
 						   instance->instance_id, instance->definition_id, instance->client_id);

@@ -45,7 +45,8 @@ read_headers(const IntegGrant *grant, const IntegLimitAnswer *answer, Lesson *le
 		if (answer->header == NULL)
 			continue;
 		if (limits != NULL && limits->nheaders > 0)
-			lesson->any |= integ_limit_headers_read(&limits->headers[i], answer->header, answer->header_arg, epoch_us, learned);
+			lesson->any |= integ_limit_headers_read(&limits->headers[i], answer->header, answer->header_arg, epoch_us,
+													learned);
 		if (i == 0 && learned->remaining < 0)
 			lesson->any |= integ_limit_headers_read_standard(answer->header, answer->header_arg, epoch_us, learned);
 	}
@@ -78,20 +79,9 @@ read_refusal(const IntegGrant *grant, const IntegLimitAnswer *answer, Lesson *le
 static IntegGate *
 gate_of(IntegGrant *grant, int i)
 {
-	const IntegLimitSubject *subject = &grant->subject;
-	IntegGateKey key;
-
 	if (grant->gates[i] != NULL && pg_atomic_read_u64(&grant->gates[i]->serial) == grant->serials[i])
 		return grant->gates[i];
-	if (i == INTEG_GATE_HOST)
-		key = integ_gate_key_of_host(subject->origin);
-	else
-	{
-		memset(&key, 0, sizeof(key));
-		key.database = MyDatabaseId;
-		key.id = *subject->instance;
-	}
-	grant->gates[i] = integ_gate_make(&key, i == INTEG_GATE_HOST, i == INTEG_GATE_HOST ? subject->origin : subject->instance_id);
+	grant->gates[i] = integ_gate_of_subject(&grant->subject, i);
 	if (grant->gates[i] == NULL)
 		return NULL;
 	grant->serials[i] = pg_atomic_read_u64(&grant->gates[i]->serial);

@@ -130,7 +130,8 @@ integ_block_queue(const IntegBlockRow *row)
 	IntegDatabase *database = integ_shmem_mine();
 
 	if (database != NULL)
-		(void) integ_ring_append_urgent(database, integ_entry_plain(entry_buffer.bytes, INTEG_ENTRY_LIMIT, row, sizeof(*row)));
+		(void) integ_ring_append_urgent(
+			database, integ_entry_plain(entry_buffer.bytes, INTEG_ENTRY_LIMIT, row, sizeof(*row)));
 }
 
 static Datum
@@ -226,7 +227,7 @@ integ_limits_block_settled(const IntegEntry *entry, bool written)
 	integ_limits_broadcast();
 }
 
-/* What the row counted, on our clock: the parts at their times, and what was carried when the server that carried it ended. */
+/* What the row counted, on our clock: its parts at their times, what it carried when the server that wrote it ended. */
 static void
 count_row(IntegWindow *window, ArrayType *used, TimestampTz newest_at, uint32 carried, TimestampTz taken_at)
 {
@@ -307,13 +308,15 @@ table_is_free(void)
 void
 integ_limits_save(void)
 {
-	Saving saving = {.max = integ_max_rate_limits};
+	Saving saving = {0};
 
 	if (integ_limit_table == NULL)
 		return;
 	if (!table_is_free())
 		return;
-	saving.rows = MemoryContextAllocHuge(CurrentMemoryContext, (Size) saving.max * sizeof(IntegBlockRow));
+	/* What is new meanwhile keeps its block, which then counts as spent. */
+	saving.max = (int) integ_counter_count();
+	saving.rows = MemoryContextAllocHuge(CurrentMemoryContext, Max(saving.max, 1) * sizeof(IntegBlockRow));
 	LWLockAcquire(integ_limit_table->lock, LW_EXCLUSIVE);
 	integ_counter_visit(take_unspent, &saving);
 	LWLockRelease(integ_limit_table->lock);

@@ -53,6 +53,9 @@ extern void integ_grant_release(IntegGrant *grant);
 extern IntegWanted integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value,
 									   bool of_plan);
 
+/* One of the request's gates, made where there is none; NULL where there is no room. Under the exclusive lock. */
+extern IntegGate *integ_gate_of_subject(const IntegLimitSubject *subject, int which);
+
 /* How many groups of headers an answer to the request has, and the counter of one of them. */
 extern int integ_learned_count(const IntegLimitSubject *subject);
 extern IntegWanted integ_wanted_learned(const IntegLimitSubject *subject, int number);

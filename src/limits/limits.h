@@ -56,7 +56,10 @@ extern IntegLimits *integ_limits_compile(const JsonbContainer *object, IntegLimi
 /* The circuitBreaker of a manifest, with defaults for what it leaves out; object may be NULL. */
 extern IntegBreakerPolicy integ_breaker_compile(const JsonbContainer *object);
 
-/* The limits of the plan that a client is on, NULL where it has none. No SPI once cached; valid until the transaction ends. */
+/*
+ * The limits of the plan that a client is on, NULL where it has none. No SPI once cached; valid until the transaction
+ * ends.
+ */
 extern const IntegLimits *integ_limits_of_plan(const char *client);
 
 /* A request that wants to leave. What it points to must last as long as the grant, but of_plan and values. */
@@ -85,15 +88,16 @@ typedef struct IntegRefusal
 {
 	int sqlerrcode; /* IG429 or IG503; IG500 where a grant cannot be recorded */
 	TimestampTz at; /* when to ask again; by what is known now it may then leave */
+	uint64 limit;	/* tells the limit from others */
 	char *message;
 	char *detail;
 	char *hint;
 } IntegRefusal;
 
 /*
- * A grant in CurrentMemoryContext, or NULL with the refusal filled in. Needs a transaction. Does not wait, but for the
- * record of a block of grants, milliseconds once in a while, interruptibly. A grant that its context outlives is given back
- * where it was not sent, and counts as answered else; so it does when the process ends. Raises IG400 for a key that
+ * A grant in CurrentMemoryContext, or NULL with the refusal filled in. Needs a transaction. Does not wait, but for
+ * the record of a block of grants, milliseconds once in a while, interruptibly. A grant that ends with its context, or
+ * the process, is given back where it was not sent, and counts as answered else. Raises IG400 for a key that
  * cannot be rendered, IG500 where shared memory has no room for another limit.
  */
 extern IntegGrant *integ_limits_take(const IntegLimitSubject *subject, IntegRefusal *refusal);
@@ -117,8 +121,9 @@ typedef struct IntegLimitAnswer
 } IntegLimitAnswer;
 
 /*
- * The request was answered, or nobody will know: frees its slots, learns from the headers, tells the breakers. Ends the grant. Never
- * raises. Returns when the service accepts the next request where it has said that it takes none now; else 0.
+ * The request was answered, or nobody will know: frees its slots, learns from the headers, tells the breakers. Ends the
+ * grant. Never raises. Returns when the service accepts the next request where it has said that it takes none
+ * now; else 0.
  */
 extern TimestampTz integ_limits_answered(IntegGrant *grant, const IntegLimitAnswer *answer);
 

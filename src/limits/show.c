@@ -1,5 +1,5 @@
 /*
- * What people see of limits and breakers, and the reset of a breaker.
+ * What people see of limits and breakers.
  *
  * Shared memory knows no roles: what is shown is what belongs to the instances whose rows the caller sees.
  */
@@ -7,12 +7,10 @@
 
 #include "access/actor.h"
 #include "catalog/pg_type.h"
-#include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "instances/instance.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -20,7 +18,6 @@
 
 PG_FUNCTION_INFO_V1(integ_rate_limits_now);
 PG_FUNCTION_INFO_V1(integ_circuit_breakers_now);
-PG_FUNCTION_INFO_V1(integ_breaker_reset);
 
 #define LIMIT_COLUMNS 13
 #define BREAKER_COLUMNS 10
@@ -42,6 +39,7 @@ typedef struct Seen
 	Visible *instances;
 	IntegCounter *counters;
 	int ncounters;
+	int max_counters;
 } Seen;
 
 static int
@@ -119,7 +117,7 @@ copy_counter(IntegCounter *counter, void *arg)
 {
 	Seen *seen = arg;
 
-	if (seen->ncounters < integ_max_rate_limits)
+	if (seen->ncounters < seen->max_counters)
 		seen->counters[seen->ncounters++] = *counter;
 }
 
@@ -193,8 +191,10 @@ put_counter(ReturnSetInfo *result, const Seen *seen, IntegCounter *counter, int6
 	values[0] = UUIDPGetDatum(&label->instance);
 	set_text(values, nulls, 1, instance != NULL ? instance->instance_id : NULL);
 	set_text(values, nulls, 2, label->definition);
-	set_text(values, nulls, 3, label->scope == INTEG_LIMIT_OF_CLIENT ? label->client : instance != NULL ? instance->client
-																										: NULL);
+	if (label->scope == INTEG_LIMIT_OF_CLIENT)
+		set_text(values, nulls, 3, label->client);
+	else
+		set_text(values, nulls, 3, instance != NULL ? instance->client : NULL);
 	set_text(values, nulls, 4, label->method);
 	/* What others ask a shared instance for is not shown. */
 	set_text(values, nulls, 5, own ? label->key : NULL);
@@ -217,7 +217,9 @@ integ_rate_limits_now(PG_FUNCTION_ARGS)
 	if (integ_limit_table == NULL)
 		return (Datum) 0;
 	read_visible(&seen);
-	seen.counters = MemoryContextAllocHuge(CurrentMemoryContext, (Size) integ_max_rate_limits * sizeof(IntegCounter));
+	/* What is new meanwhile is seen the next time. */
+	seen.max_counters = (int) integ_counter_count();
+	seen.counters = MemoryContextAllocHuge(CurrentMemoryContext, Max(seen.max_counters, 1) * sizeof(IntegCounter));
 	LWLockAcquire(integ_limit_table->lock, LW_SHARED);
 	integ_counter_visit(copy_counter, &seen);
 	LWLockRelease(integ_limit_table->lock);
@@ -243,22 +245,11 @@ state_name(const IntegBreaker *breaker, int64 now)
 	return NULL;
 }
 
-static IntegGateKey
-gate_key(const pg_uuid_t *instance)
-{
-	IntegGateKey key;
-
-	memset(&key, 0, sizeof(key));
-	key.database = MyDatabaseId;
-	key.id = *instance;
-	return key;
-}
-
 /* Copies of an instance's gates; false where it has none. Of its own and its host's, the one that stops it comes first. */
 static bool
 copy_gates(const pg_uuid_t *instance, const char *origin, IntegGate *first)
 {
-	IntegGateKey own = gate_key(instance);
+	IntegGateKey own = integ_gate_key_of_instance(instance);
 	const IntegGate *gate, *host = NULL;
 	bool found;
 
@@ -270,7 +261,8 @@ copy_gates(const pg_uuid_t *instance, const char *origin, IntegGate *first)
 
 		host = integ_gate_find(&key);
 	}
-	if (gate == NULL || (host != NULL && host->breaker.state != INTEG_BREAKER_CLOSED && gate->breaker.state == INTEG_BREAKER_CLOSED))
+	if (gate == NULL || (host != NULL && host->breaker.state != INTEG_BREAKER_CLOSED &&
+						 gate->breaker.state == INTEG_BREAKER_CLOSED))
 		gate = host;
 	found = gate != NULL;
 	if (found)
@@ -320,52 +312,4 @@ integ_circuit_breakers_now(PG_FUNCTION_ARGS)
 			put_breaker(result, &seen.instances[i], &gate, now);
 	}
 	return (Datum) 0;
-}
-
-/* Closes the gate's breaker; true where it was not closed. */
-static bool
-close_gate(const IntegGateKey *key, int64 now, IntegGate *copy)
-{
-	IntegGate *gate = integ_gate_find(key);
-	bool was_closed = gate == NULL || gate->breaker.state == INTEG_BREAKER_CLOSED;
-
-	if (gate == NULL)
-		return false;
-	integ_breaker_close(&gate->breaker, now);
-	integ_gate_settle(gate);
-	*copy = *gate;
-	return !was_closed;
-}
-
-Datum
-integ_breaker_reset(PG_FUNCTION_ARGS)
-{
-	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "reset circuit breakers");
-	const IntegInstance *instance =
-		integ_instance_require_managed(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), "reset the circuit breaker of");
-	const pg_uuid_t *counted = instance->borrows != NULL ? instance->borrows : &instance->id;
-	IntegLimitSubject subject = {.instance = counted, .owner = instance->credentials.client_id, .definition = instance->definition_id};
-	IntegGateKey keys[INTEG_GATES];
-	IntegGate copies[INTEG_GATES];
-	bool changed[INTEG_GATES] = {false};
-	int64 now = integ_limits_clock();
-
-	if (integ_limit_table == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("integ is not preloaded"),
-						errhint("Add integ to shared_preload_libraries and restart the server.")));
-	keys[INTEG_GATE_INSTANCE] = gate_key(counted);
-	keys[INTEG_GATE_HOST] = integ_gate_key_of_host(instance->origin != NULL ? instance->origin : "");
-	LWLockAcquire(integ_limit_table->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < INTEG_GATES; i++)
-		changed[i] = close_gate(&keys[i], now, &copies[i]);
-	LWLockRelease(integ_limit_table->lock);
-	for (int i = 0; i < INTEG_GATES; i++)
-		if (changed[i])
-		{
-			IntegLimitEvent event = integ_breaker_event("breaker.closed", &copies[i], &subject);
-
-			integ_limits_tell(&event);
-		}
-	integ_limits_broadcast();
-	PG_RETURN_BOOL(changed[INTEG_GATE_HOST] || changed[INTEG_GATE_INSTANCE]);
 }

@@ -128,6 +128,17 @@ integ_counter_key(IntegCounterKind kind, int64 number, const pg_uuid_t *instance
 }
 
 IntegGateKey
+integ_gate_key_of_instance(const pg_uuid_t *instance)
+{
+	IntegGateKey key;
+
+	memset(&key, 0, sizeof(key));
+	key.database = MyDatabaseId;
+	key.id = *instance;
+	return key;
+}
+
+IntegGateKey
 integ_gate_key_of_host(const char *origin)
 {
 	IntegCounterKey hashed = integ_counter_key(INTEG_COUNTER_WINDOW, -1, NULL, origin, NULL, NULL);
@@ -272,6 +283,12 @@ integ_counter_forget(IntegCounter *counter)
 		integ_gate_settle(gate);
 	}
 	(void) hash_search(counters, &counter->key, HASH_REMOVE, NULL);
+}
+
+long
+integ_counter_count(void)
+{
+	return hash_get_num_entries(counters);
 }
 
 void

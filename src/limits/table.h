@@ -125,11 +125,14 @@ extern void integ_gate_settle(IntegGate *gate); /* sets attention */
 /* Removes a learned counter, of which its gate knows. */
 extern void integ_counter_forget(IntegCounter *counter);
 
+/* How many counters there are, of all databases. */
+extern long integ_counter_count(void);
+
 /* Calls visit for everything of this database; shared lock. */
 extern void integ_counter_visit(void (*visit)(IntegCounter *counter, void *arg), void *arg);
 extern void integ_gate_visit(void (*visit)(IntegGate *gate, void *arg), void *arg);
 
-/* The gate key of a host. */
+extern IntegGateKey integ_gate_key_of_instance(const pg_uuid_t *instance);
 extern IntegGateKey integ_gate_key_of_host(const char *origin);
 
 /* The counter key of something named by these parts, each of which may be NULL. */

@@ -17,7 +17,7 @@
 #define ANSWER_WAIT_MIN (50 * INT64CONST(1000))
 #define ANSWER_WAIT_MAX USECS_PER_SEC
 
-/* From this share of the limit on it is told that it is approached, and below that other one that it may be told again. */
+/* From this share of the limit on it is approached, which is told again once it was below the other. */
 #define APPROACHING_PERCENT 80
 #define RELAXED_PERCENT 60
 #define TELL_AGAIN USECS_PER_MINUTE
@@ -127,22 +127,12 @@ open_gates(const IntegLimitSubject *subject, KnownGates *known, int64 now)
 {
 	for (int i = 0; i < INTEG_GATES; i++)
 	{
-		IntegGateKey key;
-
 		if (is_current(known, i))
 		{
 			known->gates[i]->used_at = now;
 			continue;
 		}
-		if (i == INTEG_GATE_HOST)
-			key = integ_gate_key_of_host(subject->origin);
-		else
-		{
-			memset(&key, 0, sizeof(key));
-			key.database = MyDatabaseId;
-			key.id = *subject->instance;
-		}
-		known->gates[i] = integ_gate_make(&key, i == INTEG_GATE_HOST, i == INTEG_GATE_HOST ? subject->origin : subject->instance_id);
+		known->gates[i] = integ_gate_of_subject(subject, i);
 		known->serials[i] = known->gates[i] != NULL ? pg_atomic_read_u64(&known->gates[i]->serial) : 0;
 	}
 }
@@ -153,9 +143,11 @@ add_wanted(IntegGrant *grant, const IntegLimitSubject *subject, const IntegLimit
 	for (int i = 0; limits != NULL && i < limits->count; i++)
 	{
 		const IntegLimit *limit = &limits->items[i];
-		const char *value = limit->key != NULL ? integ_template_text(limit->key, subject->values, INTEG_TEMPLATE_RAW) : NULL;
+		const char *value = NULL;
 
 		/* A window of a key that this request has no value of does not concern it. */
+		if (limit->key != NULL)
+			value = integ_template_text(limit->key, subject->values, INTEG_TEMPLATE_RAW);
 		if (limit->key == NULL || value != NULL)
 			grant->wanted[grant->nwanted++] = integ_wanted_window(subject, limit, value, of_plan);
 	}
@@ -214,10 +206,11 @@ make_counters(IntegGrant *grant)
 	return true;
 }
 
+/* Between two places in the order: slots are free again a little later than the window is long. */
 static int64
 spacing(const IntegWindow *window)
 {
-	return window->per_us / Max(window->limit, 1);
+	return (window->per_us + window->per_us / 32) / Max(window->limit, 1);
 }
 
 static int64
@@ -489,6 +482,7 @@ static void
 refuse(const IntegLimitSubject *subject, const Obstacle *obstacle, IntegRefusal *refusal)
 {
 	refusal->at = integ_limits_to_time(obstacle->at);
+	refusal->limit = obstacle->breaker ? 0 : obstacle->counter.key.hash[0];
 	if (obstacle->breaker)
 		integ_refusal_of_gate(refusal, subject, &obstacle->gate);
 	else
@@ -501,6 +495,7 @@ refuse_unrecorded(const IntegLimitSubject *subject, IntegRefusal *refusal)
 	/* A durable call comes again. */
 	refusal->sqlerrcode = subject->asynchronous ? ERRCODE_INTEG_RATE_LIMIT : ERRCODE_INTEG_INSTALLATION;
 	refusal->at = GetCurrentTimestamp() + USECS_PER_SEC;
+	refusal->limit = 0;
 	refusal->message = psprintf("a slot for %s.%s could not be recorded", subject->instance_id, subject->method);
 	refusal->detail = pstrdup("The recorder did not write its row of integ.rate_limit_blocks in time; nothing was sent.");
 	refusal->hint = pstrdup("SELECT * FROM integ_status() says what the recorder does.");

@@ -34,10 +34,12 @@ window_key(const IntegLimitSubject *subject, const IntegLimit *limit, const char
 		case INTEG_LIMIT_OF_CLIENT:
 			return integ_counter_key(INTEG_COUNTER_WINDOW, limit->per_us, NULL, "client", subject->client, NULL);
 		case INTEG_LIMIT_OF_DEFINITION:
-			return integ_counter_key(INTEG_COUNTER_WINDOW, limit->per_us, NULL, subject->definition, limit->key_source, value);
+			return integ_counter_key(INTEG_COUNTER_WINDOW, limit->per_us, NULL, subject->definition,
+									 limit->key_source, value);
 		case INTEG_LIMIT_OF_METHOD:
 			if (limit->key_source == NULL)
-				return integ_counter_key(INTEG_COUNTER_WINDOW, limit->per_us, subject->instance, subject->method, NULL, NULL);
+				return integ_counter_key(INTEG_COUNTER_WINDOW, limit->per_us, subject->instance, subject->method, NULL,
+										 NULL);
 			break;
 		case INTEG_LIMIT_OF_INSTANCE:
 			break;
@@ -48,13 +50,23 @@ window_key(const IntegLimitSubject *subject, const IntegLimit *limit, const char
 IntegWanted
 integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value, bool of_plan)
 {
-	IntegLimitScope scope = limit->scope == INTEG_LIMIT_OF_METHOD && value != NULL ? INTEG_LIMIT_OF_INSTANCE : limit->scope;
+	bool shared = limit->scope == INTEG_LIMIT_OF_METHOD && value != NULL;
 	IntegWanted wanted = {.key = window_key(subject, limit, value), .limit = limit->limit, .per_us = limit->per_us};
 
-	fill_label(&wanted.label, subject, scope);
+	fill_label(&wanted.label, subject, shared ? INTEG_LIMIT_OF_INSTANCE : limit->scope);
 	wanted.label.of_plan = of_plan;
 	integ_limit_clip(wanted.label.key, value, sizeof(wanted.label.key));
 	return wanted;
+}
+
+IntegGate *
+integ_gate_of_subject(const IntegLimitSubject *subject, int which)
+{
+	IntegGateKey key = which == INTEG_GATE_HOST ? integ_gate_key_of_host(subject->origin)
+												: integ_gate_key_of_instance(subject->instance);
+
+	return integ_gate_make(&key, which == INTEG_GATE_HOST,
+						   which == INTEG_GATE_HOST ? subject->origin : subject->instance_id);
 }
 
 /* The method's own where it says which, else the definition's. */
@@ -153,8 +165,10 @@ integ_refusal_of_gate(IntegRefusal *refusal, const IntegLimitSubject *subject, c
 IntegLimitEvent
 integ_breaker_event(const char *kind, const IntegGate *gate, const IntegLimitSubject *subject)
 {
-	IntegLimitEvent event = {.kind = kind, .at = gate->breaker.state == INTEG_BREAKER_OPEN ? gate->breaker.half_open_at : 0};
+	IntegLimitEvent event = {.kind = kind};
 
+	if (gate->breaker.state == INTEG_BREAKER_OPEN)
+		event.at = gate->breaker.half_open_at;
 	event.label.instance = *subject->instance;
 	integ_limit_clip(event.label.client, subject->owner, sizeof(event.label.client));
 	integ_limit_clip(event.label.definition, subject->definition, sizeof(event.label.definition));

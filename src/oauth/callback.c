@@ -17,6 +17,7 @@
 #include "oauth/oauth.h"
 #include "record/record.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 
 PG_FUNCTION_INFO_V1(integ_oauth_callback);
 
@@ -244,6 +245,10 @@ integ_oauth_callback(PG_FUNCTION_ARGS)
 	if (callback.error != NULL)
 		end_refused(&callback);
 	else
+	{
 		exchange(&callback);
+		AcceptInvalidationMessages();
+		integ_oauth_ask_account(callback.actor, &callback.config);
+	}
 	PG_RETURN_DATUM(result(fcinfo, &callback));
 }

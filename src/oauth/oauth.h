@@ -135,6 +135,18 @@ extern const char **integ_oauth_scopes(const JsonbContainer *array, int *count);
  */
 extern void integ_oauth_require_person(const IntegInstance *instance, const char *why);
 
+/*
+ * Asks the manifest's accountInfo method whose account it is, and keeps id and name with the instance, in the current transaction. A
+ * failure of the service is a warning.
+ */
+extern void integ_oauth_ask_account(const IntegActor *actor, const IntegOauthConfig *config);
+
+/* Has the tokens revoked at the service, waiting at most so long; a failure is a warning, and false. */
+extern bool integ_oauth_revoke_at_service(const IntegInstance *instance, int64 timeout_ms);
+
+/* The maintenance job: flows whose time is over, their secrets, and those that are old. */
+extern void integ_oauth_sweep(void);
+
 /* What a person does about it: a hint, in CurrentMemoryContext. */
 extern char *integ_oauth_mend(const IntegInstance *instance);
 

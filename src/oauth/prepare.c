@@ -247,11 +247,14 @@ prepare_revoke(IntegOauthJob *job)
 	job->action = "oauth.revoke";
 	for (size_t i = 0; i < lengthof(names) && config->revoke_url != NULL; i++)
 	{
-		const IntegSecret *token = integ_vault_open(
-			&config->instance->credentials, names[i], i == 0 ? config->token_origin : config->instance->origin, false);
+		const IntegCredentialOwner *owner = &config->instance->credentials;
+		const IntegSecret *token;
+		TimestampTz expires_at;
+		int64 version;
 
-		if (token == NULL)
+		if (!integ_vault_describe(owner, names[i], &version, &expires_at) || expires_at <= GetCurrentTimestamp())
 			continue;
+		token = integ_vault_open(owner, names[i], i == 0 ? config->token_origin : config->instance->origin, false);
 		form = makeStringInfo();
 		enlargeStringInfo(form, (int) (3 * token->len + 4096));
 		integ_oauth_form_add(form, "token", token->data);

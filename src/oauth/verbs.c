@@ -69,8 +69,8 @@ integ_oauth_refresh(PG_FUNCTION_ARGS)
 }
 
 /* At the service first: without the tokens nobody could revoke them any more. */
-static bool
-revoke_at_service(const IntegInstance *instance, int64 timeout_ms)
+bool
+integ_oauth_revoke_at_service(const IntegInstance *instance, int64 timeout_ms)
 {
 	IntegOauthAsk ask = {.kind = INTEG_OAUTH_REVOKE,
 						 .instance = instance->id,
@@ -108,7 +108,7 @@ integ_oauth_revoke(PG_FUNCTION_ARGS)
 {
 	IntegOauthConfig config;
 	const IntegInstance *instance = find_managed(fcinfo, "revoke the token of", &config);
-	bool revoked = revoke_at_service(instance, parse_timeout(fcinfo, "integ_oauth_revoke"));
+	bool revoked = integ_oauth_revoke_at_service(instance, parse_timeout(fcinfo, "integ_oauth_revoke"));
 
 	forget(&instance->id);
 	integ_oauth_record(&config, "oauth.forget", "succeeded", NULL, NULL, 0, NULL);

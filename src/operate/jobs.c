@@ -3,6 +3,8 @@
  */
 #include "operate/operate.h"
 
+#include "oauth/oauth.h"
+
 #include "access/xact.h"
 #include "approvals/approval.h"
 #include "catalog/pg_type.h"
@@ -27,6 +29,7 @@ static const IntegJob jobs[] = {
 	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
 	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time", integ_approvals_expire},
+	{"oauth_flows", "10 minutes", "Ends authorizations whose time is over, and forgets old ones", integ_oauth_sweep},
 	{"health", "5 minutes", "Calls the health check of every active instance", integ_health_run},
 };
 

@@ -232,7 +232,8 @@ write_others(const Batch *batch, int from, int to)
 			integ_limits_write_block(entry);
 		else if (entry->kind == INTEG_ENTRY_EVENT)
 			integ_event_emit(event->kind, event->client[0] != '\0' ? event->client : NULL,
-							 event->has_instance ? &event->instance : NULL, integ_json_parse((const char *) (event + 1)));
+							 event->has_instance ? &event->instance : NULL,
+							 integ_json_parse((const char *) (event + 1)));
 	}
 }
 

@@ -11,44 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+
+#include "timing.h"
 
 #define ROUNDS 5
-
-static double
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
-}
-
-static double
-cpu_us(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-}
-
-static size_t
-discard(char *data, size_t size, size_t count, void *unused)
-{
-	(void) data;
-	(void) unused;
-	return size * count;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a, y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
 
 int
 main(int argc, char **argv)
@@ -97,8 +63,7 @@ main(int argc, char **argv)
 		rounds[round] = (now_us() - start) / (count / ROUNDS);
 	}
 	cpu = (cpu_us() - cpu) / count;
-	qsort(rounds, ROUNDS, sizeof(double), compare);
-	printf("bench bare_curl_us %.1f\n", rounds[ROUNDS / 2]);
+	printf("bench bare_curl_us %.1f\n", median(rounds, ROUNDS));
 	printf("bench bare_curl_cpu_us %.1f\n", cpu);
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(headers);

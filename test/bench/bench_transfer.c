@@ -13,56 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "http/body.h"
 #include "http/transfer.h"
+#include "timing.h"
 
 #define ROUNDS 11
 #define BODY_SIZE (10 << 20)
-
-static double
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
-}
-
-static double
-cpu_us(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-}
-
-static size_t
-discard(char *data, size_t size, size_t count, void *unused)
-{
-	(void) data;
-	(void) unused;
-	return size * count;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a, y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median(double *values)
-{
-	qsort(values, ROUNDS, sizeof(double), compare);
-	return values[ROUNDS / 2];
-}
 
 static void
 die(const char *message)
@@ -108,7 +66,7 @@ bench_give_up(void)
 		if (response.failure != INTEG_HTTP_CANCELLED)
 			die(response.error);
 	}
-	printf("bench transfer_give_up_resolving_ms %.3f\n", median(rounds) / 1000);
+	printf("bench transfer_give_up_resolving_ms %.3f\n", median(rounds, ROUNDS) / 1000);
 	integ_transfer_pool_destroy(pool);
 }
 
@@ -174,11 +132,11 @@ bench_exchange(const char *url, int count)
 		ours[round] = (now_us() - start) / each;
 		ours_cpu[round] = (cpu_us() - cpu) / each;
 	}
-	printf("bench transfer_bare_us %.1f\n", median(bare));
-	printf("bench transfer_us %.1f\n", median(ours));
-	printf("bench transfer_ratio %.2f\n", median(ours) / median(bare));
-	printf("bench transfer_bare_cpu_us %.1f\n", median(bare_cpu));
-	printf("bench transfer_cpu_us %.1f\n", median(ours_cpu));
+	printf("bench transfer_bare_us %.1f\n", median(bare, ROUNDS));
+	printf("bench transfer_us %.1f\n", median(ours, ROUNDS));
+	printf("bench transfer_ratio %.2f\n", median(ours, ROUNDS) / median(bare, ROUNDS));
+	printf("bench transfer_bare_cpu_us %.1f\n", median(bare_cpu, ROUNDS));
+	printf("bench transfer_cpu_us %.1f\n", median(ours_cpu, ROUNDS));
 	integ_transfer_pool_destroy(pool);
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(list);
@@ -209,7 +167,7 @@ bench_body(const char *name, const char *record)
 			die("the body was not clean");
 		rounds[round] = used / (now_us() - start);
 	}
-	printf("bench body_%s_mb_s %.0f\n", name, median(rounds));
+	printf("bench body_%s_mb_s %.0f\n", name, median(rounds, ROUNDS));
 	free(body);
 }
 

@@ -122,6 +122,16 @@ function successesOnly() {
             for (const code of Object.keys(op.responses ?? {})) if (!code.startsWith('2')) delete op.responses[code];
 }
 
+// What the vendor describes in another document.
+const additions = {
+    xero(d) {
+        const tenant = { id: '70784a63-d24b-46a9-a4db-0e70a274b056', tenantId: 'c3d5e782-2153-4cda-bdb4-cec791ceb90d',
+            tenantType: 'ORGANISATION', tenantName: 'Maple Florists Ltd' };
+        const content = { 'application/json': { schema: {}, example: [tenant] } };
+        d.paths['/connections'] = { get: { security: [{ OAuth2: [] }], responses: { 200: { description: 'Tenants', content } } } };
+    },
+};
+
 function cut() {
     const missing = [];
     const paths = {};
@@ -161,6 +171,23 @@ function prune() {
                 if (!used.has(`#/components/${kind}/${name.replace(/~/g, '~0').replace(/\//g, '~1')}`)) delete items[name];
 }
 
+// Prism cannot read a list of objects from a form: the members of its first element as fields by their whole names,
+// of which the first is wanted, so that it is known to have arrived under that name.
+function firstElements() {
+    for (const item of Object.values(document.paths))
+        for (const op of Object.values(item)) {
+            const form = op.requestBody?.content?.['application/x-www-form-urlencoded'];
+            for (const [name, property] of Object.entries(form?.schema.properties ?? {})) {
+                if (property.items?.type !== 'object' || !elements[`${op.operationId}.${name}`]) continue;
+                delete form.schema.properties[name];
+                for (const [member, schema] of Object.entries(property.items.properties))
+                    if (!schema.properties && !schema.anyOf) form.schema.properties[`${name}[0][${member}]`] = schema;
+                form.schema.required = [...(form.schema.required ?? []), `${name}[0][${elements[`${op.operationId}.${name}`]}]`];
+            }
+        }
+}
+const elements = { 'PostSubscriptions.items': 'price', 'PostCheckoutSessions.line_items': 'price' };
+
 // Prism reads an absent object of a form as an empty one, which must not lack anything then.
 function optionalObjects() {
     for (const item of Object.values(document.paths))
@@ -199,6 +226,7 @@ const nullable = () => walk(document, (node) => {
 if (document.swagger) document = fromSwagger(document);
 // Without servers: paths are those of the mock server's root. Webhooks are another matter.
 document = { openapi: document.openapi, info: document.info, security: document.security, paths: document.paths, components: document.components };
+additions[vendor]?.(document);
 const missing = cut();
 successesOnly();
 corrections[vendor]?.(document);
@@ -206,6 +234,7 @@ examplesOnly();
 prune();
 strict();
 optionalObjects();
+firstElements();
 nullable();
 writeFileSync(output, JSON.stringify(document));
 for (const request of missing) console.log(request);

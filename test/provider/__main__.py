@@ -27,7 +27,8 @@ Answers that come bit by bit, and files (streams.py):
 What a caller sent (server.py):
     *      /echo[/anything]             method, path, query, headers, body as JSON
     GET    /count[?path=/v1/countries]  requests seen per path
-    GET    /log                         the last 10,000 requests
+    GET    /log                         the last 10,000 requests, with the time ("at", seconds of some clock)
+    GET    /peak                        most requests that were in /fault/delay at the same time
     DELETE /count, /log                 forget; /reset also restores the records
 
 In more than one breath (services.py): /graphql, /jobs, /crm, /versioned

@@ -89,7 +89,13 @@ def send_chunk(handler, data):
 # --- time and status ---
 
 def delay(handler):
+    server = handler.server
+    with server.lock:
+        server.delayed += 1
+        server.peak = max(server.peak, server.delayed)
     time.sleep(number(handler, "ms", 1000) / 1000)
+    with server.lock:
+        server.delayed -= 1
     return False
 
 

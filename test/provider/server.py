@@ -35,6 +35,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.counts = collections.Counter()
         self.log = collections.deque(maxlen=LOG_LENGTH)
         self.seen = collections.Counter()  # of /fault/once, by key
+        self.delayed = self.peak = 0  # requests in /fault/delay at the same time, and their highest number
         self.jobs = {}
         self.services = {}  # what services keep, by name
         self.scheme = "https" if tls else "http"
@@ -56,6 +57,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.counts.clear()
             self.log.clear()
             self.seen.clear()
+            self.peak = 0
             self.jobs.clear()
             self.services.clear()
 
@@ -161,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_request
 
     def count(self):
-        if self.segments[:1] and self.segments[0] in ("count", "log", "reset"):
+        if self.segments[:1] and self.segments[0] in ("count", "log", "peak", "reset"):
             return
         with self.server.lock:
             self.server.counts[self.raw_path] += 1
@@ -179,8 +181,9 @@ class Handler(BaseHTTPRequestHandler):
             raise Answer(200, {"ok": True})
         if "_fault" in self.query and faults.apply(self, self.query["_fault"]):
             return
-        control = {"echo": self.route_echo, "count": self.route_count, "log": self.route_log,
-                   "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self), "streams": lambda: streams.route(self)}.get(first)
+        control = {"echo": self.route_echo, "count": self.route_count, "log": self.route_log, "peak": self.route_peak,
+                   "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self),
+                   "streams": lambda: streams.route(self)}.get(first)
         if control:
             control()
         elif first in services.ROUTES:
@@ -212,6 +215,11 @@ class Handler(BaseHTTPRequestHandler):
             if self.command in ("DELETE", "POST"):
                 self.server.log.clear()
         self.send_json(200, log)
+
+    def route_peak(self):
+        with self.server.lock:
+            peak = self.server.peak
+        self.send_json(200, peak)
 
     def route_reset(self):
         self.server.forget()

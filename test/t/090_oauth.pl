@@ -4,8 +4,9 @@ use warnings;
 
 use Integ::Cluster;
 use Integ::Node;
-use Integ::Test qw(wait_until);
+use Integ::Test qw(spew);
 use JSON::PP;
+use MIME::Base64 qw(encode_base64url);
 use Test::More;
 
 BEGIN
@@ -115,13 +116,49 @@ client('oidc', 'basic', 'sec:ret/+ %');
 	my $before = $server->counts->{'refresh_token granted'} // 0;
 
 	sql(q(UPDATE integ.credentials SET expires_at = now() - interval '1 minute' WHERE name = 'access_token'));
-	my @sessions = map { $node->background_psql('postgres') } 1 .. 8;
-	$_->query_until(qr/^$/, "SELECT 'answer ' || (integ_execute('crm', 'me') ->> 'sub');\n") for ();
-	my @pids;
 	$node->pgbench('-n -c 16 -t 1 -j 2', 0, [qr/number of failed transactions: 0/], [qr/^$/], 'sixteen sessions',
 		{ '090_expired' => q(SELECT integ_execute('crm', 'me')) });
-	$_->quit for @sessions;
 	is($server->counts->{'refresh_token granted'}, $before + 1, 'sixteen sessions with an expired token make one request');
+}
+
+# A token that the service refuses early: one forced refresh, one repeat.
+{
+	my $granted = sub { $server->counts->{'refresh_token granted'} };
+	my $refuse = sub {
+		sql(q(SELECT integ_credential_set('crm', 'access_token', 'no-such-token'))) };
+	my $before = $granted->();
+
+	$refuse->();
+	is(sql(q(SELECT integ_execute('crm', 'me') ->> 'sub')), 'ada', 'a refused token is refreshed and the call repeated');
+	is($granted->(), $before + 1, 'once');
+	is(sql(q(SELECT count(*) FROM integ.requests WHERE method = 'me' AND status = 401)), '1', 'both exchanges are logged');
+
+	$refuse->();
+	my $call = sql(q(SELECT integ_enqueue('crm', 'me')));
+	is(sql("SELECT integ_await('$call', '30 s') #>> '{result,sub}'"), 'ada', 'a durable call comes again with a new token');
+	is($granted->(), $before + 2, 'after one refresh');
+
+	sql(q(UPDATE integ.credentials SET expires_at = now() - interval '1 minute' WHERE name = 'access_token'));
+	my @calls = map { sql(q(SELECT integ_enqueue('crm', 'me'))) } 1 .. 20;
+	is(sql("SELECT integ_await('$_', '30 s') #>> '{result,sub}'"), 'ada', 'durable calls wait for an expired token') for $calls[-1];
+	$node->wait_for_sql(q(SELECT count(*) = 0 FROM integ.calls_open), 'all of them are done');
+	is($granted->(), $before + 3, 'and one refresh does for all');
+}
+
+# The refresh token is gone at the service: a person is asked, and only for this instance.
+{
+	my $token = sql(q(SELECT integ_credential_set('crm', 'refresh_token', 'no-such-token')));
+	my ($state, $report) = $node->sql_error(q(SELECT integ_oauth_refresh('crm')));
+
+	is($state, 'IG401', 'a refresh token that is not good any more');
+	like($report, qr/integ_oauth_start\('crm'\)/, 'says how to mend it');
+	unlike($report, qr/no-such-token/, 'without showing it');
+	is(sql(q(SELECT status || ' ' || is_active FROM integ.instances WHERE instance_id = 'crm')), 'reauth_required false', 'the instance says so');
+	is(sql(q(SELECT count(*) FROM integ.events WHERE kind = 'instance.reauth_required')), '1', 'an event');
+	is(sql(q(SELECT count(*) FROM integ.notifications WHERE kind = 'instance.reauth_required')), '1', 'and a notification');
+	is(($node->sql_error(q(SELECT integ_execute('crm', 'me'))))[0], 'IG401', 'calls are refused');
+	is((authorize('crm'))[1], 'completed', 'authorized again');
+	is(sql(q(SELECT integ_execute('crm', 'me') ->> 'sub')), 'ada', 'it works again');
 }
 
 # Revocation at the service: the next refresh is refused, and a person is asked.
@@ -155,6 +192,32 @@ client('oidc', 'basic', 'sec:ret/+ %');
 	is($state, 'IG401', 'a wrong client secret');
 	like($report, qr/client_secret/, 'with what to correct');
 	is(sql(q(SELECT status FROM integ.instances WHERE instance_id = 'robot')), 'active', 'needs no person');
+}
+
+# A key instead of a secret, and the account behind it.
+{
+	my $pem = `openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null`;
+	my ($file, $modulus) = ("@{[$node->basedir]}/key.pem");
+	spew($file, $pem);
+	($modulus) = `openssl rsa -in $file -noout -modulus 2>/dev/null` =~ /=([0-9A-F]+)/;
+	my $n = encode_base64url(pack 'H*', $modulus);
+	my $signing = Integ::Authorization->start(redirectUri => $redirect, jwk => { kty => 'RSA', e => 'AQAB', n => $n, use => 'sig', alg => 'RS256' });
+	my $kept = $server;
+
+	$server = $signing;
+	define('oidc_signer', grantType => 'client_credentials', scopes => ['read'], tokenEndpointAuthMethod => 'private_key_jwt');
+	client('oidc_signer', 'signer');
+	sql(q(SELECT integ_connect('oidc_signer', 'signing')));
+	sql(qq(SELECT integ_credential_set('signing', 'key', \$\$$pem\$\$)));
+	is(sql(q(SELECT integ_oauth_refresh('signing') > now())), 't', 'private_key_jwt');
+	is($signing->counts->{'client_credentials granted'}, 1, 'the server verified the signature');
+	$server = $kept;
+	define('oidc_named', accountInfo => { method => 'me', id => '.sub', name => '.sub' });
+	client('oidc_named', 'basic', 'sec:ret/+ %');
+	authorize('oidc_named', '{"instance_id": "named"}');
+	is(sql(q(SELECT external_account_id FROM integ.instances WHERE instance_id = 'named')), 'ada', 'the account is known');
+	is(sql(q(SELECT integ_disconnect('named') IS NOT NULL)), 't', 'disconnected');
+	is($server->counts->{revoked}, 2, 'which revokes at the service');
 }
 
 # A device.
