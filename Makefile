@@ -54,6 +54,7 @@ SQL_PARTS = \
 	src/fetch/fetch.sql \
 	src/many/many.sql \
 	src/gateway/gateway.sql \
+	src/discovery/discovery.sql \
 	src/handlers/handlers.sql \
 	src/approvals/approvals.sql \
 	src/calls/calls.sql \

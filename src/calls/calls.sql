@@ -33,6 +33,7 @@ CREATE TABLE integ.calls_open (
     last_sqlstate text,
     last_error text,
     input jsonb NOT NULL DEFAULT '{}',
+    progress jsonb,
     PRIMARY KEY (id, instance),
     CONSTRAINT calls_open_state_check CHECK (state IN ('queued', 'waiting', 'approval', 'running')),
     CONSTRAINT calls_open_lease_check CHECK ((state = 'running') = (lease IS NOT NULL)),
@@ -81,6 +82,8 @@ COMMENT ON COLUMN integ.calls_open.approval IS 'The approval by which it runs (i
 COMMENT ON COLUMN integ.calls_open.last_sqlstate IS 'SQLSTATE of the last attempt''s failure';
 COMMENT ON COLUMN integ.calls_open.last_error IS 'Message of the last attempt''s failure, without secrets';
 COMMENT ON COLUMN integ.calls_open.input IS 'Input as the caller gave it; defaults are filled in when it runs';
+COMMENT ON COLUMN integ.calls_open.progress IS
+    'Of a method of several requests: what was done and is not to be done again (the id of a job, writes of earlier steps), so that the call goes on behind it; NULL: it begins anew';
 
 CREATE TABLE integ.calls_done (
     id uuid NOT NULL,

@@ -433,6 +433,7 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->is_write = integ_result_bool(row, 14);
 	flight->ordering_key = integ_result_text(row, 15, context);
 	flight->expires_at = DatumGetTimestampTz(integ_result_datum(row, 16, &isnull));
+	flight->progress = (Jsonb *) integ_result_varlena(row, 19, context);
 	approval = integ_result_datum(row, 17, &isnull);
 	flight->has_approval = !isnull;
 	if (!isnull)
@@ -452,7 +453,7 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401'",
+		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401', o.progress",
 		4,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));

@@ -86,12 +86,15 @@ typedef struct IntegFlight
 	uint64 waits_for;		/* the limit that it was refused by */
 	bool promised;			/* it waited for a slot, and comes when it was told to */
 	TimestampTz expires_at; /* 0: never */
+	const Jsonb *progress;	/* of a method of several requests: what was done already; NULL: nothing */
 	bool refused_before;	/* the attempt before ended with a 401 */
 	bool has_approval;
 	pg_uuid_t approval;
 
 	/* on its way */
 	IntegCall *call;
+	bool goes_on;			/* it stands before another of its requests, with the call opened */
+	bool cancelled;			/* between two of its requests */
 	IntegQuestion question; /* asked of a function of the definition */
 	IntegHandlerTicket *ticket;
 	bool answered; /* answer is not taken yet */
@@ -208,7 +211,7 @@ extern void integ_asking_poll(IntegDispatcher *dispatcher);
 extern TimestampTz integ_asking_due(IntegDispatcher *dispatcher);
 extern void integ_asking_give_up(IntegDispatcher *dispatcher);
 
-/* prepare.c: claimed flights become ready, or answered with what stopped them. One transaction. */
+/* prepare.c: claimed flights, and those that go on, become ready, or answered with what stopped them. One transaction. */
 extern void integ_prepare(IntegDispatcher *dispatcher);
 
 /*
@@ -225,7 +228,10 @@ extern void integ_give_up(IntegDispatcher *dispatcher);
  */
 extern bool integ_settle(IntegDispatcher *dispatcher);
 
-/* The flight's attempt is over, by an answer or by what stopped it; its lane has room again. */
+/*
+ * An exchange of the flight is over, by an answer or by what stopped it. Its lane has room again, unless it may be one
+ * of several: then when the flight ends.
+ */
 extern void integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flight);
 
 /*

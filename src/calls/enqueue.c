@@ -15,6 +15,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "course/course.h"
 #include "execute/call.h"
 #include "fmgr.h"
 #include "handlers/handlers.h"
@@ -228,7 +229,10 @@ check_call(IntegCall *call)
 	integ_call_validate(call);
 	/* What a person is to approve is rendered now. */
 	if (integ_approval_needed(call))
+	{
 		integ_call_consult_before(call);
+		integ_course_begin(call);
+	}
 	MemoryContextSwitchTo(old);
 }
 

@@ -12,6 +12,7 @@
 #include "core/json.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "course/course.h"
 #include "gateway/gateway.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
@@ -67,23 +68,49 @@ open_call(IntegFlight *flight)
 	/* The approved input is what the function before the call made of it. */
 	flight->call->asked_before = approval != NULL;
 	integ_call_open(flight->call);
-	flight->may_repeat = !flight->call->method->is_write || flight->call->method->idempotency_in != NULL;
 	learn_limit(flight);
 }
 
-/* Opens it, or takes what it has asked; builds it once nothing is to be asked any more. */
+/* The request that comes next; none where a course of several has ended without one. */
+static void
+build(IntegFlight *flight)
+{
+	IntegCall *call = flight->call;
+
+	if (call->course == NULL)
+	{
+		integ_course_begin(call);
+		integ_course_resume(call, flight->progress);
+		flight->outcome = call->outcome;
+	}
+	if (call->course != NULL && integ_course_ended(call))
+		return;
+	integ_call_rewind(call);
+	integ_call_build(call);
+	flight->may_repeat = !call->exchange->is_write || call->method->idempotency_in != NULL;
+}
+
+/* Opens it, or takes what it has asked, or goes on; builds it once nothing is to be asked any more. */
 static void
 advance(IntegFlight *flight)
 {
 	if (flight->answered)
 		integ_call_answer(flight->call, flight->question, &flight->answer);
-	else
+	else if (!flight->goes_on)
 		open_call(flight);
 	flight->answered = false;
 	flight->outcome = flight->call->outcome;
 	flight->question = integ_call_question(flight->call);
 	if (flight->outcome.sqlerrcode == 0 && flight->question == INTEG_QUESTION_NONE)
-		integ_call_build(flight->call);
+		build(flight);
+}
+
+/* Whether it is ready to be sent; else what stopped it, what it asks, or its result, is known. */
+static bool
+is_prepared(const IntegFlight *flight)
+{
+	return flight->outcome.sqlerrcode == 0 && flight->question == INTEG_QUESTION_NONE &&
+		   (flight->call->course == NULL || !integ_course_ended(flight->call));
 }
 
 static void
@@ -93,7 +120,7 @@ guarded_prepare(IntegFlight *flight)
 	MemoryContext old = CurrentMemoryContext;
 
 	/* From the beginning, where the transaction of the last time failed. */
-	if (flight->call != NULL && !flight->answered)
+	if (flight->call != NULL && !flight->answered && !flight->goes_on)
 	{
 		integ_call_end(flight->call);
 		flight->call = NULL;
@@ -115,7 +142,8 @@ guarded_prepare(IntegFlight *flight)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		fail(flight, error->sqlerrcode, error->message, error->detail, error->hint);
+		fail(flight, error->sqlerrcode, error->message,
+			 flight->call != NULL ? integ_course_explain(flight->call, error->detail) : error->detail, error->hint);
 		if (flight->call != NULL)
 		{
 			flight->outcome.retry_at = flight->call->outcome.retry_at;
@@ -132,7 +160,8 @@ guarded_prepare(IntegFlight *flight)
 static bool
 is_mine_to_run(IntegFlight *flight, TimestampTz now)
 {
-	if (flight->expires_at == 0 || flight->expires_at > now)
+	/* What has been begun is not begun late. */
+	if (flight->expires_at == 0 || flight->expires_at > now || flight->goes_on || flight->progress != NULL)
 		return true;
 	fail(flight, ERRCODE_INTEG_UNREACHABLE, "the call expired before it was begun", NULL,
 		 "integ_call_retry enqueues it again; expires_at says how long a call is worth making.");
@@ -161,7 +190,7 @@ mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (flight->outcome.sqlerrcode != 0 || flight->may_repeat || flight->question != INTEG_QUESTION_NONE)
+		if (!is_prepared(flight) || flight->may_repeat)
 			continue;
 		any = true;
 		accumArrayResult(ids, UUIDPGetDatum(&flight->id), false, UUIDOID, CurrentMemoryContext);
@@ -176,6 +205,63 @@ mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 	(void) integ_query(&mark, values, NULL);
 }
 
+static bool
+is_listed(const pg_uuid_t *id, uint64 count)
+{
+	bool isnull;
+
+	for (uint64 i = 0; i < count; i++)
+		if (memcmp(DatumGetUUIDP(integ_result_datum(i, 1, &isnull)), id, UUID_LEN) == 0)
+			return true;
+	return false;
+}
+
+/* A call that somebody has cancelled, or deleted, between two of its requests sends no more of them. */
+static void
+find_cancelled(IntegDispatcher *dispatcher)
+{
+	static IntegQuery wanted = {
+		"SELECT o.id FROM integ.calls_open o"
+		" WHERE o.id = ANY ($1) AND o.state = 'running' AND o.lease = $2 AND NOT o.cancel_requested",
+		2,
+		{UUIDARRAYOID, INT8OID}};
+	ArrayBuildState *ids = initArrayResult(UUIDOID, CurrentMemoryContext, false);
+	Datum values[2];
+	uint64 count;
+	bool any = false;
+	dlist_iter iter;
+
+	dlist_foreach (iter, &dispatcher->claimed)
+	{
+		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
+
+		if (!flight->goes_on)
+			continue;
+		any = true;
+		accumArrayResult(ids, UUIDPGetDatum(&flight->id), false, UUIDOID, CurrentMemoryContext);
+	}
+	if (!any)
+		return;
+	values[0] = makeArrayResult(ids, CurrentMemoryContext);
+	values[1] = Int64GetDatum(dispatcher->lease);
+	SPI_connect();
+	count = integ_query(&wanted, values, NULL);
+	dlist_foreach (iter, &dispatcher->claimed)
+	{
+		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
+		MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+		if (flight->goes_on && !is_listed(&flight->id, count))
+		{
+			flight->cancelled = true;
+			fail(flight, ERRCODE_QUERY_CANCELED, psprintf("the call was cancelled before %s", integ_call_name(flight->call)),
+				 integ_course_explain(flight->call, NULL), NULL);
+		}
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+}
+
 void
 integ_prepare(IntegDispatcher *dispatcher)
 {
@@ -186,11 +272,12 @@ integ_prepare(IntegDispatcher *dispatcher)
 		return;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	find_cancelled(dispatcher);
 	dlist_foreach (iter, &dispatcher->claimed)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (is_mine_to_run(flight, now))
+		if (!flight->cancelled && is_mine_to_run(flight, now))
 			guarded_prepare(flight);
 	}
 	SPI_connect();
@@ -205,7 +292,7 @@ integ_prepare(IntegDispatcher *dispatcher)
 
 		if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
 			integ_flight_ask(dispatcher, flight);
-		else if (flight->outcome.sqlerrcode == 0)
+		else if (is_prepared(flight))
 			dlist_push_tail(&dispatcher->ready, &flight->node);
 		else
 			integ_flight_answered(dispatcher, flight);

@@ -13,7 +13,8 @@ integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	if (dispatcher->nanswered++ == 0)
 		dispatcher->answered_since = GetCurrentTimestamp();
-	integ_lane_leave(dispatcher, flight);
+	if (flight->call == NULL || flight->call->course == NULL)
+		integ_lane_leave(dispatcher, flight);
 	dlist_push_tail(&dispatcher->answered, &flight->node);
 }
 

@@ -17,6 +17,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
+#include "course/course.h"
 #include "oauth/ensure.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -61,7 +62,7 @@ finish_call(IntegFlight *flight)
 		RollbackAndReleaseCurrentSubTransaction();
 		flight->outcome = (IntegOutcome){.sqlerrcode = error->sqlerrcode,
 										 .message = error->message,
-										 .detail = error->detail,
+										 .detail = integ_course_explain(flight->call, error->detail),
 										 .hint = error->hint};
 		if (flight->call->intent != NULL)
 			integ_record_outcome(flight->call->intent, "unknown", NULL);
@@ -76,6 +77,40 @@ static bool
 is_held(const IntegDispatcher *dispatcher)
 {
 	return integ_hold || dispatcher->database->held != INTEG_HELD_NO;
+}
+
+/*
+ * What becomes of a flight whose exchange was successful, but not the last: it goes on at once, or, where there is
+ * something to wait for, as a row, which outlives this process.
+ */
+static IntegVerdict
+go_on(const IntegDispatcher *dispatcher, const IntegFlight *flight)
+{
+	TimestampTz due = flight->call->course->due;
+
+	if (due == 0 && !dispatcher->stopping)
+		return (IntegVerdict){.kind = INTEG_VERDICT_NEXT};
+	return (IntegVerdict){
+		.kind = INTEG_VERDICT_RETRY, .retry_at = Max(due, GetCurrentTimestamp()), .waits = due != 0};
+}
+
+/* A call that waits for a slot, at the service or here, is to use those it has had. */
+static bool
+keeps_all(const IntegFlight *flight)
+{
+	return flight->verdict.waits || flight->outcome.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT ||
+		   flight->outcome.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN;
+}
+
+/* What the next attempt is to know. Where this one was not even opened, what it knew itself. */
+static const Jsonb *
+save_progress(const IntegFlight *flight)
+{
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	const Jsonb *progress = flight->call->course == NULL ? flight->progress : integ_course_save(flight->call, keeps_all(flight));
+
+	MemoryContextSwitchTo(old);
+	return progress;
 }
 
 /* Takes what a function said to the result; whether one is to be asked first. */
@@ -148,6 +183,8 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 		attempt.maybe_sent = flight->response.maybe_sent;
 		attempt.interrupted = flight->response.failure == INTEG_HTTP_CANCELLED;
 	}
+	if (flight->call != NULL && flight->call->course != NULL && flight->call->course->failed)
+		attempt.repeatable = false;
 	attempt.now = GetCurrentTimestamp();
 	attempt.sqlerrcode = flight->outcome.sqlerrcode;
 	attempt.token_pending = flight->call != NULL && flight->call->token_pending;
@@ -156,14 +193,19 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT ||
 					 attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
 	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
-	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping);
-	if (!sent && flight->expires_at != 0 && flight->expires_at <= attempt.now)
+	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping) || flight->cancelled;
+	if (attempt.sqlerrcode == 0 && !integ_course_ended(flight->call))
+		flight->verdict = go_on(dispatcher, flight);
+	else if (!sent && !flight->goes_on && flight->progress == NULL && flight->expires_at != 0 &&
+			 flight->expires_at <= attempt.now)
 		flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_DEAD};
 	else
 		flight->verdict = integ_call_verdict(&attempt);
 	adjust_lane(dispatcher, flight, &attempt);
 	if (attempt.token_pending && flight->verdict.kind == INTEG_VERDICT_RETRY)
 		integ_lane_get(dispatcher, &flight->instance)->paused_until = flight->verdict.retry_at;
+	if (flight->verdict.kind == INTEG_VERDICT_RETRY && flight->call != NULL && flight->call->method != NULL)
+		flight->progress = save_progress(flight);
 	flight->judged = true;
 }
 
@@ -228,14 +270,15 @@ store_retries(Batch *batch)
 	static IntegQuery again = {
 		"UPDATE integ.calls_open o SET state = CASE WHEN r.later THEN 'waiting' ELSE 'queued' END, lease = NULL,"
 		" sent_at = NULL, next_attempt_at = r.at, last_sqlstate = r.sqlstate, last_error = r.error,"
-		" interrupted = o.interrupted + r.uncounted, attempt = o.attempt - r.unbegun,"
-		" started_at = CASE WHEN o.attempt > r.unbegun THEN o.started_at END"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS r (id, instance, at, later, sqlstate, error, uncounted, unbegun)"
-		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $9 AND NOT o.cancel_requested"
+		" interrupted = o.interrupted + r.uncounted, attempt = o.attempt - r.unbegun, progress = r.progress,"
+		" started_at = CASE WHEN o.attempt > r.unbegun OR r.progress IS NOT NULL THEN o.started_at END"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		" AS r (id, instance, at, later, sqlstate, error, uncounted, unbegun, progress)"
+		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $10 AND NOT o.cancel_requested"
 		" RETURNING o.id",
-		9,
+		10,
 		{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-		 INT4ARRAYOID, INT8OID}};
+		 INT4ARRAYOID, JSONBARRAYOID, INT8OID}};
 #define IS_RETRY (flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY)
 	Datum values[] = {
 		UUID_COLUMN(batch, IS_RETRY, id),
@@ -249,6 +292,8 @@ store_retries(Batch *batch)
 		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.counts || flight->verdict.waits ? 0 : 1), false, INT4OID,
 			   4, true, TYPALIGN_INT),
 		COLUMN(batch, IS_RETRY, Int32GetDatum(flight->verdict.waits ? 1 : 0), false, INT4OID, 4, true, TYPALIGN_INT),
+		COLUMN(batch, IS_RETRY, JsonbPGetDatum(flight->progress), flight->progress == NULL, JSONBOID, -1, false,
+			   TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 #undef IS_RETRY
 	uint64 count = integ_query(&again, values, NULL);
@@ -316,8 +361,8 @@ store_batch(void *arg)
 
 		if (!flight->judged)
 			judge(batch->dispatcher, flight);
-		/* One that asks first is settled later. */
-		flight->settled = !flight->judged;
+		/* One that asks first is settled later; one that goes on at once keeps its row as it is. */
+		flight->settled = !flight->judged || flight->verdict.kind == INTEG_VERDICT_NEXT;
 		any_retry |= flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY;
 	}
 	SPI_connect();
@@ -362,11 +407,33 @@ try_batch(Batch *batch)
 	return done;
 }
 
+/* The next request of the same call: its exchange is forgotten, and it is prepared again. */
+static void
+continue_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	integ_call_rewind(flight->call);
+	integ_http_response_free(&flight->response);
+	memset(&flight->response, 0, sizeof(flight->response));
+	flight->goes_on = true;
+	flight->finished = false;
+	flight->judged = false;
+	flight->call->options.returning = false;
+	dlist_delete(&flight->node);
+	dlist_push_tail(&dispatcher->claimed, &flight->node);
+	dispatcher->nanswered--;
+}
+
 static void
 end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	bool again = flight->verdict.kind == INTEG_VERDICT_RETRY && flight->settled;
 
+	if (flight->verdict.kind == INTEG_VERDICT_NEXT)
+	{
+		continue_flight(dispatcher, flight);
+		return;
+	}
+	integ_lane_leave(dispatcher, flight);
 	if (flight->ordering_key != NULL)
 	{
 		integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);
@@ -375,7 +442,7 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	}
 	if (again)
 		integ_claim_later(dispatcher, flight, flight->verdict.retry_at);
-	if (again && flight->verdict.waits)
+	if (again && flight->verdict.waits && flight->outcome.sqlerrcode != 0)
 		integ_lane_promise(dispatcher, flight, flight->verdict.retry_at);
 	dlist_delete(&flight->node);
 	dispatcher->nanswered--;

@@ -136,6 +136,7 @@ integ_verdict_state(IntegVerdictKind kind)
 		case INTEG_VERDICT_UNKNOWN:
 			return "unknown";
 		case INTEG_VERDICT_RETRY:
+		case INTEG_VERDICT_NEXT:
 			break;
 	}
 	return NULL;

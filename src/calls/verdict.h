@@ -15,7 +15,8 @@ typedef enum IntegVerdictKind
 	INTEG_VERDICT_FAILED,  /* the answer is no */
 	INTEG_VERDICT_DEAD,	   /* attempts or time are used up */
 	INTEG_VERDICT_UNKNOWN, /* sent, outcome not known, not to be repeated */
-	INTEG_VERDICT_RETRY	   /* at retry_at */
+	INTEG_VERDICT_RETRY,   /* at retry_at */
+	INTEG_VERDICT_NEXT	   /* the call has another request, which is to be sent now */
 } IntegVerdictKind;
 
 typedef struct IntegAttempt
@@ -44,7 +45,7 @@ typedef struct IntegVerdict
 	IntegVerdictKind kind;
 	TimestampTz retry_at;
 	bool counts;		/* whether a retry counts against max_attempts */
-	bool waits;			/* this was no attempt */
+	bool waits;			/* this was no attempt: the same one goes on at retry_at */
 	const char *reason; /* of DEAD and UNKNOWN: a sentence for a person */
 } IntegVerdict;
 
@@ -58,7 +59,7 @@ extern IntegVerdict integ_call_verdict(const IntegAttempt *attempt);
 extern TimestampTz integ_retry_backoff(TimestampTz now, int counted, int64 delay_ms, int64 max_delay_ms,
 									   double random);
 
-/* The word for integ.calls.state; NULL for RETRY. */
+/* The word for integ.calls.state; NULL for RETRY and NEXT. */
 extern const char *integ_verdict_state(IntegVerdictKind kind);
 
 #endif /* INTEG_CALLS_VERDICT_H */

@@ -4,6 +4,7 @@
 #include "convert/plan.h"
 #include "convert/scan.h"
 #include "core/json_walk.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 /* A text that is a date or a time in ISO 8601, as an instant; a time without a zone is UTC's. */
@@ -24,6 +25,8 @@ convert_operand(ConvertOperand *operand)
 {
 	const JsonbValue *json = &operand->value.json;
 
+	/* Lists of the task's config nest as deep as they like. */
+	check_stack_depth();
 	if (operand->value.state != INTEG_FIELD_VALUE)
 		return;
 	operand->is_time = iso_instant(json, &operand->time);

@@ -5,6 +5,8 @@
 
 #include <sys/time.h>
 
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -74,4 +76,21 @@ integ_uuid_generate(PG_FUNCTION_ARGS)
 
 	integ_uuid_make(id);
 	PG_RETURN_UUID_P(id);
+}
+
+void
+integ_uuid_derive(const pg_uuid_t *from, const char *name, pg_uuid_t *id)
+{
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+
+	if (pg_cryptohash_init(hash) < 0 || pg_cryptohash_update(hash, from->data, UUID_LEN) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) name, strlen(name)) < 0 ||
+		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not derive an id: %s", pg_cryptohash_error(hash))));
+	pg_cryptohash_free(hash);
+	memcpy(id->data, digest, UUID_LEN);
+	id->data[6] = 0x80 | (id->data[6] & 0x0f);
+	id->data[8] = 0x80 | (id->data[8] & 0x3f);
 }

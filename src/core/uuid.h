@@ -11,6 +11,9 @@
 /* Fills id with a new UUID v7; ids of one process never go backwards. */
 extern void integ_uuid_make(pg_uuid_t *id);
 
+/* An id that always comes out of the same one and name: UUID v8 (section 5.8), from SHA-256 over both. */
+extern void integ_uuid_derive(const pg_uuid_t *from, const char *name, pg_uuid_t *id);
+
 /* The canonical 36 characters, in CurrentMemoryContext. */
 extern char *integ_uuid_text(const pg_uuid_t *id);
 

@@ -171,6 +171,7 @@ integ_manifest_check(const Jsonb *manifest)
 	integ_manifest_check_auths(&check);
 	check_named_templates(&check);
 	check_methods(&check);
+	integ_manifest_check_discovery(&check);
 	raise_problems(&check);
 
 	MemoryContextSwitchTo(old);

@@ -16,12 +16,20 @@ typedef struct IntegManifestProblems
 	int count;
 } IntegManifestProblems;
 
+/* What one of several requests knows of the others: what ran before it. */
+typedef struct IntegReach
+{
+	int steps; /* how many of the method's steps */
+	bool job;  /* the job was submitted */
+} IntegReach;
+
 /* What is checked: the document, and what was compiled of it. */
 typedef struct IntegManifestCheck
 {
 	const JsonbContainer *root;
 	const IntegDefinition *definition;
 	IntegManifestProblems problems;
+	const IntegReach *reach; /* of the request of several that is checked; NULL: its method has one */
 } IntegManifestCheck;
 
 /*
@@ -49,6 +57,7 @@ extern void integ_manifest_check_method(IntegManifestCheck *check, const IntegMe
 extern void integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *method, const char *where);
 extern void integ_manifest_check_base_url(IntegManifestCheck *check);
 extern void integ_manifest_check_auths(IntegManifestCheck *check);
+extern void integ_manifest_check_discovery(IntegManifestCheck *check);
 extern void integ_manifest_check_url(IntegManifestCheck *check, const JsonbContainer *object, const char *key,
 									 const char *where);
 
@@ -57,6 +66,7 @@ typedef enum IntegPlaceholders
 {
 	INTEG_PLACEHOLDERS_URL,		/* config, and the token answer's parts */
 	INTEG_PLACEHOLDERS_AUTH,	/* config and credentials */
+	INTEG_PLACEHOLDERS_ITEM,	/* what discovery knows of an item, and config */
 	INTEG_PLACEHOLDERS_BODY,	/* those, body, input and method: of requestTransform */
 	INTEG_PLACEHOLDERS_REQUEST, /* input, config, credentials, task, and what earlier requests brought */
 	INTEG_PLACEHOLDERS_PAGE,	/* these, and the next page's value */

@@ -47,7 +47,7 @@ check_path(IntegManifestCheck *check, const JsonbContainer *request, const char 
 }
 
 static void
-check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const char *where, const IntegMethod *method)
+check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const char *where, const IntegExchange *exchange)
 {
 	char *operation = integ_json_get_string(graphql, "operationName");
 
@@ -56,7 +56,7 @@ check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const c
 		case INTEG_GRAPHQL_QUERY:
 			return;
 		case INTEG_GRAPHQL_MUTATION:
-			if (!method->is_write)
+			if (!exchange->is_write)
 				integ_manifest_problem(check, where, "a mutation writes: access must be \"write\"");
 			return;
 		case INTEG_GRAPHQL_SUBSCRIPTION:
@@ -75,7 +75,8 @@ check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const c
 }
 
 static void
-check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method)
+check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method,
+			  const IntegExchange *exchange)
 {
 	const JsonbContainer *graphql = integ_json_get_object(request, "graphql");
 
@@ -85,7 +86,7 @@ check_graphql(IntegManifestCheck *check, const JsonbContainer *request, const ch
 			integ_manifest_problem(check, where, "protocol \"graphql\" needs \"graphql\"");
 		return;
 	}
-	check_document(check, graphql, psprintf("%s/graphql/document", where), method);
+	check_document(check, graphql, psprintf("%s/graphql/document", where), exchange);
 	if (strcmp(integ_json_get_string(request, "method"), "POST") != 0)
 		integ_manifest_problem(check, psprintf("%s/method", where), "a GraphQL request is a POST");
 	if (has(request, "encoding") && strcmp(integ_json_get_string(request, "encoding"), "json") != 0)
@@ -116,14 +117,16 @@ check_encoding(IntegManifestCheck *check, const JsonbContainer *request, const c
 		integ_manifest_problem(check, psprintf("%s/body", where), "encoding \"%s\" needs a template", encoding);
 }
 
+/* exchange: what was compiled of it. */
 static void
-check_request(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method)
+check_request(IntegManifestCheck *check, const JsonbContainer *request, const char *where, const IntegMethod *method,
+			  const IntegExchange *exchange)
 {
 	static const char *const templates[] = {"path", "query", "headers", "body"};
 	char *http_method = integ_json_get_string(request, "method");
 
 	/* What is called a read is repeated freely, needs no approval and leaves no audit. */
-	if (!method->is_write && has(method->manifest, "request") &&
+	if (!exchange->is_write &&
 		(strcmp(http_method, "PUT") == 0 || strcmp(http_method, "PATCH") == 0 || strcmp(http_method, "DELETE") == 0))
 		integ_manifest_problem(check, psprintf("%s/method", where), "a %s request writes: access must be \"write\"",
 							   http_method);
@@ -131,34 +134,10 @@ check_request(IntegManifestCheck *check, const JsonbContainer *request, const ch
 	check_path(check, request, "path", where);
 	for (size_t i = 0; i < lengthof(templates); i++)
 		integ_manifest_check_template(check, request, templates[i], where, INTEG_PLACEHOLDERS_REQUEST, method);
-	check_graphql(check, request, where, method);
+	check_graphql(check, request, where, method, exchange);
 	if ((strcmp(http_method, "GET") == 0 || strcmp(http_method, "HEAD") == 0) && has(request, "body"))
 		integ_manifest_problem(check, psprintf("%s/body", where), "a %s request has no body", http_method);
 	check_encoding(check, request, where);
-}
-
-/* Compiles what a step's or job's response needs; a mistake raises. */
-static void
-check_response(const JsonbContainer *holder, const char *where)
-{
-	const JsonbContainer *response = integ_json_get_object(holder, "response");
-	IntegErrorRules errors = {0};
-	IntegPartial partial = {0};
-
-	if (response == NULL)
-		return;
-	where = psprintf("%s/response", where);
-	(void) integ_compile_map(response, "map", where);
-	(void) integ_compile_path(response, "records", where);
-	integ_compile_errors(response, where, &errors);
-	integ_compile_partial(response, where, &partial);
-}
-
-static void
-check_exchange(IntegManifestCheck *check, const JsonbContainer *holder, const char *where, const IntegMethod *method)
-{
-	check_request(check, integ_json_get_object(holder, "request"), psprintf("%s/request", where), method);
-	check_response(holder, where);
 }
 
 static void
@@ -166,37 +145,57 @@ check_steps(IntegManifestCheck *check, const IntegMethod *method, const char *wh
 {
 	const JsonbContainer *steps = integ_json_get_array(method->manifest, "steps");
 
-	for (uint32 i = 0; steps != NULL && i < JsonContainerSize(steps); i++)
+	for (int i = 0; i < method->nsteps; i++)
 	{
 		const JsonbContainer *step = getIthJsonbValueFromContainer((JsonbContainer *) steps, i)->val.binary.data;
-		char *path = psprintf("%s/steps/%u", where, i);
+		char *path = psprintf("%s/steps/%d", where, i);
+		IntegReach reach = {.steps = i};
 
-		check_exchange(check, step, path, method);
+		check->reach = &reach;
+		check_request(check, integ_json_get_object(step, "request"), psprintf("%s/request", path), method,
+					  method->steps[i].exchange);
 		integ_manifest_check_template(check, step, "when", path, INTEG_PLACEHOLDERS_REQUEST, method);
+		if (!method->is_write && method->steps[i].exchange->is_write)
+			integ_manifest_problem(check, psprintf("%s/access", path), "a step of a method that reads does not write");
+		check->reach = NULL;
 	}
 }
 
 static void
 check_job(IntegManifestCheck *check, const IntegMethod *method, const char *where)
 {
-	static const char *const phases[] = {"submit", "poll", "download"};
-	const JsonbContainer *job = integ_json_get_object(method->manifest, "job");
-
-	if (job == NULL)
-		return;
-	where = psprintf("%s/job", where);
-	(void) integ_compile_path(job, "id", where);
-	for (size_t i = 0; i < lengthof(phases); i++)
+	const JsonbContainer *job = method->job == NULL ? NULL : integ_json_get_object(method->manifest, "job");
+	const struct
 	{
-		const JsonbContainer *phase = integ_json_get_object(job, phases[i]);
-		char *path = psprintf("%s/%s", where, phases[i]);
+		const char *name;
+		const IntegExchange *exchange;
+	} phases[] = {{"submit", method->job != NULL ? method->job->submit : NULL},
+				  {"poll", method->job != NULL ? method->job->poll : NULL},
+				  {"download", method->job != NULL ? method->job->download : NULL}};
+
+	for (size_t i = 0; job != NULL && i < lengthof(phases); i++)
+	{
+		const JsonbContainer *phase = integ_json_get_object(job, phases[i].name);
+		IntegReach reach = {.job = i > 0};
 
 		if (phase == NULL)
 			continue;
-		check_exchange(check, phase, path, method);
-		(void) integ_compile_path(phase, "done", path);
-		(void) integ_compile_path(phase, "failed", path);
+		check->reach = &reach;
+		check_request(check, integ_json_get_object(phase, "request"),
+					  psprintf("%s/job/%s/request", where, phases[i].name), method, phases[i].exchange);
+		check->reach = NULL;
 	}
+}
+
+/* What the whole of several requests has no use for. */
+static void
+check_whole(IntegManifestCheck *check, const IntegMethod *method, const char *where)
+{
+	const JsonbContainer *response = integ_json_get_object(method->manifest, "response");
+
+	if (method->exchange == NULL && response != NULL && has(response, "type"))
+		integ_manifest_problem(check, psprintf("%s/response/type", where),
+							   "each of the requests has a response of its own, which says its type");
 }
 
 static void
@@ -252,9 +251,10 @@ integ_manifest_check_method(IntegManifestCheck *check, const IntegMethod *method
 		integ_manifest_problem(check, psprintf("%s/conditional", where),
 							   "only a method that reads by one GET request has a last answer to keep");
 	if (request != NULL)
-		check_request(check, request, psprintf("%s/request", where), method);
+		check_request(check, request, psprintf("%s/request", where), method, method->exchange);
 	check_steps(check, method, where);
 	check_job(check, method, where);
+	check_whole(check, method, where);
 	check_examples(check, method, "inputSchema", method->input, where);
 	check_examples(check, method, "outputSchema", method->output, where);
 }

@@ -117,21 +117,54 @@ credential_known(const IntegManifestCheck *check, const char *name)
 	return false;
 }
 
-static bool
-step_known(const IntegMethod *method, const char *name)
+/* The number of the step that a name begins with, -1 where it is none. */
+static int
+find_step(const IntegMethod *method, const char *name)
 {
-	const JsonbContainer *steps = method == NULL ? NULL : integ_json_get_array(method->manifest, "steps");
+	const JsonbContainer *steps = integ_json_get_array(method->manifest, "steps");
 	size_t len = strcspn(name, ".[");
 
-	for (uint32 i = 0; steps != NULL && i < JsonContainerSize(steps); i++)
+	for (uint32 i = 0; i < JsonContainerSize(steps); i++)
 	{
 		char *id = integ_json_get_string(
 			getIthJsonbValueFromContainer((JsonbContainer *) steps, i)->val.binary.data, "id");
 
 		if (strlen(id) == len && strncmp(id, name, len) == 0)
-			return true;
+			return (int) i;
 	}
-	return false;
+	return -1;
+}
+
+/* A step may use what ran before it: neither itself nor what follows, so that there is no cycle. */
+static void
+visit_step(const Visit *visit, const char *name, const char *rest)
+{
+	int step = find_step(visit->method, rest);
+
+	if (step < 0)
+		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} names no step", name);
+	else if (visit->check->reach != NULL && step >= visit->check->reach->steps)
+		integ_manifest_problem(visit->check, visit->where,
+							   "the placeholder {%s} names a step that has not run before this one", name);
+}
+
+static void
+visit_job(const Visit *visit, const char *name, const char *rest)
+{
+	static const char *const parts[] = {"id", "submit", "status"};
+	const JsonbContainer *job = integ_json_get_object(visit->method->manifest, "job");
+	size_t len = strcspn(rest, ".[");
+	JsonbValue unused;
+	bool known = false;
+
+	for (size_t i = 0; i < lengthof(parts); i++)
+		known |= strlen(parts[i]) == len && strncmp(rest, parts[i], len) == 0;
+	if (!known)
+		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} is none of {job.id}, {job.submit…} and {job.status…}", name);
+	else if (visit->check->reach != NULL && !visit->check->reach->job)
+		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} has no value before the job is submitted", name);
+	else if (len == 2 && !integ_json_get(job, "id", &unused))
+		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} needs the job's \"id\": the path where it is", name);
 }
 
 /* A task's configuration is that of a source or of an output. */
@@ -162,12 +195,14 @@ visit_request_name(const Visit *visit, const char *name)
 	}
 	if ((rest = behind(name, "steps")) != NULL && manifest != NULL && integ_json_get_array(manifest, "steps") != NULL)
 	{
-		if (!step_known(visit->method, rest))
-			integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} names no step", name);
+		visit_step(visit, name, rest);
 		return;
 	}
-	if (behind(name, "job") != NULL && manifest != NULL && integ_json_get_object(manifest, "job") != NULL)
+	if ((rest = behind(name, "job")) != NULL && manifest != NULL && integ_json_get_object(manifest, "job") != NULL)
+	{
+		visit_job(visit, name, rest);
 		return;
+	}
 	if (manifest != NULL && !integ_schema_may_have(integ_json_get_object(manifest, "inputSchema"), name))
 		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} is not in inputSchema", name);
 }
@@ -191,6 +226,14 @@ visit_name(const char *name, void *arg)
 	{
 		integ_manifest_problem(check, visit->where,
 							   "the placeholder {%s} may only come from config or the token answer here", name);
+		return;
+	}
+	if (visit->allowed == INTEG_PLACEHOLDERS_ITEM)
+	{
+		if (behind(name, "item") == NULL && strcmp(name, "item") != 0 && strcmp(name, "fields") != 0 &&
+			strcmp(name, "field_names") != 0)
+			integ_manifest_problem(check, visit->where,
+								   "the placeholder {%s} is none of {item.…}, {fields}, {field_names} and {config.…}", name);
 		return;
 	}
 	if ((rest = behind(name, "credentials")) != NULL)

@@ -174,6 +174,9 @@ check_health(IntegManifestCheck *check)
 	const JsonbContainer *required = schema == NULL ? NULL : integ_json_get_array(schema, "required");
 	const JsonbContainer *properties = schema == NULL ? NULL : integ_json_get_object(schema, "properties");
 
+	if (method != NULL && integ_json_get_object(method->manifest, "request") == NULL)
+		integ_manifest_problem(check, "/healthCheck", "the method \"%s\" has no request of its own: a health check is one request",
+							   method->id);
 	for (uint32 i = 0; required != NULL && i < JsonContainerSize(required); i++)
 	{
 		char *name = integ_json_value_text(getIthJsonbValueFromContainer((JsonbContainer *) required, i));

@@ -4,9 +4,14 @@
 #include "definitions/compile.h"
 
 #include "common/hashfn.h"
+#include "core/errors.h"
 #include "core/json.h"
+#include "core/json_walk.h"
 #include "graphql/document.h"
 #include "utils/memutils.h"
+
+#define DEFAULT_POLL_INTERVAL_MS 5000
+#define DEFAULT_JOB_LIMIT_MS (60 * 60 * 1000)
 
 static const char *const body_encodings[] = {
 	[INTEG_SEND_JSON] = "json",
@@ -117,9 +122,12 @@ compile_response(const JsonbContainer *response, const char *where, IntegExchang
 	exchange->xml = integ_json_get_object(response, "xml");
 }
 
-/* The exchange that the "request" and "response" of an object of the manifest describe; NULL without a request. */
+/*
+ * The exchange that the "request" and "response" of an object of the manifest describe; NULL without a request.
+ * step names it where it is one of several.
+ */
 static IntegExchange *
-compile_exchange(const JsonbContainer *object, const char *where, bool is_write)
+compile_exchange(const JsonbContainer *object, const char *where, const char *step, bool is_write)
 {
 	const JsonbContainer *request = integ_json_get_object(object, "request");
 	const JsonbContainer *response = integ_json_get_object(object, "response");
@@ -128,11 +136,146 @@ compile_exchange(const JsonbContainer *object, const char *where, bool is_write)
 	if (request == NULL)
 		return NULL;
 	exchange = palloc0(sizeof(IntegExchange));
+	exchange->step = step;
 	exchange->is_write = is_write;
 	compile_request(request, psprintf("%s/request", where), exchange);
 	if (response != NULL)
 		compile_response(response, psprintf("%s/response", where), exchange);
 	return exchange;
+}
+
+/* The rules of all of a method's requests, after the request's own. */
+static void
+append_errors(IntegExchange *exchange, const IntegErrorRules *rules)
+{
+	IntegErrorRules *own = &exchange->errors;
+	IntegErrorRule *items;
+
+	if (rules->count == 0)
+		return;
+	items = palloc((own->count + rules->count) * sizeof(IntegErrorRule));
+	if (own->count > 0)
+		memcpy(items, own->items, own->count * sizeof(IntegErrorRule));
+	memcpy(items + own->count, rules->items, rules->count * sizeof(IntegErrorRule));
+	own->items = items;
+	own->count += rules->count;
+}
+
+/* A condition, as $if takes it: a name, which is written as a placeholder here, or a jsonpath. */
+static IntegTemplate *
+compile_when(const JsonbContainer *step, const char *where)
+{
+	char *condition = integ_json_get_string(step, "when");
+	size_t len = condition == NULL ? 0 : strlen(condition);
+	IntegJsonBuilder builder;
+	JsonbValue source;
+
+	if (condition == NULL)
+		return NULL;
+	where = psprintf("%s/when", where);
+	if (len > 2 && condition[0] == '{' && strchr(condition, '}') == condition + len - 1)
+		condition = pnstrdup(condition + 1, len - 2);
+	else if (condition[0] != '$')
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s is not a condition", where),
+						errdetail("It is \"%s\".", condition),
+						errhint("Write one placeholder, {steps.find.id}, or a jsonpath that starts with $.")));
+	integ_json_begin_object(&builder);
+	integ_json_add_string(&builder, "$if", condition);
+	integ_json_add_bool(&builder, "then", true);
+	integ_json_root(integ_json_end(&builder), &source);
+	return integ_template_compile(&source, where);
+}
+
+/* A step of a method that writes writes as well, unless it says or shows that it only reads. */
+static bool
+step_is_write(const IntegMethod *method, const JsonbContainer *step)
+{
+	char *access = integ_json_get_string(step, "access");
+
+	if (access != NULL)
+		return strcmp(access, "write") == 0;
+	return method->is_write && !seems_to_read(integ_json_get_object(step, "request"));
+}
+
+static void
+compile_steps(IntegMethod *method, const char *where, const IntegErrorRules *errors)
+{
+	const JsonbContainer *steps = integ_json_get_array(method->manifest, "steps");
+
+	if (steps == NULL)
+		return;
+	method->nsteps = (int) JsonContainerSize(steps);
+	method->steps = palloc0(method->nsteps * sizeof(IntegMethodStep));
+	for (int i = 0; i < method->nsteps; i++)
+	{
+		const JsonbContainer *step = getIthJsonbValueFromContainer((JsonbContainer *) steps, i)->val.binary.data;
+		char *path = psprintf("%s/steps/%d", where, i);
+
+		method->steps[i].when = compile_when(step, path);
+		method->steps[i].exchange =
+			compile_exchange(step, path, integ_json_get_string(step, "id"), step_is_write(method, step));
+		append_errors(method->steps[i].exchange, errors);
+	}
+}
+
+static IntegExchange *
+compile_phase(const JsonbContainer *job, const char *phase, const char *where, bool is_write,
+			  const IntegErrorRules *errors)
+{
+	const JsonbContainer *object = integ_json_get_object(job, phase);
+	IntegExchange *exchange;
+
+	if (object == NULL)
+		return NULL;
+	exchange = compile_exchange(object, psprintf("%s/%s", where, phase), phase, is_write);
+	append_errors(exchange, errors);
+	return exchange;
+}
+
+static void
+compile_job(IntegMethod *method, const char *where, const IntegErrorRules *errors)
+{
+	const JsonbContainer *manifest = integ_json_get_object(method->manifest, "job");
+	const JsonbContainer *poll;
+	IntegMethodJob *job;
+
+	if (manifest == NULL)
+		return;
+	where = psprintf("%s/job", where);
+	poll = integ_json_get_object(manifest, "poll");
+	job = palloc0(sizeof(IntegMethodJob));
+	job->submit = compile_phase(manifest, "submit", where, method->is_write, errors);
+	job->poll = compile_phase(manifest, "poll", where, false, errors);
+	job->download = compile_phase(manifest, "download", where, false, errors);
+	job->id = integ_compile_path(manifest, "id", where);
+	where = psprintf("%s/poll", where);
+	job->done = integ_compile_path(poll, "done", where);
+	job->failed = integ_compile_path(poll, "failed", where);
+	job->message = integ_compile_path(poll, "message", where);
+	job->interval_ms = integ_json_get_int(poll, "intervalMs", DEFAULT_POLL_INTERVAL_MS);
+	job->limit_ms = integ_json_get_int(poll, "timeoutMs", DEFAULT_JOB_LIMIT_MS);
+	method->job = job;
+}
+
+/* What becomes of all that several requests brought, and the rules that hold for each of them. */
+static void
+compile_whole(IntegMethod *method, const char *where)
+{
+	const JsonbContainer *response = integ_json_get_object(method->manifest, "response");
+	IntegErrorRules errors = {0};
+
+	if (method->exchange != NULL)
+		return;
+	if (response != NULL)
+	{
+		char *path = psprintf("%s/response", where);
+
+		method->map = integ_compile_map(response, "map", path);
+		method->records = integ_compile_path(response, "records", path);
+		integ_compile_errors(response, path, &errors);
+	}
+	compile_steps(method, where, &errors);
+	compile_job(method, where, &errors);
 }
 
 static void
@@ -189,7 +332,8 @@ integ_method_compile(IntegMethod *method, const char *where)
 	method->is_graphql = protocol != NULL && strcmp(protocol, "graphql") == 0;
 	method->input = integ_compile_schema(method->manifest, "inputSchema", where);
 	method->output = integ_compile_schema(method->manifest, "outputSchema", where);
-	method->exchange = compile_exchange(method->manifest, where, method->is_write);
+	method->exchange = compile_exchange(method->manifest, where, NULL, method->is_write);
+	compile_whole(method, where);
 	if (method->exchange != NULL)
 		method->exchange->is_graphql |= method->is_graphql;
 	method->stream = stream_kind(method->manifest);

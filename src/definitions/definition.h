@@ -137,6 +137,27 @@ typedef struct IntegExchange
 	const JsonbContainer *xml; /* how it is read, or NULL */
 } IntegExchange;
 
+/* One of several requests of a method. */
+typedef struct IntegMethodStep
+{
+	IntegTemplate *when; /* renders to something where it is to run, else to nothing; NULL: it always is */
+	IntegExchange *exchange;
+} IntegMethodStep;
+
+/* A request that starts a job, one that asks how far it is, one that fetches what it brought. */
+typedef struct IntegMethodJob
+{
+	IntegExchange *submit;
+	IntegPath *id; /* in the answer to submit, or NULL */
+	IntegExchange *poll;
+	IntegPath *done;		 /* finds something in the answer to poll where the job has ended */
+	IntegPath *failed;		 /* … where it has failed, or NULL */
+	IntegPath *message;		 /* … and why, or NULL */
+	int64 interval_ms;		 /* between two polls */
+	int64 limit_ms;			 /* from submit until it must have ended */
+	IntegExchange *download; /* or NULL: what poll brings is the result */
+} IntegMethodJob;
+
 typedef struct IntegMethod
 {
 	/* Known of every method of a definition: */
@@ -148,6 +169,11 @@ typedef struct IntegMethod
 	bool compiled;					/* integ_definition_method compiles what follows at first use */
 
 	IntegExchange *exchange;		  /* NULL where it has no request of its own (steps, job, handler) */
+	int nsteps;						  /* 0: no steps */
+	IntegMethodStep *steps;			  /* in their order */
+	IntegMethodJob *job;			  /* or NULL */
+	IntegMap *map;					  /* of steps or a job: over what they brought; or NULL */
+	IntegPath *records;				  /* the same */
 	bool is_graphql;				  /* protocol: graphql */
 	IntegStreamKind stream;			  /* what its answer is a stream of */
 	IntegSchema *input;				  /* NULL: anything */

@@ -37,13 +37,13 @@ use_text(IntegCall *call, char *text)
 static const Jsonb *
 add_idempotency_key(const IntegCall *call, const Jsonb *body)
 {
-	const IntegMethod *method = call->method;
+	const char *key = integ_call_idempotency_key(call, "body");
 	IntegJsonBuilder builder;
 
-	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, "body") != 0 || !JB_ROOT_IS_OBJECT(body))
+	if (key == NULL || !JB_ROOT_IS_OBJECT(body))
 		return body;
 	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, method->idempotency_name, integ_uuid_text(&call->subject.call_id));
+	integ_json_add_string(&builder, call->method->idempotency_name, key);
 	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(body),
 											  JsonbPGetDatum(integ_json_end(&builder))));
 }

@@ -7,10 +7,13 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/uuid.h"
+#include "course/course.h"
 #include "http/client.h"
 #include "http/flight.h"
 #include "miscadmin.h"
 #include "oauth/ensure.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 static void
@@ -78,6 +81,7 @@ integ_call_open(IntegCall *call)
 	{
 		integ_call_consult(call);
 		integ_call_raise(call);
+		integ_course_begin(call);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -169,7 +173,9 @@ integ_call_finish(IntegCall *call)
 		integ_call_map(call);
 	integ_call_record(call);
 	integ_call_remember(call);
-	if (call->outcome.sqlerrcode != 0 && cannot_answer(call))
+	if (call->course != NULL)
+		integ_course_finish(call);
+	else if (call->outcome.sqlerrcode != 0 && cannot_answer(call))
 		(void) integ_call_fall_back(call, call->outcome.sqlerrcode, call->outcome.message);
 	MemoryContextSwitchTo(old);
 
@@ -190,16 +196,6 @@ integ_call_end_stream(IntegCall *call, bool enough)
 	integ_call_record(call);
 	MemoryContextSwitchTo(old);
 	CHECK_FOR_INTERRUPTS();
-}
-
-static void
-run_exchange(IntegCall *call)
-{
-	integ_call_build(call);
-	if (call->stale)
-		return;
-	integ_call_send(call);
-	integ_call_finish(call);
 }
 
 void
@@ -256,6 +252,16 @@ integ_call_rewind_often(IntegCall *call)
 	integ_call_rewind(call);
 }
 
+static void
+run_exchange(IntegCall *call)
+{
+	integ_call_build(call);
+	if (call->stale)
+		return;
+	integ_call_send(call);
+	integ_call_finish(call);
+}
+
 /* The next exchange is another request of its own. */
 static void
 repeat_exchange(IntegCall *call)
@@ -281,8 +287,8 @@ integ_call_exchange(IntegCall *call)
 		if (is_unauthenticated(call))
 			integ_oauth_give_up(call);
 	}
-	/* What is kept proves no credential. */
-	if (call->stale || !integ_vault_rotating(&call->instance->credentials))
+	/* What is kept proves no credential; and with those before, nothing is learned of the new ones. */
+	if (call->stale || call->previous_credentials || !integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);
@@ -293,11 +299,61 @@ integ_call_exchange(IntegCall *call)
 	}
 }
 
+static void
+wait_until(TimestampTz due)
+{
+	long left;
+
+	while (due != 0 && (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due)) > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* All exchanges of a method of several. An error that stops it between two of them tells what the earlier ones did. */
+static void
+run_course(IntegCall *call)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		while (!integ_course_ended(call) && call->outcome.sqlerrcode == 0)
+		{
+			wait_until(call->course->due);
+			integ_call_rewind(call);
+			integ_call_exchange(call);
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->detail = integ_course_explain(call, error->detail);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+void
+integ_call_carry_out(IntegCall *call)
+{
+	if (call->course != NULL)
+		run_course(call);
+	else
+		integ_call_exchange(call);
+}
+
 void
 integ_call_run(IntegCall *call)
 {
 	integ_call_open(call);
-	integ_call_exchange(call);
+	integ_call_carry_out(call);
 	integ_call_consult(call);
 }
 

@@ -103,11 +103,12 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
-	const char *base_url; /* the instance's, or the exchange's own */
-	const char *origin;	  /* of it: where this exchange goes, and its credentials */
-	char *path;			  /* percent-encoded */
-	bool raw;			  /* integ_request: the exchange is the caller's */
-	bool streamed;		  /* a success is left to be read from flight; integ_call_end_stream finishes it */
+	const char *base_url;		/* the instance's, or the exchange's own */
+	const char *origin;			/* of it: where this exchange goes, and its credentials */
+	char *path;					/* percent-encoded */
+	bool raw;					/* integ_request: the exchange is the caller's */
+	bool streamed;				/* a success is left to be read from flight; integ_call_end_stream finishes it */
+	struct IntegCourse *course; /* of a method of several requests (course/course.h); NULL: it has one */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
@@ -219,7 +220,10 @@ extern void integ_call_finish(IntegCall *call);
  */
 extern void integ_call_exchange(IntegCall *call);
 
-/* The whole path of a method's own exchange: open, and the exchange as above. */
+/* All exchanges of an opened call, each as above: its only one, or those of a method of several requests. */
+extern void integ_call_carry_out(IntegCall *call);
+
+/* The whole path of a call: open and carry out. */
 extern void integ_call_run(IntegCall *call);
 
 /*
@@ -276,6 +280,9 @@ extern void integ_call_admit(IntegCall *call);
 extern void integ_call_inject(IntegCall *call);
 extern void integ_call_classify(IntegCall *call);
 extern void integ_call_map(IntegCall *call);
+
+/* The call's result, which may be NULL, checked against the method's outputSchema where that is wanted. */
+extern void integ_call_result(IntegCall *call, const Jsonb *result);
 extern void integ_call_record(IntegCall *call);
 
 /*
@@ -348,6 +355,13 @@ extern char *integ_call_secret_text(IntegCall *call, const char *first, const ch
 
 /* Raises IG401 for a credential that the instance does not have. */
 pg_noreturn extern void integ_call_refuse_missing(const IntegCall *call, const char *name);
+
+/*
+ * The key by which a service knows a repeated write, where its definition says that it honours one in that place (header,
+ * query, body), in CurrentMemoryContext: the same in every attempt. The call's id, or of several requests one derived
+ * from it; NULL for none.
+ */
+extern const char *integ_call_idempotency_key(const IntegCall *call, const char *in);
 
 /* Appends an already encoded "a=b&c=d" to the query. */
 extern void integ_call_add_query(IntegCall *call, const char *query);

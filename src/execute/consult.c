@@ -12,6 +12,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
+#include "course/course.h"
 #include "execute/call.h"
 #include "utils/memutils.h"
 
@@ -34,7 +35,7 @@ integ_call_question(const IntegCall *call)
 	if (call->response == NULL && call->auth->function != NULL && call->auth_answer == NULL)
 		return INTEG_QUESTION_AUTH;
 	if (call->response != NULL && call->method->after != NULL && !call->asked_after &&
-		call->outcome.sqlerrcode == 0)
+		call->outcome.sqlerrcode == 0 && integ_course_ended(call))
 		return INTEG_QUESTION_AFTER;
 	return INTEG_QUESTION_NONE;
 }

@@ -64,7 +64,7 @@ integ_download(IntegCall *call)
 
 	PreventCommandIfReadOnly("integ_execute into a large object");
 	integ_call_open(call);
-	if (call->exchange == NULL || call->method->stream != INTEG_STREAM_NONE)
+	if (call->method->exchange == NULL || call->method->stream != INTEG_STREAM_NONE)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the answer of %s cannot go into a large object", integ_call_name(call)),
 						errdetail("Only a method with one request of its own, and no stream, has one body.")));

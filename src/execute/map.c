@@ -30,6 +30,14 @@ check_output(IntegCall *call, const Jsonb *result)
 }
 
 void
+integ_call_result(IntegCall *call, const Jsonb *result)
+{
+	call->outcome.result = result;
+	if (result != NULL)
+		check_output(call, result);
+}
+
+void
 integ_call_map(IntegCall *call)
 {
 	const IntegExchange *exchange = call->exchange;
@@ -61,7 +69,9 @@ integ_call_map(IntegCall *call)
 	}
 	else if (result != NULL && exchange->is_graphql)
 		result = integ_graphql_data(result);
-	call->outcome.result = result;
-	if (result != NULL)
-		check_output(call, result);
+	/* Of several, what this one brought is not the method's result yet. */
+	if (call->course != NULL)
+		call->outcome.result = result;
+	else
+		integ_call_result(call, result);
 }

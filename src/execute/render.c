@@ -4,6 +4,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/uuid.h"
+#include "course/course.h"
 #include "execute/call.h"
 #include "instances/site.h"
 
@@ -83,11 +84,25 @@ refuse_unsupported(const IntegCall *call)
 	const char *what = NULL;
 
 	if (exchange == NULL)
-		what = "steps, a job or a handler";
+		what = "a handler";
 	if (what != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
 						errmsg("%s needs %s, which this version does not have", integ_call_name(call), what),
 						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
+}
+
+const char *
+integ_call_idempotency_key(const IntegCall *call, const char *in)
+{
+	const IntegMethod *method = call->method;
+	pg_uuid_t derived;
+
+	if (method->idempotency_in == NULL || strcmp(method->idempotency_in, in) != 0 || !call->exchange->is_write)
+		return NULL;
+	if (call->exchange->step == NULL)
+		return integ_uuid_text(&call->subject.call_id);
+	integ_uuid_derive(&call->subject.call_id, call->exchange->step, &derived);
+	return integ_uuid_text(&derived);
 }
 
 const IntegParameterStyle *
@@ -175,12 +190,14 @@ integ_call_render(IntegCall *call)
 {
 	const IntegMethod *method = call->method;
 	const IntegExchange *exchange = call->exchange;
+	const char *key;
 
 	refuse_unsupported(call);
 	find_site(call);
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
 	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
+	call->scope.earlier = call->course != NULL && call->course->earlier != NULL ? &call->course->earlier->root : NULL;
 	call->scope.secret = call->names_secrets ? secret_name : integ_call_secret;
 	call->scope.secret_arg = call;
 
@@ -201,10 +218,10 @@ integ_call_render(IntegCall *call)
 	render_headers(call, exchange->headers);
 	render_query(call, call->definition->query);
 	render_query(call, exchange->query);
-	/* The call's id is the key by which a service knows a repeated write: the same in every attempt. */
-	if (method->idempotency_in != NULL && strcmp(method->idempotency_in, "header") == 0)
-		integ_call_add_header(call, method->idempotency_name, integ_uuid_text(&call->subject.call_id));
-	if (method->idempotency_in != NULL && strcmp(method->idempotency_in, "query") == 0)
-		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name,
-											integ_uuid_text(&call->subject.call_id)));
+	key = integ_call_idempotency_key(call, "header");
+	if (key != NULL)
+		integ_call_add_header(call, method->idempotency_name, key);
+	key = integ_call_idempotency_key(call, "query");
+	if (key != NULL)
+		integ_call_add_query(call, psprintf("%s=%s", method->idempotency_name, key));
 }

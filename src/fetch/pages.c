@@ -189,7 +189,8 @@ turn(IntegPages *pages)
 	call->amend_arg = pages;
 	call->input = pages->input;
 	call->asked_after = false;
-	call->exchange = call->method->exchange;
+	if (call->course == NULL)
+		call->exchange = call->method->exchange;
 	if (pages->position.set && pages->position.url == NULL && pages->pagination->further != NULL)
 	{
 		call->exchange = pages->pagination->further;
@@ -333,7 +334,7 @@ integ_pages_next(IntegPages *pages)
 {
 	if (!turn(pages))
 		return NULL;
-	integ_call_exchange(pages->call);
+	integ_call_carry_out(pages->call);
 	integ_call_consult(pages->call);
 	return receive(pages);
 }
@@ -343,6 +344,9 @@ integ_pages_build(IntegPages *pages)
 {
 	if (!turn(pages))
 		return false;
+	if (pages->call->method->exchange == NULL)
+		refuse(pages->call, "The method has several requests, and a list that a worker reads is one of pages.",
+			   "Read it with a method of one request.");
 	integ_call_build(pages->call);
 	return true;
 }

@@ -164,6 +164,9 @@ set_body(IntegCall *call, const char *name, const JsonbValue *value)
 		text.val.string.len = (int) strlen(text.val.string.val);
 	}
 	call->document = with_member(body_document(call), body_name(call, name), form ? &text : value);
+	/* It may hold credentials that the template names. */
+	if (call->secrets != NULL)
+		integ_call_wipe_later(call, (char *) unconstify(Jsonb *, call->document), VARSIZE(call->document));
 	if (call->exchange->body == NULL && call->exchange->graphql_document == NULL)
 		integ_call_add_header(call, "Content-Type", form ? "application/x-www-form-urlencoded" : "application/json");
 }

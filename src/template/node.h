@@ -160,6 +160,9 @@ extern bool template_path_holds(const IntegPath *path, const Jsonb *document, co
 /* A placeholder's value; false where it is absent. A credential is a copy that is remembered for wiping. */
 extern bool template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *value);
 
+/* Whether a placeholder that looks like an input's is of what earlier requests brought. */
+extern bool template_is_earlier(const IntegTemplateScope *scope, const TemplateRef *ref);
+
 /* Renders a node to an unpacked value; false where it is absent. */
 extern bool template_render_node(TemplateRender *render, const TemplateNode *node, JsonbValue *out);
 

@@ -74,6 +74,15 @@ credential_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *val
 }
 
 bool
+template_is_earlier(const IntegTemplateScope *scope, const TemplateRef *ref)
+{
+	JsonbValue unused;
+
+	return ref->root == TEMPLATE_INPUT && scope->earlier != NULL && ref->steps.steps[0].key != NULL &&
+		   integ_json_get(scope->earlier, ref->steps.steps[0].key, &unused);
+}
+
+bool
 template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *value)
 {
 	const JsonbContainer *container = NULL;
@@ -86,7 +95,7 @@ template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *v
 		case TEMPLATE_LOCAL:
 			return template_steps_follow(ref->steps.steps, ref->steps.count, &render->locals[ref->slot], value);
 		case TEMPLATE_INPUT:
-			container = render->scope->input;
+			container = template_is_earlier(render->scope, ref) ? render->scope->earlier : render->scope->input;
 			break;
 		case TEMPLATE_CONFIG:
 			container = render->scope->config;
@@ -135,7 +144,7 @@ add_container(IntegJsonBuilder *builder, const char *key, const JsonbContainer *
 	integ_json_add(builder, key, &value);
 }
 
-/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}. */
+/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}, and what earlier requests brought. */
 static void
 begin_predicates(TemplateRender *render)
 {
@@ -146,6 +155,11 @@ begin_predicates(TemplateRender *render)
 	add_container(&builder, "config", render->scope->config);
 	add_container(&builder, "task", render->scope->task);
 	add_container(&builder, "token", render->scope->token);
+	if (render->scope->earlier != NULL)
+	{
+		add_container(&builder, "steps", integ_json_get_object(render->scope->earlier, "steps"));
+		add_container(&builder, "job", integ_json_get_object(render->scope->earlier, "job"));
+	}
 	render->predicate_scope = integ_json_end(&builder);
 	render->scratch = AllocSetContextCreate(CurrentMemoryContext, "integ predicate", ALLOCSET_SMALL_SIZES);
 }

@@ -61,7 +61,8 @@ typedef struct IntegTemplateScope
 	const JsonbContainer *input;
 	const JsonbContainer *config;
 	const JsonbContainer *task;
-	const JsonbContainer *token; /* what the token answer told besides tokens */
+	const JsonbContainer *token;   /* what the token answer told besides tokens */
+	const JsonbContainer *earlier; /* its members ("steps", "job") come before the input's */
 	IntegTemplateSecret secret;
 	void *secret_arg;
 } IntegTemplateScope;

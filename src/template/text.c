@@ -252,10 +252,11 @@ absent(const TextRender *text, const TemplateRef *ref)
 		[TEMPLATE_CREDENTIALS] = "Set it with integ_credential_set.",
 		[TEMPLATE_LOCAL] = "Give it in each element of the list; or put what needs it into [brackets] in the template.",
 	};
+	const char *hint = template_is_earlier(text->render->scope, ref) ? "An earlier request did not bring it." : hints[ref->root];
 	int code = ref->root == TEMPLATE_CREDENTIALS ? ERRCODE_INTEG_UNAUTHENTICATED : ERRCODE_INTEG_INVALID;
 
 	ereport(ERROR, (errcode(code), errmsg("the placeholder \"{%s}\" has no value", ref->name),
-					errdetail("It is needed by: %s.", text->render->template->where), errhint("%s", hints[ref->root])));
+					errdetail("It is needed by: %s.", text->render->template->where), errhint("%s", hint)));
 }
 
 /* Appends the parts of a fragment; where one is absent, nothing. */

@@ -37,6 +37,7 @@ class Provider(socketserver.ThreadingTCPServer):
         self.seen = collections.Counter()  # of /fault/once, by key
         self.delayed = self.peak = 0  # requests in /fault/delay at the same time, and their highest number
         self.jobs = {}
+        self.opened = set()
         self.services = {}  # what services keep, by name
         self.scheme = "https" if tls else "http"
         if tls:
@@ -59,6 +60,7 @@ class Provider(socketserver.ThreadingTCPServer):
             self.seen.clear()
             self.peak = 0
             self.jobs.clear()
+            self.opened.clear()
             self.services.clear()
 
     def handle_error(self, request, client_address):

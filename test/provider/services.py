@@ -8,12 +8,14 @@ often a job was asked for.
     GET  /jobs/ID              its state;  GET /jobs/ID/results  what it brought
     GET  /crm/sobjects?count=N  objects;    GET /crm/sobjects/NAME/describe  its fields
     GET  /crm/query?q=SOQL     records of the object behind FROM
+    *    /gate/KEY             answers once somebody has asked for /open/KEY
     GET  /versioned/KEY        a document with an ETag and a Last-Modified, or 304; ?no_store, ?bare: without either;
                                POST makes it another version
     *    /services/data/…      Salesforce (salesforce.py)
 """
 import re
 
+import faults
 import salesforce
 from answers import Answer, problem
 
@@ -106,6 +108,18 @@ def crm(handler):
     raise problem(404, f"there is no {handler.raw_path}")
 
 
+def gate(handler):
+    key = handler.segments[-1]
+    while key not in handler.server.opened and not handler.close_connection:
+        faults.wait_for_hangup(handler, 0.02)
+    raise Answer(200, {"gate": key})
+
+
+def open_gate(handler):
+    handler.server.opened.add(handler.segments[-1])
+    raise Answer(200, {"open": handler.segments[-1]})
+
+
 def versioned(handler):
     key = "/".join(handler.segments)
     with handler.server.lock:
@@ -124,5 +138,5 @@ def versioned(handler):
     return handler.send_json(200, {"data": {"version": version}}, headers)
 
 
-ROUTES = {"versioned": versioned, "graphql": graphql, "jobs": jobs, "crm": crm,
+ROUTES = {"gate": gate, "open": open_gate, "versioned": versioned, "graphql": graphql, "jobs": jobs, "crm": crm,
           "services": salesforce.route}
