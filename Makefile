@@ -44,7 +44,6 @@ SQL_PARTS = \
 	src/template/template.sql \
 	src/definitions/definitions.sql \
 	src/instances/instances.sql \
-	src/definitions/views.sql \
 	src/vault/vault.sql \
 	src/record/record.sql \
 	src/operate/operate.sql \
@@ -55,6 +54,7 @@ SQL_PARTS = \
 	src/many/many.sql \
 	src/gateway/gateway.sql \
 	src/discovery/discovery.sql \
+	src/definitions/views.sql \
 	src/handlers/handlers.sql \
 	src/approvals/approvals.sql \
 	src/calls/calls.sql \

@@ -35,7 +35,7 @@ COMMENT ON COLUMN integ.methods.examples IS 'Examples of the input';
 COMMENT ON COLUMN integ.methods.method IS 'The method, as in the manifest';
 
 CREATE VIEW integ.entities WITH (security_invoker = true) AS
-SELECT d.id AS definition, e ->> 'id' AS id, coalesce(e ->> 'displayName', e ->> 'name', e ->> 'id') AS name,
+SELECT d.id AS definition, n.instance, n.instance_id, e ->> 'id' AS id, coalesce(e ->> 'displayName', e ->> 'name', e ->> 'id') AS name,
        e ->> 'description' AS description, e ->> 'list' AS list_method, e ->> 'get' AS get_method,
        e ->> 'create' AS create_method, e ->> 'update' AS update_method, e ->> 'delete' AS delete_method,
        e ->> 'deleted' AS deleted_method, coalesce(e -> 'input', '{}') AS input, e ->> 'idField' AS id_field,
@@ -45,9 +45,17 @@ SELECT d.id AS definition, e ->> 'id' AS id, coalesce(e ->> 'displayName', e ->>
             THEN ARRAY(SELECT pg_catalog.jsonb_array_elements_text(e -> 'supportedSyncDirections'))
             ELSE d.supported_sync_directions END AS supported_sync_directions,
        e -> 'schema' AS schema, e AS entity
-FROM integ.definitions d CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(d.entities) e;
-COMMENT ON VIEW integ.entities IS 'Kinds of records that can be synced, of all definitions in their current version';
+FROM (SELECT a.id AS definition, NULL::uuid AS instance, NULL::text COLLATE "C" AS instance_id, b AS e
+      FROM integ.definitions a CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(a.entities) b
+      UNION ALL
+      SELECT i.definition, i.id, i.instance_id, o.entity
+      FROM integ.instance_entities o JOIN integ.instances i ON i.id = o.instance) n
+    JOIN integ.definitions d ON d.id = n.definition;
+COMMENT ON VIEW integ.entities IS
+    'Kinds of records that can be synced: of all definitions, in their current version, and those that only one instance has';
 COMMENT ON COLUMN integ.entities.definition IS 'The definition';
+COMMENT ON COLUMN integ.entities.instance IS 'The instance that alone has it; NULL: every instance of the definition';
+COMMENT ON COLUMN integ.entities.instance_id IS 'Handle of that instance';
 COMMENT ON COLUMN integ.entities.id IS 'Entity id';
 COMMENT ON COLUMN integ.entities.name IS 'Name for display';
 COMMENT ON COLUMN integ.entities.description IS 'What it is';

@@ -16,9 +16,10 @@ SYSTEM = {"Id": "id", "CreatedDate": "datetime", "LastModifiedDate": "datetime",
 FIELDS = {
     "Account": {**SYSTEM, "Name": "string", "Industry": "picklist", "Phone": "phone", "ERP_Id__c": "string"},
     "Contact": {**SYSTEM, "LastName": "string", "Email": "email", "AccountId": "reference"},
+    "Vehicle__c": {**SYSTEM, "Name": "string", "Mileage__c": "double"},
 }
-REQUIRED = {"Account": "Name", "Contact": "LastName"}
-PREFIX = {"Account": "001R00000", "Contact": "003R00000"}
+REQUIRED = {"Account": "Name", "Contact": "LastName", "Vehicle__c": "Name"}
+PREFIX = {"Account": "001R00000", "Contact": "003R00000", "Vehicle__c": "a01R00000"}
 
 
 def record(kind, number, **values):
@@ -40,6 +41,7 @@ START = {
         record("Contact", 1, LastName="Frost", Email="emma@example.com", AccountId="001R00000000001AAA"),
         record("Contact", 2, LastName="Banner", Email=None, AccountId=None),
     ],
+    "Vehicle__c": [record("Vehicle__c", 1, Name="Van 1", Mileage__c=1200.5)],
 }
 
 
@@ -155,13 +157,13 @@ class Salesforce:
         command, segments = self.handler.command, self.segments[1:]
         if not segments:
             raise Answer(200, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": [
-                {"name": kind, "label": kind, "custom": False, "queryable": True} for kind in FIELDS]}, LIMITS)
+                {"name": kind, "label": kind, "custom": kind.endswith("__c"), "queryable": True} for kind in FIELDS]}, LIMITS)
         kind = self.kind(segments[0])
         if len(segments) == 1 and command == "POST":
             raise Answer(201, self.insert(kind, self.values(kind, self.handler.json_body(), True)), LIMITS)
         if len(segments) == 2 and segments[1] == "describe":
             raise Answer(200, {"name": kind, "label": kind, "fields": [
-                {"name": name, "type": type_, "nillable": name != REQUIRED[kind]} for name, type_ in FIELDS[kind].items()]},
+                {"name": name, "label": name, "type": type_, "nillable": name != REQUIRED[kind], "updateable": name not in SYSTEM} for name, type_ in FIELDS[kind].items()]},
                 LIMITS)
         if len(segments) == 2 and segments[1] in ("updated", "deleted"):
             return self.changed(kind, segments[1])

@@ -53,6 +53,12 @@ is(
 		'{"records": [{"attributes": {"type": "Account"}, "Name": "Fern"}, {"attributes": {"type": "Account"}, "Nam": "Gull"}]}') r)),
 	"true No such column 'Nam' on sobject of type Account", 'some records are saved, and which are not is told');
 
+# Custom objects become entities of the instance.
+is(sql(q(SELECT integ_discover('sf') ->> 'entities')), '1', 'custom objects are discovered');
+is(
+	sql(q(SELECT id, input, list_method, schema #>> '{properties,Mileage__c,type}' FROM integ.entities WHERE instance_id = 'sf')),
+	'Vehicle__c|{"object": "Vehicle__c"}|list_records|["number", "null"]', 'as entities with their fields');
+
 my %errors = (
 	IG422 => q('query', '{"q": "SELECT everything"}'),
 	IG404 => q('get_record', '{"object": "Account", "id": "001R00000999999"}'),
