@@ -184,7 +184,8 @@ SQL
 		't', 'xero: the specification\'s example, and more');
 	$node->safe_psql('postgres', sprintf 'SELECT integ_connect(%s, %s, %s, %s)', quoted($instance->{integrationId}),
 		quoted($instance->{instanceId}), quoted($json->encode($instance->{config})),
-		quoted($json->encode({ name => $instance->{name}, description => $instance->{description}, context => $instance->{context}{type} })));
+		quoted($json->encode({
+			name => $instance->{name}, description => $instance->{description}, context => $instance->{context}{type} })));
 	is($node->safe_psql('postgres', q(SELECT name, context_type, config FROM integ.instances WHERE instance_id = 'xero_main')),
 		'Main Xero Account|global|{"tenant_id": "xyz123"}', 'and its instance');
 }
