@@ -26,7 +26,7 @@ typedef struct IntegOauthConfig
 	const char *revoke_url;	 /* or NULL */
 	const char *device_url;	 /* device authorization endpoint, or NULL */
 	const char *issuer;		 /* or NULL */
-	const char *grant_type;	 /* how the first token is obtained: authorization_code, client_credentials, jwt_bearer */
+	const char *grant_type;	 /* of the first token: authorization_code, client_credentials, jwt_bearer */
 	const char *client_auth; /* client_secret_basic, client_secret_post, private_key_jwt, none */
 	const char *strategy;	 /* automatic, on_demand, manual */
 	const char *separator;	 /* between scopes */
