@@ -292,7 +292,7 @@ extern void integ_call_record(IntegCall *call);
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
 									   const Jsonb *input, const IntegCallOptions *options);
 
-/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome then. */
+/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome. */
 extern bool integ_call_apply_rules(IntegCall *call);
 
 /*
