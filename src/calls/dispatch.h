@@ -211,7 +211,10 @@ extern void integ_asking_poll(IntegDispatcher *dispatcher);
 extern TimestampTz integ_asking_due(IntegDispatcher *dispatcher);
 extern void integ_asking_give_up(IntegDispatcher *dispatcher);
 
-/* prepare.c: claimed flights, and those that go on, become ready, or answered with what stopped them. One transaction. */
+/*
+ * prepare.c: claimed flights, and those that go on, become ready, or answered with what stopped them. One
+ * transaction.
+ */
 extern void integ_prepare(IntegDispatcher *dispatcher);
 
 /*

@@ -161,7 +161,10 @@ compile_currency(ConvertCompile *compile, ConvertStep *step, const JsonbContaine
 		convert_invalid(compile, NULL, "The transformation \"currency_convert\" needs \"from\" or \"fromField\"");
 }
 
-/* The day whose rate counts: that of the record, or the transaction's. False where the record has none that is a date. */
+/*
+ * The day whose rate counts: that of the record, or the transaction's. False where the record has none that is a
+ * date.
+ */
 static bool
 rate_date(ConvertEval *eval, const ConvertStep *step, ConvertValue *value, DateADT *date)
 {

@@ -82,7 +82,10 @@ key_type(Oid type)
 	}
 }
 
-/* Keys are compared as the column's type where every text can be told to be one, so that its index serves; else as text. */
+/*
+ * Keys are compared as the column's type where every text can be told to be one, so that its index serves; else as
+ * text.
+ */
 void
 convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 {

@@ -47,7 +47,8 @@ check_path(IntegManifestCheck *check, const JsonbContainer *request, const char 
 }
 
 static void
-check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const char *where, const IntegExchange *exchange)
+check_document(IntegManifestCheck *check, const JsonbContainer *graphql, const char *where,
+			   const IntegExchange *exchange)
 {
 	char *operation = integ_json_get_string(graphql, "operationName");
 

@@ -243,7 +243,10 @@ extern void integ_method_each_request(const IntegMethod *method, IntegRequestVis
 /* The way to authenticate that an instance stores (NULL: the default one). NULL where the definition has it no more. */
 extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition, const char *auth_method);
 
-/* Whether the way to authenticate has a credential of that name by itself, whatever credentialSchema says: OAuth's tokens. */
+/*
+ * Whether the way to authenticate has a credential of that name by itself, whatever credentialSchema says: OAuth's
+ * tokens.
+ */
 extern bool integ_auth_brings(const IntegAuth *auth, const char *name);
 
 /* An element of requiredScopes in words: a scope, or "a or b" of a list of which any one will do. */

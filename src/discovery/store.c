@@ -44,7 +44,8 @@ static int64
 replace(IntegQuery *gone, IntegQuery *put, const IntegInstance *instance, const List *documents)
 {
 	Arrays arrays = arrays_of(documents);
-	Datum values[] = {UUIDPGetDatum(&instance->id), arrays.ids, arrays.documents, CStringGetTextDatum(instance->client_id)};
+	Datum values[] = {UUIDPGetDatum(&instance->id), arrays.ids, arrays.documents,
+					  CStringGetTextDatum(instance->client_id)};
 	int64 removed = (int64) integ_query(gone, values, NULL);
 
 	(void) integ_query(put, values, NULL);

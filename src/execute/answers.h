@@ -30,7 +30,8 @@ extern void integ_answer_hash(const IntegCall *call, uint8_t hash[INTEG_REQUEST_
 extern IntegStoredAnswer *integ_answer_find(const IntegCall *call, const uint8_t hash[INTEG_REQUEST_HASH_SIZE]);
 
 /*
- * Keeps the call's result in the current transaction. Nothing where that cannot be, or would be in another session's way: in a
+ * Keeps the call's result in the current transaction. Nothing where that cannot be, or would be in another
+ * session's way: in a
  * READ ONLY transaction, for a result larger than INTEG_ANSWER_MAX_BYTES.
  */
 extern void integ_answer_store(const IntegCall *call, const uint8_t hash[INTEG_REQUEST_HASH_SIZE], const char *etag,

@@ -202,7 +202,8 @@ extern void integ_call_leaves(IntegCall *call);
 extern void integ_call_answered(IntegCall *call);
 
 /*
- * The answer's body says that the service takes no requests until the time (0: for as long as the manifest's retryAfterMs
+ * The answer's body says that the service takes no requests until the time (0: for as long as the manifest's
+ * retryAfterMs
  * says): nobody sends before.
  */
 extern void integ_call_close(IntegCall *call, TimestampTz until);
@@ -251,13 +252,15 @@ typedef enum IntegQuestion
 extern IntegQuestion integ_call_question(const IntegCall *call);
 
 /*
- * Asks it; the ticket lives in the call's context. Raises what integ_handler_ask raises, and IG403 where the method is not
+ * Asks it; the ticket lives in the call's context. Raises what integ_handler_ask raises, and IG403 where the method
+ * is not
  * one of a definition that somebody answers for.
  */
 extern IntegHandlerTicket *integ_call_ask(IntegCall *call, IntegQuestion question);
 
 /*
- * Takes the answer, which is in the call's context: into the call, or into its outcome where the function refuses. Needs
+ * Takes the answer, which is in the call's context: into the call, or into its outcome where the function refuses.
+ * Needs
  * a transaction, and raises IG400 where the input that it gives is not valid.
  */
 extern void integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAnswer *answer);
@@ -292,11 +295,15 @@ extern void integ_call_record(IntegCall *call);
 extern IntegCall *integ_call_begin_raw(const IntegActor *actor, const char *instance, const IntegMethod *method,
 									   const Jsonb *input, const IntegCallOptions *options);
 
-/* Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome then. */
+/*
+ * Whether a rule of the manifest calls call->body, of the answer or one event of it, a failure; sets the outcome
+ * then.
+ */
 extern bool integ_call_apply_rules(IntegCall *call);
 
 /*
- * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the outcome
+ * Makes the result out of an answer whose records have outcomes of their own (response.partial). False, with the
+ * outcome
  * set, where all failed or there is no list.
  */
 extern bool integ_call_sort_partial(IntegCall *call);
@@ -357,7 +364,8 @@ extern char *integ_call_secret_text(IntegCall *call, const char *first, const ch
 pg_noreturn extern void integ_call_refuse_missing(const IntegCall *call, const char *name);
 
 /*
- * The key by which a service knows a repeated write, where its definition says that it honours one in that place (header,
+ * The key by which a service knows a repeated write, where its definition says that it honours one in that place
+ * (header,
  * query, body), in CurrentMemoryContext: the same in every attempt. The call's id, or of several requests one derived
  * from it; NULL for none.
  */

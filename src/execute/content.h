@@ -20,7 +20,8 @@ typedef struct IntegContent
 } IntegContent;
 
 /*
- * Whether the object is content: {"base64" | "hex" | "text": …} or {"loid": oid}, with "contentType" and "filename" if it
+ * Whether the object is content: {"base64" | "hex" | "text": …} or {"loid": oid}, with "contentType" and "filename"
+ * if it
  * has them. docs/calls.md describes it.
  */
 extern bool integ_content_is(const JsonbContainer *object);

@@ -14,7 +14,8 @@
 extern void integ_call_decode(IntegCall *call);
 
 /*
- * The document in len bytes of JSON text behind which a NUL stands. NULL with a sentence of the parser's in *problem where
+ * The document in len bytes of JSON text behind which a NUL stands. NULL with a sentence of the parser's in
+ * *problem where
  * it is none. In CurrentMemoryContext.
  */
 extern const Jsonb *integ_decode_json(const char *text, size_t len, char **problem);
@@ -29,10 +30,16 @@ extern const Jsonb *integ_decode_frame(const IntegCall *call, char *frame, size_
 /* Fills call->body with the array of all events of a whole stream; the outcome is IG502 where one cannot be read. */
 extern void integ_decode_events(IntegCall *call);
 
-/* Fills call->body with what a text in CSV says, as the exchange's "csv" reads it; the outcome is IG502 where it is none. */
+/*
+ * Fills call->body with what a text in CSV says, as the exchange's "csv" reads it; the outcome is IG502 where it is
+ * none.
+ */
 extern void integ_decode_csv(IntegCall *call, const char *text, size_t len);
 
-/* Fills call->body with what the answer's XML says; the outcome is IG502 where it is none. Raises when out of memory. */
+/*
+ * Fills call->body with what the answer's XML says; the outcome is IG502 where it is none. Raises when out of
+ * memory.
+ */
 extern void integ_decode_xml(IntegCall *call);
 
 /* Says in the outcome that the answer is not what it should be. */

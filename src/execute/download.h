@@ -8,7 +8,8 @@
 
 /*
  * The whole path of a call that was begun, with its body into a new large object of the current user, in the current
- * transaction: {"loid", "bytes", "contentType"}, in CurrentMemoryContext. At most integ.max_download_size. Raises what the call
+ * transaction: {"loid", "bytes", "contentType"}, in CurrentMemoryContext. At most integ.max_download_size. Raises
+ * what the call
  * raises; an answer that is an error is read as any other.
  */
 extern Jsonb *integ_download(IntegCall *call);

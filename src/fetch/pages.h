@@ -46,7 +46,9 @@ typedef struct IntegPage
 } IntegPage;
 
 /*
- * The pages of an opened call. Everything lives in a context below the call's and goes with the call. Options and what they point to are copied. Raises IG400 for a method that writes, an option that the method's pagination cannot carry and a state of
+ * The pages of an opened call. Everything lives in a context below the call's and goes with the call. Options and
+ * what they point to are copied. Raises IG400 for a method that writes, an option that the method's pagination
+ * cannot carry and a state of
  * another pagination.
  */
 extern IntegPages *integ_pages_open(IntegCall *call, const IntegPagesOptions *options);

@@ -52,7 +52,10 @@ extern void integ_pages_turn(IntegCall *call, void *pages);
 /* Makes position that of the next page, from the call's answer and the page's records; false where there is none. */
 extern bool integ_pages_find_next(IntegPages *pages, const Jsonb *records, IntegPagePosition *position);
 
-/* The position, with the counts, as a document in CurrentMemoryContext; and back: false where it is of another style. */
+/*
+ * The position, with the counts, as a document in CurrentMemoryContext; and back: false where it is of another
+ * style.
+ */
 extern const Jsonb *integ_pages_state(const IntegPages *pages);
 extern bool integ_pages_restore(IntegPages *pages, const Jsonb *state);
 

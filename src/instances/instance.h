@@ -69,7 +69,8 @@ extern const IntegInstance *integ_instance_of_definition(const IntegActor *actor
 extern const IntegDefinition *integ_instance_definition(const IntegInstance *instance);
 
 /*
- * A method that the instance has: its own discovered one (integ.instance_methods), else the definition's. NULL where there is
+ * A method that the instance has: its own discovered one (integ.instance_methods), else the definition's. NULL
+ * where there is
  * none. Valid until CurrentMemoryContext is reset and as long as the definition.
  */
 extern const IntegMethod *integ_instance_method(const IntegInstance *instance, const IntegDefinition *definition,
@@ -96,7 +97,8 @@ extern void integ_definition_require_usable(const IntegDefinition *definition);
 
 /*
  * Sets the status of an instance in the current transaction, with what went wrong (NULL: nothing).
- * deactivate also switches it off, as lasting failure does: a reconnect undoes that, a person's switch-off not. "active" stamps connected_at
+ * deactivate also switches it off, as lasting failure does: a reconnect undoes that, a person's switch-off not.
+ * "active" stamps connected_at
  * and last_connected_at. Inside integ_owner_enter.
  */
 extern void integ_instance_set_status(const pg_uuid_t *id, const char *status, const char *error, bool deactivate);

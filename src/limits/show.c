@@ -245,7 +245,10 @@ state_name(const IntegBreaker *breaker, int64 now)
 	return NULL;
 }
 
-/* Copies of an instance's gates; false where it has none. Of its own and its host's, the one that stops it comes first. */
+/*
+ * Copies of an instance's gates; false where it has none. Of its own and its host's, the one that stops it comes
+ * first.
+ */
 static bool
 copy_gates(const pg_uuid_t *instance, const char *origin, IntegGate *first)
 {

@@ -359,6 +359,7 @@ integ_oauth_read_answer(const IntegOauthConfig *config, const IntegHttpResponse 
 	}
 	else
 		(void) fail(answer,
-					response->status >= 500 || response->status == 429 ? INTEG_OAUTH_UNAVAILABLE : INTEG_OAUTH_UNREADABLE,
+					response->status >= 500 || response->status == 429 ? INTEG_OAUTH_UNAVAILABLE
+																	   : INTEG_OAUTH_UNREADABLE,
 					"invalid_response", psprintf("HTTP %ld, and neither JSON nor a form", response->status));
 }

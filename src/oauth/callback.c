@@ -88,7 +88,8 @@ find_flow(Callback *callback)
 	if (status == NULL ||
 		(actor->level != INTEG_LEVEL_SUPERADMIN &&
 		 (strcmp(client, actor->client) != 0 ||
-		  (actor->level < INTEG_LEVEL_ADMIN && user != NULL && (actor->user == NULL || strcmp(user, actor->user) != 0)))))
+		  (actor->level < INTEG_LEVEL_ADMIN && user != NULL &&
+		   (actor->user == NULL || strcmp(user, actor->user) != 0)))))
 	{
 		record_refused(callback, "unknown state");
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("no authorization has this state"),

@@ -77,7 +77,8 @@ typedef struct IntegOauthAsk
 extern void integ_oauth_shmem_init(IntegOauthDesk *desk);
 
 /*
- * Asks a dispatcher and waits, interruptibly, for what becomes of it. With timeout_ms 0 it returns at once. Raises what the
+ * Asks a dispatcher and waits, interruptibly, for what becomes of it. With timeout_ms 0 it returns at once. Raises
+ * what the
  * dispatcher answers; IG504 where it does not answer in time, IG500 where there is none. Needs no transaction of the
  * dispatcher's to see the caller's: what is named must be committed.
  */
@@ -87,7 +88,8 @@ extern void integ_oauth_ask(const IntegOauthAsk *ask);
 extern void integ_oauth_try(const IntegOauthAsk *ask, IntegOauthTicket *outcome);
 
 /*
- * In a dispatcher: takes a ticket that is asked of it (index of the ticket, -1: none) and copies it to CurrentMemoryContext memory
+ * In a dispatcher: takes a ticket that is asked of it (index of the ticket, -1: none) and copies it to
+ * CurrentMemoryContext memory
  * at copy; busy says which instances wait. Ends one that was taken: its waiters get the outcome.
  */
 extern int integ_oauth_take(int number, int total, bool (*busy)(const pg_uuid_t *instance), IntegOauthTicket *copy);

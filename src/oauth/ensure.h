@@ -7,14 +7,17 @@
 #include "execute/call.h"
 
 /*
- * Before credentials are injected: the instance's access token is there and has not expired, or is refreshed now. A backend
- * waits for that, at most as long as the call may take; an asynchronous call sets token_pending and raises IG401, to come again. Raises
+ * Before credentials are injected: the instance's access token is there and has not expired, or is refreshed now. A
+ * backend
+ * waits for that, at most as long as the call may take; an asynchronous call sets token_pending and raises IG401,
+ * to come again. Raises
  * IG401 where a person is needed, and what the refresh comes to. Nothing for other ways to authenticate.
  */
 extern void integ_oauth_ensure(IntegCall *call);
 
 /*
- * After an exchange: whether the service refused a token thought valid, and it was refreshed, so that the exchange may be
+ * After an exchange: whether the service refused a token thought valid, and it was refreshed, so that the exchange
+ * may be
  * repeated, once. Raises what the refresh comes to. An asynchronous call only asks.
  */
 extern bool integ_oauth_repeat(IntegCall *call);

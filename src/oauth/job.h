@@ -47,8 +47,10 @@ typedef struct IntegOauthJob
 /* Of "seen": refresh whatever is there. */
 #define INTEG_OAUTH_ANYWAY (-1)
 
-/* prepare.c: fills config and request, and marks on disk that it leaves. In a transaction; raises what stops it. Without
- * has_request the job is over. */
+/*
+ * prepare.c: fills config and request, and marks on disk that it leaves. In a transaction; raises what stops it.
+ * Without has_request the job is over.
+ */
 extern void integ_oauth_prepare(IntegOauthJob *job);
 
 /* settle.c: what the answer means, into the tables. In a transaction. */

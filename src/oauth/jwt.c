@@ -35,8 +35,8 @@ sign(const IntegOauthConfig *config, const char *algorithm_name, const Jsonb *cl
 	if (key_id != NULL)
 		integ_json_add_string(&header, "kid", key_id);
 	text = (IntegJwtKey){.text = key, .len = strlen(key)};
-	token = integ_jwt_sign(algorithm, &text, integ_json_print(integ_json_end(&header)), integ_json_print(claims), problem,
-						   sizeof(problem));
+	token = integ_jwt_sign(algorithm, &text, integ_json_print(integ_json_end(&header)), integ_json_print(claims),
+						   problem, sizeof(problem));
 	if (token == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the key of \"%s\" cannot sign", config->instance->instance_id), errdetail("%s", problem)));

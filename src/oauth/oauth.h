@@ -26,7 +26,7 @@ typedef struct IntegOauthConfig
 	const char *revoke_url;	 /* or NULL */
 	const char *device_url;	 /* device authorization endpoint, or NULL */
 	const char *issuer;		 /* or NULL */
-	const char *grant_type;	 /* how the first token is obtained: authorization_code, client_credentials, jwt_bearer */
+	const char *grant_type;	 /* of the first token: authorization_code, client_credentials, jwt_bearer */
 	const char *client_auth; /* client_secret_basic, client_secret_post, private_key_jwt, none */
 	const char *strategy;	 /* automatic, on_demand, manual */
 	const char *separator;	 /* between scopes */
@@ -37,14 +37,16 @@ typedef struct IntegOauthConfig
 extern bool integ_oauth_used(const IntegInstance *instance, const IntegDefinition *definition);
 
 /*
- * Fills config in CurrentMemoryContext. Raises IG400 where the instance does not use OAuth, or an endpoint is no https URL
+ * Fills config in CurrentMemoryContext. Raises IG400 where the instance does not use OAuth, or an endpoint is no
+ * https URL
  * (http is for loopback only).
  */
 extern void integ_oauth_config(const IntegInstance *instance, const IntegDefinition *definition,
 							   IntegOauthConfig *config);
 
 /*
- * client_id, client_secret, key: the instance's, else its client's for the definition, else the definition's, else (client_id)
+ * client_id, client_secret, key: the instance's, else its client's for the definition, else the definition's, else
+ * (client_id)
  * the config's. NULL where there is none. For the token endpoint only; as integ_vault_open.
  */
 extern const char *integ_oauth_credential(const IntegOauthConfig *config, const char *name);
@@ -66,7 +68,8 @@ typedef struct IntegOauthGrant
 } IntegOauthGrant;
 
 /*
- * The token request, in CurrentMemoryContext; what holds secrets is wiped with it. Raises IG401 where client id or secret is
+ * The token request, in CurrentMemoryContext; what holds secrets is wiped with it. Raises IG401 where client id or
+ * secret is
  * missing.
  */
 extern void integ_oauth_token_request(const IntegOauthConfig *config, const IntegOauthGrant *grant,
@@ -77,8 +80,10 @@ extern void integ_oauth_client_request(const IntegOauthConfig *config, const cha
 									   IntegHttpRequest *request);
 
 /*
- * JWTs that this client signs with its credential "key": to authenticate itself (RFC 7523, section 2.2), and in place of a
- * person (section 2.1; claims by auth.jwt). In memory that is wiped. Raise IG401 where there is no key, IG400 for a bad one.
+ * JWTs that this client signs with its credential "key": to authenticate itself (RFC 7523, section 2.2), and in
+ * place of a
+ * person (section 2.1; claims by auth.jwt). In memory that is wiped. Raise IG401 where there is no key, IG400 for a
+ * bad one.
  */
 extern const char *integ_oauth_client_assertion(const IntegOauthConfig *config);
 extern const char *integ_oauth_bearer_assertion(const IntegOauthConfig *config);
@@ -120,9 +125,11 @@ extern void integ_oauth_read_answer(const IntegOauthConfig *config, const IntegH
 									TimestampTz sent_at, IntegOauthAnswer *answer);
 
 /*
- * Keeps new tokens: in the vault, in integ.oauth_tokens, and what the answer told in integ.instances, which becomes active.
+ * Keeps new tokens: in the vault, in integ.oauth_tokens, and what the answer told in integ.instances, which becomes
+ * active.
  * In the current transaction, whose commit must come before anybody uses them. asked are the scopes
- * asked for (NULL: as before); grant is what integ.oauth_tokens shows (NULL: as before); extra is what the redirect told.
+ * asked for (NULL: as before); grant is what integ.oauth_tokens shows (NULL: as before); extra is what the redirect
+ * told.
  */
 extern void integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const char *grant,
 							 const char *const *asked, int nasked, const Jsonb *extra);
@@ -131,12 +138,14 @@ extern void integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAns
 extern const char **integ_oauth_scopes(const JsonbContainer *array, int *count);
 
 /*
- * The instance needs a person: status, event, notification, in the current transaction. Other instances are not concerned.
+ * The instance needs a person: status, event, notification, in the current transaction. Other instances are not
+ * concerned.
  */
 extern void integ_oauth_require_person(const IntegInstance *instance, const char *why);
 
 /*
- * Asks the manifest's accountInfo method whose account it is, and keeps id and name with the instance, in the current transaction. A
+ * Asks the manifest's accountInfo method whose account it is, and keeps id and name with the instance, in the
+ * current transaction. A
  * failure of the service is a warning.
  */
 extern void integ_oauth_ask_account(const IntegActor *actor, const IntegOauthConfig *config);

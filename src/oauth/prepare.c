@@ -99,6 +99,12 @@ need_person(IntegOauthJob *job, const char *why, const char *message)
 					 integ_oauth_mend(instance));
 }
 
+static int
+sqlstate_of(const char *text)
+{
+	return MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
+}
+
 /* True where the answer is known without a request. */
 static bool
 is_answered(IntegOauthJob *job, const Known *known)
@@ -112,8 +118,8 @@ is_answered(IntegOauthJob *job, const Known *known)
 	else if (job->seen != INTEG_OAUTH_ANYWAY && job->ticket >= 0 && known->version > job->seen)
 		return true; /* somebody else's request brought a newer one */
 	else if (job->seen != INTEG_OAUTH_ANYWAY && job->ticket >= 0 && known->resting)
-		integ_oauth_fail(job, MAKE_SQLSTATE(known->last_sqlstate[0], known->last_sqlstate[1], known->last_sqlstate[2], known->last_sqlstate[3], known->last_sqlstate[4]),
-						 known->last_error, "The last attempt failed so; the next is at oauth_tokens.refresh_at.",
+		integ_oauth_fail(job, sqlstate_of(known->last_sqlstate), known->last_error,
+						 "The last attempt failed so; the next is at oauth_tokens.refresh_at.",
 						 psprintf("SELECT integ_oauth_refresh('%s') tries at once.", instance->instance_id));
 	else if (known->exists && strcmp(known->token_origin, job->config.token_origin) != 0)
 		need_person(job, psprintf("the token endpoint has moved from %s to %s", known->token_origin, job->config.token_origin),

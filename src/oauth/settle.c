@@ -257,7 +257,8 @@ settle_revoke(IntegOauthJob *job)
 {
 	/* RFC 7009, section 2.2: 200 also for a token that is unknown. */
 	if (job->response.failure != INTEG_HTTP_OK || job->response.status >= 300)
-		integ_oauth_fail(job, job->response.failure != INTEG_HTTP_OK ? ERRCODE_INTEG_UNREACHABLE : ERRCODE_INTEG_REFUSED,
+		integ_oauth_fail(job,
+						 job->response.failure != INTEG_HTTP_OK ? ERRCODE_INTEG_UNREACHABLE : ERRCODE_INTEG_REFUSED,
 						 psprintf("the service did not revoke the token of \"%s\"", job->config.instance->instance_id),
 						 job->response.failure != INTEG_HTTP_OK ? pstrdup(job->response.error)
 																: psprintf("It answered HTTP %ld.", job->response.status),

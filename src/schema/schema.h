@@ -47,7 +47,10 @@ extern IntegSchema *integ_schema_compile(const Jsonb *schema, const char *where)
 extern bool integ_schema_validate(const IntegSchema *schema, const Jsonb *document,
 								  IntegSchemaProblems *problems);
 
-/* As integ_schema_validate, but raises IG400: what names the document ("input of erp_main.get_inventory"); the detail lists the violations. */
+/*
+ * As integ_schema_validate, but raises IG400: what names the document ("input of erp_main.get_inventory"); the
+ * detail lists the violations.
+ */
 extern void integ_schema_require(const IntegSchema *schema, const Jsonb *document, const char *what);
 
 /*

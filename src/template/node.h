@@ -181,7 +181,10 @@ extern bool template_render_text(TemplateRender *render, const TemplateNode *nod
 extern void template_append_scalar(const TemplateRender *render, StringInfo out, const JsonbValue *value,
 								   const char *name);
 
-/* Appends what is not unreserved (RFC 3986) as %XX; spaces as "+" where plus; slashes as they are where keep_slashes. */
+/*
+ * Appends what is not unreserved (RFC 3986) as %XX; spaces as "+" where plus; slashes as they are where
+ * keep_slashes.
+ */
 extern void template_append_percent(StringInfo out, const char *text, int len, bool plus, bool keep_slashes);
 
 extern void template_render_begin(TemplateRender *render, const IntegTemplate *compiled,

@@ -111,7 +111,8 @@ extern char *integ_form_encode(const Jsonb *document, const IntegParameterStyle 
 /*
  * Renders an object template as headers: calls visit for each name and value, arrays as repeated names, objects as
  * JSON in ASCII (what is not is written as \uXXXX), absent and null ones left out. The strings are valid during the
- * call and wiped after it. Raises IG400 as integ_template_query does, for a name that is no token (RFC 9110) and for control characters.
+ * call and wiped after it. Raises IG400 as integ_template_query does, for a name that is no token (RFC 9110) and
+ * for control characters.
  */
 extern void integ_template_headers(const IntegTemplate *compiled, const IntegTemplateScope *scope,
 								   void (*visit)(const char *name, const char *value, void *arg), void *arg);
@@ -124,7 +125,10 @@ extern void integ_template_visit(const IntegTemplate *compiled, void (*visit)(co
 
 typedef struct IntegPath IntegPath;
 
-/* Compiles a dot path (".data.items[0].id", "." is the whole) or a jsonpath that starts with "$". Raises IG400 naming where. */
+/*
+ * Compiles a dot path (".data.items[0].id", "." is the whole) or a jsonpath that starts with "$". Raises IG400
+ * naming where.
+ */
 extern IntegPath *integ_path_compile(const char *source, const char *where);
 
 /*

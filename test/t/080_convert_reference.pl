@@ -152,7 +152,7 @@ BEGIN
         PERFORM fail();
     ELSIF t ~ '^\d{4}-\d\d-\d\d$' OR t ~ '^\d{8}$' THEN
         BEGIN RETURN to_char(t::date, 'YYYY-MM-DD'); EXCEPTION WHEN datetime_field_overflow THEN PERFORM fail(); END;
-    ELSIF t ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$' THEN
+    ELSIF t ~* '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$' THEN
         at := t::timestamptz AT TIME ZONE 'UTC';
     ELSE
         PERFORM fail();
