@@ -107,7 +107,8 @@ static const Jsonb *
 save_progress(const IntegFlight *flight)
 {
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
-	const Jsonb *progress = flight->call->course == NULL ? flight->progress : integ_course_save(flight->call, keeps_all(flight));
+	const Jsonb *progress =
+		flight->call->course == NULL ? flight->progress : integ_course_save(flight->call, keeps_all(flight));
 
 	MemoryContextSwitchTo(old);
 	return progress;

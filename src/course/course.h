@@ -50,7 +50,8 @@ enum
 };
 
 /*
- * Once a call is opened and its input settled: sets the first exchange of a method of several requests; it may have ended already,
+ * Once a call is opened and its input settled: sets the first exchange of a method of several requests; it may have
+ * ended already,
  * where no step is to run. Nothing for a method with one request.
  */
 extern void integ_course_begin(IntegCall *call);
@@ -68,7 +69,8 @@ extern bool integ_course_ended(const IntegCall *call);
 extern char *integ_course_explain(const IntegCall *call, const char *detail);
 
 /*
- * What another attempt needs so as not to repeat what was done: NULL where it may begin anew, unless all is wanted. In CurrentMemoryContext;
+ * What another attempt needs so as not to repeat what was done: NULL where it may begin anew, unless all is wanted.
+ * In CurrentMemoryContext;
  * takes a transaction. Taken up by integ_course_resume right after integ_course_begin, which raises IG409 where the
  * definition has changed so that it cannot go on.
  */

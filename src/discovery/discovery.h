@@ -110,7 +110,7 @@ typedef struct IntegDiscoveryRun
 	MemoryContext context;
 } IntegDiscoveryRun;
 
-/* Asks the service. Everything is in run->context. Raises what a call raises, and IG502 for more items than the limit. */
+/* Asks the service. All is in run->context. Raises what a call raises, and IG502 for more items than the limit. */
 extern IntegDiscovered *integ_discovery_run(const IntegDiscoveryRun *run);
 
 /*

@@ -109,7 +109,8 @@ add_named_type(IntegJsonBuilder *builder, const JsonbContainer *schema, bool nul
 static void
 add_type(IntegJsonBuilder *builder, const IntegDiscoveredFields *fields, const char *type, bool nullable)
 {
-	const JsonbContainer *named = type != NULL && fields->types != NULL ? integ_json_get_object(fields->types, type) : NULL;
+	const JsonbContainer *named =
+		type != NULL && fields->types != NULL ? integ_json_get_object(fields->types, type) : NULL;
 
 	if (type != NULL)
 		integ_json_add_string(builder, "x-type", type);

@@ -47,7 +47,8 @@ object_under(const JsonbContainer *object, const char *key)
 {
 	JsonbValue value;
 
-	if (!integ_json_get(object, key, &value) || value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+	if (!integ_json_get(object, key, &value) || value.type != jbvBinary ||
+		!JsonContainerIsObject(value.val.binary.data))
 		return integ_json_empty_object();
 	return integ_json_value_jsonb(&value);
 }
@@ -78,10 +79,15 @@ input_schema(const IntegDiscoveredMethod *method, const JsonbContainer *base, co
 	{
 		integ_json_walk_begin(&walk, &fixed->root);
 		while (integ_json_walk_pair(&walk, &key, &value))
-			properties = concat(properties, single(pnstrdup(key.val.string.val, key.val.string.len), fixed_property(&value)));
+		{
+			char *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+			properties = concat(properties, single(name, fixed_property(&value)));
+		}
 	}
 	if (method->record != NULL && record != NULL)
-		properties = concat(properties, single(method->record, method->record_required ? record->required : record->writable));
+		properties = concat(properties,
+							single(method->record, method->record_required ? record->required : record->writable));
 	return concat(schema, single("properties", properties));
 }
 
@@ -130,7 +136,8 @@ integ_discovery_item(const IntegDiscovery *discovery, const IntegInstance *insta
 	const Jsonb *entity = discovery->entity == NULL ? NULL : integ_template_json(discovery->entity, &scope);
 
 	for (int i = 0; i < discovery->nmethods; i++)
-		found->methods = lappend(found->methods, (void *) method_of(&discovery->methods[i], definition, &scope, record));
+		found->methods =
+			lappend(found->methods, (void *) method_of(&discovery->methods[i], definition, &scope, record));
 	if (entity == NULL)
 		return;
 	if (record != NULL)
