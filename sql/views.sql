@@ -11,7 +11,8 @@ SELECT integ_define($${
      "oauth2Config": {"authorizationUrl": "https://login.shown.example/authorize", "tokenUrl": "https://login.shown.example:8443/token",
                       "scopes": ["orders.read"]},
      "credentialSchema": {"type": "object", "properties": {"client_id": {"type": "string"}, "client_secret": {"type": "string"}}}}],
-  "configSchema": {"type": "object", "properties": {"region": {"type": "string", "default": "eu"}, "baseUrl": {"type": "string", "default": "https://no.example"}}},
+  "configSchema": {"type": "object", "properties": {
+    "region": {"type": "string", "default": "eu"}, "baseUrl": {"type": "string", "default": "https://no.example"}}},
   "methods": [
     {"id": "list", "name": "List", "description": "All orders", "requiredScopes": [["orders.read", "orders.write"]],
      "inputSchema": {"type": "object", "properties": {"since": {"type": "string"}, "size": {"type": "integer", "minimum": 1}},
@@ -38,9 +39,11 @@ SELECT integ_define($${
 
 SELECT id, name, description, access, approval_required, required_scopes, paginated, examples, instance
 FROM integ.methods WHERE definition = 'shown' ORDER BY id;
-SELECT id, name, list_method, get_method, update_method, id_field, modified_field, modified_param, supported_sync_directions, input
+SELECT id, name, list_method, get_method, update_method, id_field, modified_field, modified_param,
+       supported_sync_directions, input
 FROM integ.entities WHERE definition = 'shown' ORDER BY id;
-SELECT id, type, events, entity, condition, source, poll_method, poll_seconds FROM integ.triggers WHERE definition = 'shown' ORDER BY id;
+SELECT id, type, events, entity, condition, source, poll_method, poll_seconds
+FROM integ.triggers WHERE definition = 'shown' ORDER BY id;
 SELECT jsonb_pretty(integ_permissions('shown'));
 SELECT id, required_scopes FROM integ_methods('shown') ORDER BY id;
 
@@ -102,7 +105,8 @@ SELECT integ_define('{"integrationId": "shown_acme", "name": "Acme''s", "version
     "methods": [{"id": "list", "name": "List", "inputSchema": {}, "outputSchema": {}, "request": {"method": "GET"}}],
     "entities": [{"id": "Thing", "list": "list", "idField": "id"}],
     "triggers": [{"id": "new", "name": "New", "type": "created", "poll": {"method": "list"}}]}', '{"client": "views_acme"}');
-CREATE FUNCTION pg_temp.sees(role name) RETURNS TABLE (methods bigint, entities bigint, triggers bigint, discovered bigint) LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.sees(role name) RETURNS TABLE (methods bigint, entities bigint, triggers bigint, discovered bigint)
+LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET LOCAL ROLE %I', role);
     RETURN QUERY SELECT (SELECT count(*) FROM integ.methods WHERE definition = 'shown_acme'),

@@ -90,8 +90,7 @@ require_pending(const IntegActor *actor, const pg_uuid_t *id, Approval *approval
 	if (strcmp(approval->state, "pending") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
 						errmsg("approval %s is not pending any more", integ_uuid_text(id)),
-						errdetail("It is %s.", approval->is_over && strcmp(approval->state, "pending") == 0 ? "expired"
-																											: approval->state)));
+						errdetail("It is %s.", approval->state)));
 }
 
 /* Two people, as far as integ can tell. */

@@ -53,13 +53,9 @@ sha256(const char *data, size_t len)
 static const char *
 url_of(const IntegCall *call)
 {
-	char *path = call->exchange->path != NULL
-					 ? integ_template_text(call->exchange->path, &call->scope, INTEG_TEMPLATE_PERCENT)
-					 : NULL;
-
 	if (call->url != NULL)
 		return call->url;
-	return psprintf("%s%s%s%s", call->base_url, path != NULL ? path : "", call->query != NULL ? "?" : "",
+	return psprintf("%s%s%s%s", call->base_url, call->path, call->query != NULL ? "?" : "",
 					call->query != NULL ? call->query : "");
 }
 

@@ -18,7 +18,8 @@ integ_conversion_begin(const IntegConversion *conversion, const Jsonb *task, con
 	run->plan = plan;
 	run->context = CurrentMemoryContext;
 	run->client = pstrdup(strcmp(conversion->client_id, INTEG_GLOBAL_CLIENT) == 0 ? client : conversion->client_id);
-	run->task_document = task == NULL ? integ_json_empty_object() : (Jsonb *) PG_DETOAST_DATUM_COPY(PointerGetDatum(task));
+	run->task_document =
+		task == NULL ? integ_json_empty_object() : (Jsonb *) PG_DETOAST_DATUM_COPY(PointerGetDatum(task));
 	integ_json_root(run->task_document, &run->task_root);
 	run->operands = palloc0(Max(plan->nconstants, 1) * sizeof(ConvertOperand));
 	for (int i = 0; i < plan->nconstants; i++)
@@ -67,7 +68,7 @@ is_filtered(ConvertEval *eval)
 	{
 		ConvertValue value;
 
-		convert_read(&eval->plan->filters[i].path, eval->record, &value);
+		convert_read(eval, &eval->plan->filters[i].path, eval->record, &value);
 		if (!convert_holds(eval, &eval->plan->filters[i], &value))
 			return true;
 	}
@@ -90,7 +91,7 @@ apply_field(ConvertEval *eval, int index, ConvertValue *value)
 
 	eval->field = field->target;
 	if (eval->trace != NULL)
-		convert_trace_field(eval->trace, field->target, convert_kind_name(field->kind));
+		convert_tell_field(eval->trace, field->target, convert_kind_name(field->kind));
 	convert_map(eval, index, value);
 	if (field->required && value->state != INTEG_FIELD_FAILED)
 		require(eval, value);
@@ -110,7 +111,7 @@ apply_relation(ConvertEval *eval, int index)
 
 	eval->field = relation->target == NULL ? relation->relation_type : relation->target;
 	if (eval->trace != NULL)
-		convert_trace_field(eval->trace, eval->field, "relation");
+		convert_tell_field(eval->trace, eval->field, "relation");
 	*found = (IntegRelationValue){.relation_type = relation->relation_type,
 								  .field = relation->target,
 								  .target_type = relation->record_type,
@@ -137,16 +138,17 @@ read_external_id(ConvertEval *eval)
 
 	if (!eval->plan->has_external_id)
 		return;
-	convert_read(&eval->plan->external_id, eval->record, &value);
+	eval->field = "";
+	convert_read(eval, &eval->plan->external_id, eval->record, &value);
 	if (value.state == INTEG_FIELD_VALUE && (value.json.type == jbvString || value.json.type == jbvNumeric))
 	{
 		convert_to_text(&value);
-		if (value.json.val.string.len > 0)
-			eval->out->external_id = pnstrdup(value.json.val.string.val, value.json.val.string.len);
+		eval->out->external_id = value.json.val.string.val;
+		eval->out->external_id_len = value.json.val.string.len;
 	}
-	if (eval->out->external_id == NULL)
+	if (eval->out->external_id_len == 0)
 		note(eval, "", psprintf("the record has no external id in \"%s\"", eval->plan->external_id.source), false);
-	else if (strlen(eval->out->external_id) > INTEG_CONVERT_MAX_ID)
+	else if (eval->out->external_id_len > INTEG_CONVERT_MAX_ID)
 		note(eval, "", psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source, INTEG_CONVERT_MAX_ID),
 			 false);
 }
@@ -184,13 +186,14 @@ check_type(ConvertEval *eval)
 void
 convert_apply(IntegConversionRun *run, const JsonbValue *record, IntegConverted *out, ConvertTrace *trace)
 {
-	ConvertEval eval = {.run = run, .plan = run->plan, .record = record, .out = out, .trace = trace};
+	ConvertEval eval = {.run = run, .plan = run->plan, .record = record, .out = out, .field = "", .trace = trace};
 	int nfields = run->conversion->nfields;
 
 	CHECK_FOR_INTERRUPTS();
 	out->filtered = false;
 	out->nerrors = 0;
 	out->external_id = NULL;
+	out->external_id_len = 0;
 	out->document = NULL;
 	out->nrelations = 0;
 	if (!integ_json_is_object(record))
@@ -199,13 +202,13 @@ convert_apply(IntegConversionRun *run, const JsonbValue *record, IntegConverted 
 		note(&eval, "", "the record is no object", false);
 		return;
 	}
-	if (is_filtered(&eval))
+	if (is_filtered(&eval) && out->nerrors == 0)
 	{
 		out->filtered = true;
 		return;
 	}
-	out->states = palloc0(Max(nfields, 1) * sizeof(IntegFieldState));
-	out->values = palloc(Max(nfields, 1) * sizeof(JsonbValue));
+	out->values = palloc(Max(nfields, 1) * (sizeof(JsonbValue) + sizeof(IntegFieldState)));
+	out->states = (IntegFieldState *) (out->values + nfields);
 	for (int i = 0; i < run->plan->nfields; i++)
 	{
 		ConvertValue value;

@@ -235,7 +235,8 @@ integ_conversion_get(const pg_uuid_t *id, IntegDirection direction)
 	}
 	conversion->pinned.context = context;
 	/* What came in meanwhile, or has more tables than are watched, makes it this caller's only. */
-	if (convert_cache_generation() == cache_generation && ntables + 1 + list_length(conversion->plan->tables) <= MAX_TABLES)
+	if (convert_cache_generation() == cache_generation &&
+		ntables + 1 + list_length(conversion->plan->tables) <= MAX_TABLES)
 	{
 		MemoryContextSetParent(context, CacheMemoryContext);
 		integ_pinned_hold(&conversion->pinned);
@@ -251,24 +252,32 @@ integ_conversion_get(const pg_uuid_t *id, IntegDirection direction)
 static bool
 find(const IntegActor *actor, const char *name, pg_uuid_t *id)
 {
-	/* $1 name, $2 client, $3 user, $4 superadmin, $5 administrator. The caller's own before the client's before global. */
+	/*
+	 * $1 name, $2 client, $3 user, $4 superadmin, $5 administrator, $6 the name as an id. The caller's own before the
+	 * client's before global.
+	 */
 	static IntegQuery query = {
-		"SELECT c.id FROM integ.conversion_schemas c WHERE (c.schema_id = $1 OR c.id::pg_catalog.text = $1) "
+		"SELECT c.id FROM integ.conversion_schemas c WHERE (c.schema_id = $1 OR c.id = $6) "
 		"AND ($4 OR c.context_type = 'global' OR c.client_id = $2 AND (c.context_type = 'client' OR c.context_id = $3 OR $5)) "
 		"ORDER BY c.schema_id = $1 DESC, c.client_id = $2 AND c.context_type = 'user' AND c.context_id = $3 DESC NULLS LAST, "
 		"c.client_id = $2 AND c.context_type = 'client' DESC, c.context_type = 'global' DESC, c.id LIMIT 1",
-		5,
-		{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID}};
-	Datum values[5] = {CStringGetTextDatum(name), CStringGetTextDatum(actor->client),
+		6,
+		{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, UUIDOID}};
+	Datum values[6] = {CStringGetTextDatum(name), CStringGetTextDatum(actor->client),
 					   actor->user == NULL ? (Datum) 0 : CStringGetTextDatum(actor->user),
 					   BoolGetDatum(actor->level == INTEG_LEVEL_SUPERADMIN),
 					   BoolGetDatum(actor->level >= INTEG_LEVEL_ADMIN)};
-	char nulls[6] = "     ";
+	char nulls[7] = "     n";
 	IntegOwnerScope scope;
 	bool found, isnull;
 
 	if (actor->user == NULL)
 		nulls[2] = 'n';
+	if (convert_is_uuid(name, strlen(name)))
+	{
+		values[5] = DirectFunctionCall1(uuid_in, CStringGetDatum(name));
+		nulls[5] = ' ';
+	}
 	integ_owner_enter(&scope);
 	found = integ_query(&query, values, nulls) > 0;
 	if (found)

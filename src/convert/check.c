@@ -68,11 +68,12 @@ static void
 compile_check(ConvertCompile *compile, const JsonbContainer *rule, ConvertCheck *check)
 {
 	const char *name = convert_text(compile, rule, "type", true);
-	size_t known = 0;
+	int known = -1;
 
-	while (known < lengthof(check_types) && strcmp(check_types[known].name, name) != 0)
-		known++;
-	if (known == lengthof(check_types))
+	for (int i = 0; i < lengthof(check_types) && known < 0; i++)
+		if (strcmp(check_types[i].name, name) == 0)
+			known = i;
+	if (known < 0)
 		convert_invalid(compile, "Known validations: type, min, max, length, pattern, enum, email, url.",
 						"Unknown validation \"%s\"", name);
 	convert_check_keys(compile, rule, psprintf("the validation \"%s\"", name), check_types[known].keys);
@@ -150,7 +151,7 @@ length_of(const JsonbValue *json)
 {
 	if (json->type == jbvString)
 		return pg_mbstrlen_with_len(json->val.string.val, json->val.string.len);
-	return integ_json_is_array(json) ? JsonContainerSize(json->val.binary.data) : -1;
+	return integ_json_is_array(json) ? (int64) JsonContainerSize(json->val.binary.data) : -1;
 }
 
 static bool
@@ -222,7 +223,8 @@ convert_check(ConvertEval *eval, const ConvertField *field, ConvertValue *value)
 {
 	ConvertValue checked = *value;
 
-	for (int i = 0; i < field->nchecks; i++)
+	/* The first rule that is broken says enough. */
+	for (int i = 0; i < field->nchecks && value->state == INTEG_FIELD_VALUE; i++)
 	{
 		const char *problem = broken(eval, &field->checks[i], &checked);
 

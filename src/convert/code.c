@@ -215,10 +215,10 @@ convert_sql(ConvertEval *eval, ConvertSql *sql, Datum *values, const char *nulls
 	if (error != NULL)
 	{
 		int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+		bool recoverable = category == ERRCODE_TRANSACTION_ROLLBACK ||
+						   category == ERRCODE_TO_CATEGORY(ERRCODE_LOCK_NOT_AVAILABLE);
 
-		convert_fail(eval, value,
-					 category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_TO_CATEGORY(ERRCODE_LOCK_NOT_AVAILABLE),
-					 "%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
+		convert_fail(eval, value, recoverable, "%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
 		return false;
 	}
 	if (found)

@@ -24,11 +24,19 @@ compile_filters(ConvertCompile *compile, const Jsonb *document)
 	ConvertPlan *plan = compile->plan;
 	IntegJsonWalk walk;
 	JsonbValue filter;
+	uint32 count;
 
 	compile->what = "source_filters";
-	plan->filters = palloc0(Max(begin_list(compile, document, CONVERT_MAX_CONDITIONS, &walk), 1) * sizeof(ConvertCondition));
+	count = begin_list(compile, document, CONVERT_MAX_CONDITIONS, &walk);
+	plan->filters = palloc0(Max(count, 1) * sizeof(ConvertCondition));
 	while (integ_json_walk_element(&walk, &filter))
 		convert_condition(compile, convert_object(compile, &filter, "a filter"), &plan->filters[plan->nfilters++]);
+}
+
+const char *
+convert_mapping_name(const ConvertCompile *compile, const char *target)
+{
+	return psprintf("%smapping \"%s\"", compile->push ? "inverse " : "", target);
 }
 
 static void
@@ -38,19 +46,19 @@ compile_mappings(ConvertCompile *compile, const Jsonb *document)
 	IntegJsonWalk walk;
 	JsonbValue element;
 
-	compile->what = "field_mappings";
+	compile->what = compile->push ? "inverse_mappings" : "field_mappings";
 	plan->fields = palloc0(Max(begin_list(compile, document, CONVERT_MAX_MAPPINGS, &walk), 1) * sizeof(ConvertField));
 	while (integ_json_walk_element(&walk, &element))
 	{
 		const JsonbContainer *mapping;
 		ConvertField *field = &plan->fields[plan->nfields];
 
-		compile->what = psprintf("mapping %d", plan->nfields + 1);
+		compile->what = psprintf("%smapping %d", compile->push ? "inverse " : "", plan->nfields + 1);
 		mapping = convert_object(compile, &element, "a mapping");
 		field->target = convert_text(compile, mapping, "targetField", true);
 		if (field->target[0] == '\0')
 			convert_invalid(compile, NULL, "\"targetField\" is empty");
-		compile->what = psprintf("mapping \"%s\"", field->target);
+		compile->what = convert_mapping_name(compile, field->target);
 		convert_mapping(compile, mapping, field);
 		plan->nfields++;
 	}
@@ -177,9 +185,9 @@ keep_constants(ConvertCompile *compile)
 void
 convert_compile(IntegConversion *conversion, const ConvertSource *source, IntegDirection direction, bool full)
 {
-	ConvertCompile compile = {.schema = source->schema_id, .full = full, .plan = palloc0(sizeof(ConvertPlan))};
+	ConvertCompile compile = {.schema = source->schema_id, .full = full, .push = direction == INTEG_PUSH};
 
-	conversion->plan = compile.plan;
+	conversion->plan = compile.plan = palloc0(sizeof(ConvertPlan));
 	conversion->direction = direction;
 	conversion->target_type = source->target_type;
 	conversion->target_table = source->target_table;

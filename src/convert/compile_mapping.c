@@ -91,27 +91,27 @@ convert_condition(ConvertCompile *compile, const JsonbContainer *object, Convert
 {
 	const char *name;
 	JsonbValue value;
-	int operator= 0;
+	int comparison = 0;
 
 	convert_check_keys(compile, object, "a condition", "field operator value");
 	convert_path(compile, convert_text(compile, object, "field", true), &condition->path);
 	name = convert_text(compile, object, "operator", true);
-	while (operator < lengthof(operators) && strcmp(operators[operator], name) != 0)
-		operator++;
-	if (operator== lengthof(operators))
+	while (comparison < lengthof(operators) && strcmp(operators[comparison], name) != 0)
+		comparison++;
+	if (comparison == lengthof(operators))
 		convert_invalid(compile,
 						"Known operators: eq, neq, gt, gte, lt, lte, contains, starts_with, ends_with, in, not_in, exists, "
 						"not_exists.",
 						"Unknown operator \"%s\"", name);
-	condition->operator= operator;
+	condition->comparison = comparison;
 	condition->operand = -1;
 	condition->shares = -1;
-	if (operator== CONVERT_EXISTS || operator== CONVERT_NOT_EXISTS)
+	if (comparison == CONVERT_EXISTS || comparison == CONVERT_NOT_EXISTS)
 		return;
 	if (!integ_json_get(object, "value", &value))
 		convert_invalid(compile, NULL, "The condition on \"%s\" has no \"value\" for \"%s\"", condition->path.source, name);
 	condition->operand = convert_constant(compile, &value);
-	if ((operator== CONVERT_IN || operator== CONVERT_NOT_IN) && !integ_json_is_array(&value) &&
+	if ((comparison == CONVERT_IN || comparison == CONVERT_NOT_IN) && !integ_json_is_array(&value) &&
 		!((ConvertConstant *) llast(compile->constants))->dynamic)
 		convert_invalid(compile, NULL, "The operator \"%s\" needs a list as \"value\"", name);
 }

@@ -4,6 +4,7 @@
 #include "convert/plan.h"
 #include "convert/scan.h"
 #include "core/json_walk.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 /* A text that is a date or a time in ISO 8601, as an instant; a time without a zone is UTC's. */
@@ -15,7 +16,8 @@ iso_instant(const JsonbValue *json, TimestampTz *instant)
 
 	if (json->type != jbvString || !integ_scan_iso_time(json->val.string.val, json->val.string.len, &time))
 		return false;
-	return convert_time_of(json->val.string.val, json->val.string.len, NULL, &value) && convert_instant(&value, instant);
+	return convert_time_of(json->val.string.val, json->val.string.len, NULL, &value) &&
+		   convert_instant(&value, instant);
 }
 
 void
@@ -23,6 +25,8 @@ convert_operand(ConvertOperand *operand)
 {
 	const JsonbValue *json = &operand->value.json;
 
+	/* Lists of the task's config nest as deep as they like. */
+	check_stack_depth();
 	if (operand->value.state != INTEG_FIELD_VALUE)
 		return;
 	operand->is_time = iso_instant(json, &operand->time);
@@ -105,7 +109,8 @@ convert_equal(const ConvertValue *value, const ConvertOperand *operand)
 	if (value->state != INTEG_FIELD_VALUE || operand->value.state != INTEG_FIELD_VALUE)
 		return value->state != INTEG_FIELD_VALUE && operand->value.state != INTEG_FIELD_VALUE;
 	if (a->type == jbvString && b->type == jbvString && !operand->is_time)
-		return a->val.string.len == b->val.string.len && memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
+		return a->val.string.len == b->val.string.len &&
+			   memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
 	if (a->type == jbvBool || b->type == jbvBool)
 		return a->type == b->type && a->val.boolean == b->val.boolean;
 	if (a->type == jbvBinary || b->type == jbvBinary)
@@ -168,7 +173,7 @@ convert_holds(ConvertEval *eval, const ConvertCondition *condition, const Conver
 	const ConvertOperand *operand = condition->operand < 0 ? NULL : &eval->run->operands[condition->operand];
 	int order;
 
-	switch (condition->operator)
+	switch (condition->comparison)
 	{
 		case CONVERT_EQ:
 			return convert_equal(value, operand);

@@ -126,7 +126,8 @@ typedef struct IntegConverted
 	IntegFieldState *states; /* of each field */
 	JsonbValue *values;		 /* of those with INTEG_FIELD_VALUE: string, number, boolean or jbvBinary */
 	Jsonb *document;		 /* of all values, where it was needed; see integ_converted_jsonb */
-	char *external_id;		 /* NULL where the record has none */
+	const char *external_id; /* not terminated; of length 0 where the record has none */
+	int external_id_len;
 	int nrelations;
 	IntegRelationValue *relations;
 	int nerrors; /* a record with errors is not to be stored */

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "convert/plan.h"
+#include "convert/scan.h"
 #include "core/json_walk.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -74,7 +75,9 @@ fits_time(const JsonbValue *json)
 {
 	ConvertValue copy = {.state = INTEG_FIELD_VALUE, .json = *json};
 
-	return json->type == jbvString && convert_read_time(&copy, NULL);
+	/* An epoch is a number to us and nothing to a column. */
+	return json->type == jbvString && !integ_scan_number(json->val.string.val, json->val.string.len, NULL, NULL) &&
+		   convert_read_time(&copy, NULL);
 }
 
 bool

@@ -113,9 +113,10 @@ readable(const char *target, bool columns)
 {
 	ConvertPath path;
 	StringInfoData quoted;
+	bool plain = convert_path_steps(target, strlen(target), &path) && path.nsteps == 1 && path.steps[0].key != NULL &&
+				 strcmp(path.steps[0].key, target) == 0;
 
-	if (!columns || (convert_path_steps(target, strlen(target), &path) && path.nsteps == 1 && path.steps[0].key != NULL &&
-					 strcmp(path.steps[0].key, target) == 0))
+	if (plain || !columns)
 		return target;
 	initStringInfo(&quoted);
 	appendStringInfoChar(&quoted, '"');
@@ -176,13 +177,13 @@ invert_transform(ConvertInverse *inverse, const JsonbContainer *config, const ch
 static bool
 condition_value(const JsonbContainer *condition, JsonbValue *value, bool *several)
 {
-	const char *operator= integ_json_get_string(condition, "operator");
+	const char *comparison = integ_json_get_string(condition, "operator");
 
 	if (!integ_json_get(condition, "value", value))
 		return false;
-	if (strcmp(operator, "eq") == 0)
+	if (strcmp(comparison, "eq") == 0)
 		return true;
-	if (strcmp(operator, "in") != 0 || !integ_json_is_array(value) || JsonContainerSize(value->val.binary.data) == 0)
+	if (strcmp(comparison, "in") != 0 || !integ_json_is_array(value) || JsonContainerSize(value->val.binary.data) == 0)
 		return false;
 	*several = *several || JsonContainerSize(value->val.binary.data) > 1;
 	integ_json_walk_at(value->val.binary.data, 0, value);

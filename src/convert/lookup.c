@@ -257,7 +257,7 @@ static bool
 take_key(ConvertEval *eval, const char *source, ConvertValue *value)
 {
 	if (value->state != INTEG_FIELD_VALUE)
-		return false;
+		return false; /* missing, null, or failed already */
 	if (value->json.type == jbvBinary)
 	{
 		convert_fail(eval, value, false, "\"%s\" is %s, which is no key", source, convert_quote(value));
@@ -382,7 +382,7 @@ convert_relate(ConvertEval *eval, const ConvertRelation *relation, IntegRelation
 	const char *text;
 	int len;
 
-	convert_read(&relation->path, eval->record, value);
+	convert_read(eval, &relation->path, eval->record, value);
 	convert_trace_read(eval->trace, relation->path.source, value);
 	if (!take_key(eval, relation->path.source, value))
 		return;

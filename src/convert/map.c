@@ -20,7 +20,7 @@ convert_run_steps(ConvertEval *eval, const ConvertSteps *steps, ConvertValue *va
 static void
 read_path(ConvertEval *eval, const ConvertPath *path, ConvertValue *value)
 {
-	convert_read(path, eval->record, value);
+	convert_read(eval, path, eval->record, value);
 	convert_trace_read(eval->trace, path->source, value);
 }
 
@@ -48,6 +48,11 @@ map_conditional(ConvertEval *eval, const ConvertField *field, ConvertValue *valu
 		{
 			read_path(eval, &rule->condition.path, &read);
 			read_as = rule->condition.shares;
+		}
+		if (read.state == INTEG_FIELD_FAILED)
+		{
+			*value = read;
+			return;
 		}
 		if (!convert_holds(eval, &rule->condition, &read))
 			continue;

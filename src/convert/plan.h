@@ -2,7 +2,8 @@
  * The compiled schema and what evaluates it. Private to src/convert/.
  *
  * A plan and all it points to live in the context of its IntegConversion and
- * are never changed after compilation.
+ * are never changed after compilation, but for the hints of paths and the
+ * prepared statements of SQL.
  */
 #ifndef INTEG_CONVERT_PLAN_H
 #define INTEG_CONVERT_PLAN_H
@@ -39,7 +40,8 @@ typedef struct ConvertPathStep
 {
 	const char *key; /* NULL: an index */
 	int len;
-	int index; /* negative: from the end */
+	int index;	 /* negative: from the end */
+	uint32 hint; /* where the key was in the last record, as records of one kind have the same keys */
 } ConvertPathStep;
 
 typedef struct ConvertPath
@@ -144,7 +146,7 @@ typedef struct ConvertCondition
 {
 	ConvertPath path;
 	int shares; /* index of an earlier condition of the mapping that reads the same path, or -1 */
-	ConvertOperator operator;
+	ConvertOperator comparison;
 	int operand; /* constant, or -1 */
 } ConvertCondition;
 
@@ -302,6 +304,7 @@ struct ConvertCompile
 {
 	const char *schema; /* its handle, for messages */
 	const char *what;	/* the part that is being read: "mapping \"stage\"" */
+	bool push;			/* mappings are those of the other direction */
 	bool full;			/* also what is outside the row: columns, types, tables */
 	ConvertPlan *plan;
 	List *constants; /* of ConvertConstant */
@@ -326,13 +329,18 @@ typedef struct ConvertSource
  * Compiles into CurrentMemoryContext. With full, checks what the row refers to as well, and conversion's target is
  * filled in; else it looks at no catalog but that of collations and time zones. Raises IG400.
  */
-extern void convert_compile(IntegConversion *conversion, const ConvertSource *source, IntegDirection direction, bool full);
+extern void convert_compile(IntegConversion *conversion, const ConvertSource *source, IntegDirection direction,
+							bool full);
 
 pg_noreturn extern void convert_invalid(const ConvertCompile *compile, const char *hint, const char *format, ...)
 	pg_attribute_printf(3, 4);
 
+/* What a mapping is called in messages. */
+extern const char *convert_mapping_name(const ConvertCompile *compile, const char *target);
+
 /* Reading a part of the schema; every one raises IG400 where it is not what it must be. */
-extern void convert_check_keys(ConvertCompile *compile, const JsonbContainer *object, const char *what, const char *keys);
+extern void convert_check_keys(ConvertCompile *compile, const JsonbContainer *object, const char *what,
+							   const char *keys);
 extern const char *convert_text(ConvertCompile *compile, const JsonbContainer *object, const char *key, bool needed);
 extern bool convert_int(ConvertCompile *compile, const JsonbContainer *object, const char *key, int64 min, int64 max,
 						int64 *result);
@@ -343,7 +351,8 @@ extern const JsonbContainer *convert_list(ConvertCompile *compile, const JsonbCo
 extern void convert_path(ConvertCompile *compile, const char *source, ConvertPath *path);
 /* The steps of a dotted path, without raising; false where it is malformed. */
 extern bool convert_path_steps(const char *source, int len, ConvertPath *path);
-extern void convert_path_under(ConvertCompile *compile, const JsonbContainer *object, const char *key, ConvertPath *path);
+extern void convert_path_under(ConvertCompile *compile, const JsonbContainer *object, const char *key,
+							   ConvertPath *path);
 extern int convert_constant(ConvertCompile *compile, const JsonbValue *value);
 extern void convert_text_template(ConvertCompile *compile, const char *source, int len, bool fields, ConvertText *text);
 extern ConvertRegex *convert_regex(ConvertCompile *compile, const char *pattern);
@@ -400,7 +409,8 @@ extern void convert_fail(ConvertEval *eval, ConvertValue *value, bool recoverabl
 /* A value as a person reads it in a message: cut, in quotes where it is a text. */
 extern const char *convert_quote(const ConvertValue *value);
 
-extern void convert_read(const ConvertPath *path, const JsonbValue *record, ConvertValue *value);
+/* What a path finds in a document; a jsonpath that cannot be evaluated fails. eval may be NULL where there is none. */
+extern void convert_read(ConvertEval *eval, const ConvertPath *path, const JsonbValue *from, ConvertValue *value);
 extern void convert_map(ConvertEval *eval, int index, ConvertValue *value);
 extern void convert_run_steps(ConvertEval *eval, const ConvertSteps *steps, ConvertValue *value);
 extern bool convert_holds(ConvertEval *eval, const ConvertCondition *condition, const ConvertValue *value);
@@ -464,11 +474,32 @@ extern const int convert_date_steps_count;
 extern const ConvertStepType convert_type_steps[];
 extern const int convert_type_steps_count;
 
-/* --- the trace of integ_convert_explain --- */
+/* --- the trace of integ_convert_explain, told where there is one --- */
 
-extern void convert_trace_field(ConvertTrace *trace, const char *field, const char *kind);
-extern void convert_trace_read(ConvertTrace *trace, const char *path, const ConvertValue *value);
-extern void convert_trace_step(ConvertTrace *trace, const char *step, const ConvertValue *value);
-extern void convert_trace_result(ConvertTrace *trace, const ConvertValue *value);
+extern void convert_tell_field(ConvertTrace *trace, const char *field, const char *kind);
+extern void convert_tell_read(ConvertTrace *trace, const char *path, const ConvertValue *value);
+extern void convert_tell_step(ConvertTrace *trace, const char *step, const ConvertValue *value);
+extern void convert_tell_result(ConvertTrace *trace, const ConvertValue *value);
+
+static inline void
+convert_trace_read(ConvertTrace *trace, const char *path, const ConvertValue *value)
+{
+	if (unlikely(trace != NULL))
+		convert_tell_read(trace, path, value);
+}
+
+static inline void
+convert_trace_step(ConvertTrace *trace, const char *step, const ConvertValue *value)
+{
+	if (unlikely(trace != NULL))
+		convert_tell_step(trace, step, value);
+}
+
+static inline void
+convert_trace_result(ConvertTrace *trace, const ConvertValue *value)
+{
+	if (unlikely(trace != NULL))
+		convert_tell_result(trace, value);
+}
 
 #endif /* INTEG_CONVERT_PLAN_H */

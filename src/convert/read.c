@@ -12,12 +12,63 @@ set_read(ConvertValue *value)
 	value->state = value->json.type == jbvNull ? INTEG_FIELD_NULL : INTEG_FIELD_VALUE;
 }
 
+/* As getJsonbOffset and getJsonbLength, within this loop. */
+static inline uint32
+entry_offset(const JsonbContainer *container, uint32 index)
+{
+	uint32 offset = 0;
+
+	while (index-- > 0)
+	{
+		offset += JBE_OFFLENFLD(container->children[index]);
+		if (JBE_HAS_OFF(container->children[index]))
+			break;
+	}
+	return offset;
+}
+
+static inline uint32
+entry_length(const JsonbContainer *container, uint32 index, uint32 offset)
+{
+	JEntry entry = container->children[index];
+
+	return JBE_HAS_OFF(entry) ? JBE_OFFLENFLD(entry) - offset : JBE_OFFLENFLD(entry);
+}
+
+/* The value of a key: a binary search that begins where the key was in the record before. */
+static bool
+find_key(const JsonbContainer *object, ConvertPathStep *step, JsonbValue *value)
+{
+	uint32 count = JsonContainerSize(object), low = 0, high = count;
+	uint32 at = step->hint < count ? step->hint : count / 2;
+	const char *data = (const char *) &object->children[2 * count];
+
+	while (low < high)
+	{
+		uint32 offset = entry_offset(object, at);
+		int order = integ_json_key_compare(data + offset, entry_length(object, at, offset), step->key, step->len);
+
+		if (order == 0)
+		{
+			offset = entry_offset(object, at + count);
+			integ_json_walk_entry(object, data, at + count, &offset, value);
+			step->hint = at;
+			return true;
+		}
+		if (order < 0)
+			low = at + 1;
+		else
+			high = at;
+		at = low + (high - low) / 2;
+	}
+	return false;
+}
+
 /* One step. Missing where there is no such place; null stays null, whatever is asked of it. */
 static void
-step_into(const ConvertPathStep *step, ConvertValue *value)
+step_into(ConvertPathStep *step, ConvertValue *value)
 {
 	const JsonbContainer *container = value->json.val.binary.data;
-	JsonbValue inner;
 
 	if (value->state != INTEG_FIELD_VALUE)
 		return;
@@ -26,8 +77,7 @@ step_into(const ConvertPathStep *step, ConvertValue *value)
 		return;
 	if (step->key != NULL)
 	{
-		if (!JsonContainerIsObject(container) ||
-			getKeyJsonValueFromContainer((JsonbContainer *) container, step->key, step->len, &inner) == NULL)
+		if (!JsonContainerIsObject(container) || !find_key(container, step, &value->json))
 			return;
 	}
 	else
@@ -36,31 +86,54 @@ step_into(const ConvertPathStep *step, ConvertValue *value)
 
 		if (!JsonContainerIsArray(container) || index < 0 || index >= size)
 			return;
-		integ_json_walk_at(container, index, &inner);
+		integ_json_walk_at(container, index, &value->json);
 	}
-	value->json = inner;
 	set_read(value);
 }
 
-void
-convert_read(const ConvertPath *path, const JsonbValue *record, ConvertValue *value)
+/* A jsonpath is silent about structure, yet raises where it compares what needs a time zone. */
+static void
+read_jsonpath(ConvertEval *eval, const ConvertPath *path, ConvertValue *value)
 {
-	value->json = *record;
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData *volatile error = NULL;
+	volatile bool found = false;
+	JsonbValue result;
+
+	PG_TRY();
+	{
+		found = integ_path_find(path->jsonpath, &value->json, &result);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_FEATURE_NOT_SUPPORTED)
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (error != NULL)
+		convert_fail(eval, value, false, "\"%s\" cannot be evaluated: %s", path->source, error->message);
+	else if (!found)
+		value->state = INTEG_FIELD_MISSING;
+	else
+	{
+		value->json = result;
+		set_read(value);
+	}
+}
+
+void
+convert_read(ConvertEval *eval, const ConvertPath *path, const JsonbValue *from, ConvertValue *value)
+{
+	value->json = *from;
 	set_read(value);
 	for (int i = 0; i < path->nsteps; i++)
 		step_into(&path->steps[i], value);
-	if (path->jsonpath != NULL && value->state == INTEG_FIELD_VALUE)
-	{
-		JsonbValue found;
-
-		if (!integ_path_find(path->jsonpath, &value->json, &found))
-			value->state = INTEG_FIELD_MISSING;
-		else
-		{
-			value->json = found;
-			set_read(value);
-		}
-	}
+	if (unlikely(path->jsonpath != NULL) && value->state == INTEG_FIELD_VALUE)
+		read_jsonpath(eval, path, value);
 }
 
 /* --- texts --- */
@@ -129,8 +202,13 @@ convert_compose(ConvertEval *eval, const ConvertText *text, ConvertValue *value)
 			add_literal(&composer, piece->literal, piece->len);
 			continue;
 		}
-		convert_read(&piece->path, piece->of_task ? &eval->run->task_root : eval->record, &part);
+		convert_read(eval, &piece->path, piece->of_task ? &eval->run->task_root : eval->record, &part);
 		convert_trace_read(eval->trace, piece->path.source, &part);
+		if (part.state == INTEG_FIELD_FAILED)
+		{
+			value->state = INTEG_FIELD_FAILED;
+			return;
+		}
 		if (part.state == INTEG_FIELD_VALUE && part.json.type == jbvBinary)
 		{
 			convert_fail(eval, value, false, "\"%s\" is %s, which has no text", piece->path.source, convert_quote(&part));
@@ -157,8 +235,13 @@ convert_join(ConvertEval *eval, const ConvertField *field, ConvertValue *value)
 		ConvertValue part;
 		int before;
 
-		convert_read(&field->parts[i], eval->record, &part);
+		convert_read(eval, &field->parts[i], eval->record, &part);
 		convert_trace_read(eval->trace, field->parts[i].source, &part);
+		if (part.state == INTEG_FIELD_FAILED)
+		{
+			value->state = INTEG_FIELD_FAILED;
+			return;
+		}
 		if (part.state == INTEG_FIELD_VALUE && part.json.type == jbvBinary)
 		{
 			convert_fail(eval, value, false, "\"%s\" is %s, which has no text", field->parts[i].source,
@@ -193,7 +276,7 @@ read_task(const char *path, int len, const JsonbValue *task, ConvertValue *value
 	if (!convert_path_steps(compiled.source, len, &compiled))
 		value->state = INTEG_FIELD_MISSING;
 	else
-		convert_read(&compiled, task, value);
+		convert_read(NULL, &compiled, task, value);
 }
 
 /* A string: one placeholder alone keeps its type. */
@@ -215,7 +298,8 @@ render_text(const JsonbValue *json, const JsonbValue *task, ConvertValue *value)
 			continue;
 		}
 		read_task(scan.text, scan.len, task, &part);
-		if (scan.at == scan.source_len && composer.out.len == 0 && composer.missing + composer.nulls + composer.present == 0)
+		if (scan.at == scan.source_len && composer.out.len == 0 &&
+			composer.missing + composer.nulls + composer.present == 0)
 		{
 			*value = part;
 			return;

@@ -210,7 +210,10 @@ integ_convert_explain(PG_FUNCTION_ARGS)
 	{
 		if (converted.nerrors == 0)
 			document = integ_converted_jsonb(run, &converted);
-		integ_json_add_string(builder, "external_id", converted.external_id);
+		integ_json_add_string(builder, "external_id",
+							  converted.external_id_len == 0
+								  ? NULL
+								  : pnstrdup(converted.external_id, converted.external_id_len));
 		add_relations(builder, &converted);
 		add_errors(builder, "errors", &converted);
 		if (document == NULL)
@@ -237,9 +240,9 @@ test_record(IntegConversionRun *run, const JsonbValue *record, int number, Retur
 		if (converted.nerrors == 0)
 			document = integ_converted_jsonb(run, &converted);
 		values[1] = CStringGetTextDatum(document == NULL ? "failed" : "converted");
-		nulls[2] = converted.external_id == NULL;
+		nulls[2] = converted.external_id_len == 0;
 		if (!nulls[2])
-			values[2] = CStringGetTextDatum(converted.external_id);
+			values[2] = PointerGetDatum(cstring_to_text_with_len(converted.external_id, converted.external_id_len));
 		nulls[3] = document == NULL;
 		values[3] = JsonbPGetDatum(document);
 		nulls[4] = converted.nerrors == 0;

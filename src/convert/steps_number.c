@@ -36,6 +36,13 @@ take_number(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	return convert_take_number(eval, step->type->name, value);
 }
 
+/* Zeros at the end, which a division brings, go. */
+static Numeric
+trim_zeros(Numeric number, bool error)
+{
+	return error ? number : DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number)));
+}
+
 static void
 finish(ConvertEval *eval, const ConvertStep *step, ConvertValue *value, Numeric result, bool error)
 {
@@ -114,7 +121,7 @@ apply_divide(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	if (!take_number(eval, step, value))
 		return;
 	result = numeric_div_opt_error(value->json.val.numeric, step->numeric, &error);
-	finish(eval, step, value, result, error);
+	finish(eval, step, value, trim_zeros(result, error), error);
 }
 
 /* --- currency_convert --- */
@@ -163,7 +170,7 @@ rate_date(ConvertEval *eval, const ConvertStep *step, ConvertValue *value, DateA
 	if (step->path2 == NULL)
 		convert_set_instant(&read, GetCurrentTransactionStartTimestamp());
 	else
-		convert_read(step->path2, eval->record, &read);
+		convert_read(eval, step->path2, eval->record, &read);
 	if (read.state == INTEG_FIELD_VALUE && convert_read_time(&read, NULL) && convert_local_day(&read, date))
 		return true;
 	convert_fail(eval, value, false, "currency_convert needs a date in \"%s\", which has %s", step->path2->source,
@@ -185,7 +192,7 @@ apply_currency(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	{
 		ConvertValue read;
 
-		convert_read(step->path, eval->record, &read);
+		convert_read(eval, step->path, eval->record, &read);
 		if (!convert_is_text(&read) || read.json.val.string.len != 3)
 		{
 			convert_fail(eval, value, false, "currency_convert needs a currency in \"%s\", which has %s",
@@ -203,7 +210,7 @@ apply_currency(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 		return;
 	}
 	result = numeric_mul_opt_error(value->json.val.numeric, rate, &error);
-	finish(eval, step, value, result, error);
+	finish(eval, step, value, trim_zeros(result, error), error);
 }
 
 const ConvertStepType convert_number_steps[] = {

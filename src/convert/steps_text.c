@@ -72,7 +72,11 @@ change_case(ConvertEval *eval, const ConvertStep *step, ConvertValue *value, boo
 	}
 	changed = palloc(len + 1);
 	for (int i = 0; i < len; i++)
-		changed[i] = upper ? pg_ascii_toupper((unsigned char) text[i]) : pg_ascii_tolower((unsigned char) text[i]);
+	{
+		char c = text[i], first = upper ? 'a' : 'A';
+
+		changed[i] = c >= first && c <= first + 25 ? c ^ 0x20 : c;
+	}
 	convert_set_text(value, changed, len);
 }
 
@@ -153,11 +157,26 @@ compile_replace(ConvertCompile *compile, ConvertStep *step, const JsonbContainer
 		convert_invalid(compile, NULL, "The transformation \"replace\" cannot search for an empty text");
 }
 
+/* How often the text is in another, from its first place on. */
+static int64
+count_found(const char *found, const char *end, const ConvertStep *step)
+{
+	int64 count = 0;
+
+	for (; found != NULL; found = memmem(found, end - found, step->text, step->text_len))
+	{
+		count++;
+		found += step->text_len;
+	}
+	return count;
+}
+
 static void
 apply_replace(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 {
 	const char *text, *end, *found;
-	StringInfoData out;
+	char *result, *out;
+	int64 len;
 
 	if (!take_text(eval, step, value))
 		return;
@@ -166,18 +185,22 @@ apply_replace(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	found = memmem(text, end - text, step->text, step->text_len);
 	if (found == NULL)
 		return;
-	initStringInfo(&out);
-	do
+	len = end - text;
+	if (step->text2_len > step->text_len)
+		len += count_found(found, end, step) * (step->text2_len - step->text_len);
+	if (!fits(eval, step, value, len))
+		return;
+	result = out = palloc(len);
+	for (; found != NULL; found = memmem(text, end - text, step->text, step->text_len))
 	{
-		if (!fits(eval, step, value, (int64) out.len + (end - text) + step->text2_len))
-			return;
-		appendBinaryStringInfo(&out, text, found - text);
-		appendBinaryStringInfo(&out, step->text2, step->text2_len);
+		memcpy(out, text, found - text);
+		out += found - text;
+		memcpy(out, step->text2, step->text2_len);
+		out += step->text2_len;
 		text = found + step->text_len;
-		found = memmem(text, end - text, step->text, step->text_len);
-	} while (found != NULL);
-	appendBinaryStringInfo(&out, text, end - text);
-	set_buffer(value, &out);
+	}
+	memcpy(out, text, end - text);
+	convert_set_text(value, result, out - result + (end - text));
 }
 
 /* --- regex_replace --- */
@@ -261,9 +284,8 @@ apply_split(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	end = text + value->json.val.string.len;
 	if (wanted < 0)
 	{
-		for (const char *at = text; (at = memmem(at, end - at, step->text, step->text_len)) != NULL; at += step->text_len)
-			wanted++;
-		wanted++;
+		/* From the end: there is one piece more than separators. */
+		wanted += count_found(memmem(text, end - text, step->text, step->text_len), end, step) + 1;
 	}
 	for (int64 i = 0; wanted >= 0; i++)
 	{

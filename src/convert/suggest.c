@@ -14,7 +14,10 @@
 
 PG_FUNCTION_INFO_V1(integ_convert_suggest);
 
-/* Letters and digits of the last part of a path in lower case; the suffix that some services give to custom fields goes. */
+/*
+ * Letters and digits of the last part of a path in lower case, without the
+ * suffix that some services give to custom fields.
+ */
 static char *
 plain_name(const char *path)
 {
@@ -117,17 +120,19 @@ suggest_one(IntegJsonBuilder *builder, SuggestField *source, SuggestField *targe
 	source->taken = target->taken = true;
 }
 
-/* A name of a person, of its parts. */
+/* A name of a person, of its parts, which may be wanted by themselves as well. */
 static void
 suggest_name(IntegJsonBuilder *builder, SuggestFields *sources, SuggestFields *targets)
 {
 	SuggestField *first = find_source(sources, "firstname"), *last = find_source(sources, "lastname");
 
+	if (first == NULL || last == NULL || find_source(sources, "name") != NULL)
+		return;
 	for (int i = 0; i < targets->count; i++)
 	{
 		SuggestField *target = &targets->fields[i];
 
-		if (target->taken || first == NULL || last == NULL || strcmp(plain_name(target->name), "name") != 0)
+		if (!target->writable || !can_become(SUGGEST_TEXT, target->kind) || strcmp(plain_name(target->name), "name") != 0)
 			continue;
 		begin_mapping(builder, target->name, "composite");
 		integ_json_open_array(builder, "sourceFields");
@@ -136,7 +141,7 @@ suggest_name(IntegJsonBuilder *builder, SuggestFields *sources, SuggestFields *t
 		integ_json_close(builder);
 		integ_json_add_string(builder, "template", psprintf("${%s} ${%s}", first->name, last->name));
 		end_mapping(builder);
-		first->taken = last->taken = target->taken = true;
+		target->taken = first->used = last->used = true;
 	}
 }
 
@@ -144,14 +149,15 @@ static void
 suggest_mappings(IntegJsonBuilder *builder, SuggestFields *sources, SuggestFields *targets)
 {
 	integ_json_open_array(builder, "field_mappings");
+	suggest_name(builder, sources, targets);
 	for (int i = 0; i < targets->count; i++)
 	{
-		SuggestField *source = find_source(sources, plain_name(targets->fields[i].name));
+		SuggestField *target = &targets->fields[i];
+		SuggestField *source = target->taken ? NULL : find_source(sources, plain_name(target->name));
 
-		if (source != NULL && targets->fields[i].writable && can_become(source->kind, targets->fields[i].kind))
-			suggest_one(builder, source, &targets->fields[i]);
+		if (source != NULL && target->writable && can_become(source->kind, target->kind))
+			suggest_one(builder, source, target);
 	}
-	suggest_name(builder, sources, targets);
 	integ_json_close(builder);
 }
 
@@ -172,7 +178,7 @@ list_left(IntegJsonBuilder *builder, const char *key, const SuggestFields *field
 {
 	integ_json_open_array(builder, key);
 	for (int i = 0; i < fields->count; i++)
-		if (!fields->fields[i].taken && fields->fields[i].writable)
+		if (!fields->fields[i].taken && !fields->fields[i].used && fields->fields[i].writable)
 			integ_json_add_string(builder, NULL, fields->fields[i].name);
 	integ_json_close(builder);
 }

@@ -25,6 +25,7 @@ typedef struct SuggestField
 	const char *name; /* of a source: its path */
 	SuggestKind kind;
 	bool taken;
+	bool used;	   /* a part of something: it may be taken as well */
 	bool writable; /* of a target */
 } SuggestField;
 

@@ -180,7 +180,9 @@ kind_of_value(const JsonbValue *value)
 	switch (value->type)
 	{
 		case jbvString:
-			return integ_scan_iso_time(value->val.string.val, value->val.string.len, &time) ? SUGGEST_DATE : SUGGEST_TEXT;
+			if (integ_scan_iso_time(value->val.string.val, value->val.string.len, &time))
+				return SUGGEST_DATE;
+			return SUGGEST_TEXT;
 		case jbvNumeric:
 			return SUGGEST_NUMBER;
 		case jbvBool:

@@ -89,7 +89,7 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 	static const char *const casts[] = {"text", "int2", "int4", "int8", "numeric", "uuid"};
 	static const Oid types[1] = {TEXTOID};
 	Oid table = convert_table(compile, lookup->table), type;
-	const char *key = quote_identifier(lookup->key_field), *cast;
+	const char *key = quote_identifier(lookup->key_field), *cast, *name, *as_text;
 
 	if (!compile->full)
 		return;
@@ -98,18 +98,12 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 	(void) find_column(compile, table, lookup->value_field);
 	lookup->key_type = key_type(getBaseType(type));
 	cast = casts[lookup->key_type];
+	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
+	as_text = lookup->key_type == CONVERT_KEY_TEXT && type != TEXTOID ? "::pg_catalog.text" : "";
 	convert_sql_init(compile, &lookup->sql, 1, types,
-					 psprintf("SELECT pg_catalog.to_jsonb(t.%s) FROM %s t WHERE t.%s%s OPERATOR(pg_catalog.=) ($1)::pg_catalog.%s "
-							  "LIMIT 2",
-							  quote_identifier(lookup->value_field),
-							  quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)),
-							  key, lookup->key_type == CONVERT_KEY_TEXT && type != TEXTOID ? "::pg_catalog.text" : "", cast));
-}
-
-static const char *
-name_of_mapping(const char *target)
-{
-	return psprintf("mapping \"%s\"", target);
+					 psprintf("SELECT pg_catalog.to_jsonb(t.%s) FROM %s t "
+							  "WHERE t.%s%s OPERATOR(pg_catalog.=) ($1)::pg_catalog.%s LIMIT 2",
+							  quote_identifier(lookup->value_field), name, key, as_text, cast));
 }
 
 static void
@@ -119,7 +113,7 @@ check_column(ConvertCompile *compile, Relation table, ConvertField *field)
 	AttrNumber number;
 	Form_pg_attribute column;
 
-	compile->what = name_of_mapping(field->target);
+	compile->what = convert_mapping_name(compile, field->target);
 	number = find_column(compile, RelationGetRelid(table), field->target);
 	column = TupleDescAttr(columns, number - 1);
 	if (column->attgenerated != '\0')
@@ -185,6 +179,15 @@ has_property(const Jsonb *schema, const char *target)
 	return convert_path_steps(target, strlen(target), &path) && integ_json_get(properties, path.steps[0].key, &found);
 }
 
+/* Whether every document of a record is valid: {} and {"type": "object"}. */
+static bool
+says_nothing(const Jsonb *schema)
+{
+	const char *type = integ_json_get_string(&schema->root, "type");
+
+	return JB_ROOT_COUNT(schema) == 0 || (JB_ROOT_COUNT(schema) == 1 && type != NULL && strcmp(type, "object") == 0);
+}
+
 static void
 check_type(ConvertCompile *compile, IntegConversion *conversion, const char *client)
 {
@@ -198,11 +201,12 @@ check_type(ConvertCompile *compile, IntegConversion *conversion, const char *cli
 	for (int i = 0; i < conversion->nfields; i++)
 		if (!has_property(schema, conversion->fields[i]))
 		{
-			compile->what = i < plan->nfields ? name_of_mapping(conversion->fields[i]) : "a relation";
+			compile->what = i < plan->nfields ? convert_mapping_name(compile, conversion->fields[i]) : "a relation";
 			convert_invalid(compile, NULL, "Records of the type \"%s\" have no field \"%s\"", conversion->target_type,
 							conversion->fields[i]);
 		}
-	plan->record_schema = integ_schema_compile(schema, psprintf("record type \"%s\"", conversion->target_type));
+	if (!says_nothing(schema))
+		plan->record_schema = integ_schema_compile(schema, psprintf("record type \"%s\"", conversion->target_type));
 }
 
 /* Types that lookups and relations name. */
@@ -220,7 +224,7 @@ check_named_types(ConvertCompile *compile, const char *client)
 		if (type == NULL || read_type(type, client) != NULL)
 			continue;
 		compile->what = i < compile->plan->nfields
-							? name_of_mapping(compile->plan->fields[i].target)
+							? convert_mapping_name(compile, compile->plan->fields[i].target)
 							: psprintf("relation \"%s\"",
 									   compile->plan->relations[i - compile->plan->nfields].relation_type);
 		convert_invalid(compile, "Record types are the rows of integ.record_types.", "There is no record type \"%s\"", type);
@@ -318,7 +322,7 @@ convert_tree(ConvertCompile *compile, IntegConversion *conversion)
 		ConvertPathStep step = {.key = target, .len = strlen(target)};
 		ConvertPath path = {.source = target, .nsteps = 1, .steps = &step};
 
-		compile->what = i < compile->plan->nfields ? name_of_mapping(target) : psprintf("relation to \"%s\"", target);
+		compile->what = i < compile->plan->nfields ? convert_mapping_name(compile, target) : psprintf("relation to \"%s\"", target);
 		if (!columns && !convert_path_steps(target, strlen(target), &path))
 			convert_invalid(compile, "Write a field (name) or a dot path (address.city).",
 							"\"targetField\" is no place in a record");

@@ -87,7 +87,7 @@ decode(char **field, int *ftype, int nf, pg_tz *zone, struct pg_tm *tm, fsec_t *
 	{
 		DateOrder = DATEORDER_YMD;
 		session_timezone = zone == NULL ? pg_tzset("GMT") : zone;
-		code = integ_decode_datetime(field, ftype, nf, &dtype, tm, fsec, offset);
+		code = DecodeDateTime(field, ftype, nf, &dtype, tm, fsec, offset INTEG_DATETIME_EXTRA);
 	}
 	PG_FINALLY();
 	{
@@ -109,6 +109,10 @@ from_words(const char *text, int len, pg_tz *zone, ConvertValue *value)
 	bool has_time = false;
 	int64 day;
 
+	/* The decoder takes other punctuation for white space. */
+	for (int i = 0; i < len; i++)
+		if (!isalnum((unsigned char) text[i]) && strchr(" +-:,./_", text[i]) == NULL)
+			return false;
 	if (len > MAXDATELEN)
 		return false;
 	memcpy(source, text, len);
@@ -153,22 +157,23 @@ from_epoch(Numeric number, ConvertValue *value)
 	return set_instant(value, count - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 }
 
-/* Nine digits and more are an epoch: services send such numbers as texts too. */
-static bool
-is_epoch_text(const char *text, int len)
+/* How many digits the text is made of, a minus before them left aside; 0: it is something else. */
+static int
+only_digits(const char *text, int len)
 {
 	int start = len > 0 && text[0] == '-' ? 1 : 0;
 
 	for (int i = start; i < len; i++)
 		if (text[i] < '0' || text[i] > '9')
-			return false;
-	return len - start >= 9 && len - start <= 16;
+			return 0;
+	return len - start;
 }
 
 bool
 convert_time_of(const char *text, int len, pg_tz *zone, ConvertValue *value)
 {
 	IntegIsoTime time;
+	int digits;
 
 	while (len > 0 && isspace((unsigned char) text[0]))
 		text++, len--;
@@ -176,8 +181,12 @@ convert_time_of(const char *text, int len, pg_tz *zone, ConvertValue *value)
 		len--;
 	if (integ_scan_iso_time(text, len, &time))
 		return from_iso(&time, zone, value);
-	if (is_epoch_text(text, len))
+	/* Nine digits and more are an epoch, which services send as texts too; eight a date; fewer could be anything. */
+	digits = only_digits(text, len);
+	if (digits >= 9 && digits <= 16)
 		return from_epoch(convert_number_of(text, len), value);
+	if (digits > 0 && (digits != 8 || text[0] == '-'))
+		return false;
 	return from_words(text, len, zone, value);
 }
 

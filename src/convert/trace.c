@@ -42,10 +42,8 @@ add_value(ConvertTrace *trace, const ConvertValue *value)
 }
 
 void
-convert_trace_field(ConvertTrace *trace, const char *field, const char *kind)
+convert_tell_field(ConvertTrace *trace, const char *field, const char *kind)
 {
-	if (trace == NULL)
-		return;
 	integ_json_open_object(&trace->builder, NULL);
 	integ_json_add_string(&trace->builder, "field", field);
 	integ_json_add_string(&trace->builder, "mapping", kind);
@@ -56,7 +54,7 @@ convert_trace_field(ConvertTrace *trace, const char *field, const char *kind)
 static void
 add_step(ConvertTrace *trace, const char *what, const char *name, const ConvertValue *value)
 {
-	if (trace == NULL || !trace->in_field)
+	if (!trace->in_field)
 		return;
 	integ_json_open_object(&trace->builder, NULL);
 	integ_json_add_string(&trace->builder, what, name);
@@ -65,21 +63,21 @@ add_step(ConvertTrace *trace, const char *what, const char *name, const ConvertV
 }
 
 void
-convert_trace_read(ConvertTrace *trace, const char *path, const ConvertValue *value)
+convert_tell_read(ConvertTrace *trace, const char *path, const ConvertValue *value)
 {
 	add_step(trace, "read", path, value);
 }
 
 void
-convert_trace_step(ConvertTrace *trace, const char *step, const ConvertValue *value)
+convert_tell_step(ConvertTrace *trace, const char *step, const ConvertValue *value)
 {
 	add_step(trace, "step", step, value);
 }
 
 void
-convert_trace_result(ConvertTrace *trace, const ConvertValue *value)
+convert_tell_result(ConvertTrace *trace, const ConvertValue *value)
 {
-	if (trace == NULL || !trace->in_field)
+	if (!trace->in_field)
 		return;
 	integ_json_close(&trace->builder);
 	add_value(trace, value);

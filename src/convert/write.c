@@ -59,12 +59,20 @@ pad(Writer *writer)
 }
 
 /* Whether the node brings a key: a field that has a value or is null, an object with any of them. */
-static bool
+static bool has_present_child(const Writer *writer, const ConvertNode *node);
+
+static inline bool
 is_present(const Writer *writer, const ConvertNode *node)
 {
-	if (node->field >= 0)
-		return writer->converted->states[node->field] == INTEG_FIELD_VALUE ||
-			   writer->converted->states[node->field] == INTEG_FIELD_NULL;
+	if (node->field < 0)
+		return has_present_child(writer, node);
+	return writer->converted->states[node->field] == INTEG_FIELD_VALUE ||
+		   writer->converted->states[node->field] == INTEG_FIELD_NULL;
+}
+
+static bool
+has_present_child(const Writer *writer, const ConvertNode *node)
+{
 	for (int i = 0; i < node->nchildren; i++)
 		if (is_present(writer, &node->children[i]))
 			return true;

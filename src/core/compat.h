@@ -108,19 +108,16 @@ integ_wait_event_http(void)
 #define integ_transaction_timeout_pending() (false)
 #endif
 
-/* PostgreSQL 16 tells the decoder of dates where to put more about an error. */
-#include "utils/datetime.h"
-static inline int
-integ_decode_datetime(char **field, int *ftype, int nf, int *dtype, struct pg_tm *tm, fsec_t *fsec, int *tzp)
-{
+/* PostgreSQL 16 tells the decoder of dates where to put more about an error: the last argument of DecodeDateTime. */
 #if PG_VERSION_NUM >= 160000
-	DateTimeErrorExtra extra;
-
-	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tzp, &extra);
+#define INTEG_DATETIME_EXTRA \
+	, &(DateTimeErrorExtra)  \
+	{                        \
+		0                    \
+	}
 #else
-	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tzp);
+#define INTEG_DATETIME_EXTRA
 #endif
-}
 
 /*
  * Reads a text by a template of to_char, strictly. False where the text does not match; raises where the template is

@@ -52,7 +52,11 @@ take_grant(IntegCall *call)
 	while ((call->grant = integ_limits_take(&subject, &refusal)) == NULL)
 	{
 		if (refusal.at > deadline)
+		{
+			if (integ_call_fall_back(call, refusal.sqlerrcode, refusal.message))
+				return;
 			raise_refusal(call, &refusal);
+		}
 		integ_limits_wait(refusal.at);
 	}
 }
@@ -113,11 +117,13 @@ integ_call_answered(IntegCall *call)
 		.failed = unreachable || timed_out || (answered && response->status >= 500),
 		.unreachable = unreachable,
 		.inconclusive = failure == INTEG_HTTP_CANCELLED,
-		.error = answered ? psprintf("HTTP %ld", response->status) : response->error,
+		.error = response->error,
 		.header = answered && tells_of_limits(call) ? response_header : NULL,
 		.header_arg = (void *) response,
 	};
 
+	if (answered && answer.failed)
+		answer.error = psprintf("HTTP %ld", response->status);
 	call->closed_until = integ_limits_answered(call->grant, &answer);
 	call->grant = NULL;
 }

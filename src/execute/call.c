@@ -97,7 +97,8 @@ integ_call_build(IntegCall *call)
 	if (call->amend != NULL)
 		call->amend(call, call->amend_arg);
 	integ_call_admit(call);
-	integ_call_inject(call);
+	if (!call->stale)
+		integ_call_inject(call);
 	MemoryContextSwitchTo(old);
 }
 
@@ -138,8 +139,25 @@ integ_call_send(IntegCall *call)
 	integ_call_leaves(call);
 	call->response = call->streamed ? send_streamed(call) : integ_http_send(&call->request);
 	integ_call_mask(call);
-	integ_call_answered(call);
+	/* One that is still being read keeps its slot. */
+	if (call->flight == NULL)
+		integ_call_answered(call);
 	MemoryContextSwitchTo(old);
+}
+
+/* It failed because of the state that the service is in, not because of what was asked. */
+static bool
+cannot_answer(const IntegCall *call)
+{
+	switch (call->outcome.sqlerrcode)
+	{
+		case ERRCODE_INTEG_RATE_LIMIT:
+		case ERRCODE_INTEG_CIRCUIT_OPEN:
+		case ERRCODE_INTEG_UNREACHABLE:
+			return true;
+		default:
+			return call->outcome.sqlerrcode == ERRCODE_INTEG_BAD_ANSWER && call->response->status >= 500;
+	}
 }
 
 void
@@ -157,6 +175,8 @@ integ_call_finish(IntegCall *call)
 	integ_call_remember(call);
 	if (call->course != NULL)
 		integ_course_finish(call);
+	else if (call->outcome.sqlerrcode != 0 && cannot_answer(call))
+		(void) integ_call_fall_back(call, call->outcome.sqlerrcode, call->outcome.message);
 	MemoryContextSwitchTo(old);
 
 	/* The wait ends without raising when it is interrupted; everything is recorded, so now it may. */
@@ -170,6 +190,7 @@ integ_call_end_stream(IntegCall *call, bool enough)
 
 	call->response = integ_http_end(call->flight, enough);
 	call->flight = NULL;
+	integ_call_answered(call);
 	if (call->outcome.sqlerrcode == 0 && call->response->failure != INTEG_HTTP_OK)
 		integ_call_classify(call);
 	integ_call_record(call);
@@ -194,6 +215,7 @@ integ_call_rewind(IntegCall *call)
 	call->asks_change = false;
 	call->request_hash = NULL;
 	call->stored = NULL;
+	call->stale = false;
 	call->unchanged = false;
 	call->signing = false;
 	call->url = NULL;
@@ -234,6 +256,8 @@ static void
 run_exchange(IntegCall *call)
 {
 	integ_call_build(call);
+	if (call->stale)
+		return;
 	integ_call_send(call);
 	integ_call_finish(call);
 }
@@ -263,8 +287,8 @@ integ_call_exchange(IntegCall *call)
 		if (is_unauthenticated(call))
 			integ_oauth_give_up(call);
 	}
-	/* With those before, nothing is learned of the new ones. */
-	if (call->previous_credentials || !integ_vault_rotating(&call->instance->credentials))
+	/* What is kept proves no credential; and with those before, nothing is learned of the new ones. */
+	if (call->stale || call->previous_credentials || !integ_vault_rotating(&call->instance->credentials))
 		return;
 	if (call->outcome.sqlerrcode == 0)
 		integ_vault_promote(&call->instance->credentials);

@@ -41,9 +41,10 @@ typedef struct IntegCallOptions
 	int64 timeout_ms;  /* 0: integ.request_timeout */
 	bool asynchronous; /* no transaction waits for it: integ.max_sync_wait does not hold */
 	IntegOutputCheck validate_output;
-	int64 max_wait_ms; /* for a slot of a rate limit; 0: not at all */
-	bool returning;	   /* asynchronous, and comes when a rate limit told it to */
-	bool health_check; /* may be sent although the instance's last status says that it will fail */
+	int64 max_wait_ms;	 /* for a slot of a rate limit; 0: not at all */
+	bool returning;		 /* asynchronous, and comes when a rate limit told it to */
+	bool fallback_stale; /* of a read: the last good answer where the service cannot be asked, or cannot answer */
+	bool health_check;	 /* may be sent although the instance's last status says that it will fail */
 } IntegCallOptions;
 
 /*
@@ -102,11 +103,11 @@ typedef struct IntegCall
 
 	/* render, inject: of the exchange under way, the method's own unless a step's is set before integ_call_build */
 	const IntegExchange *exchange;
-	const char *base_url; /* the instance's, or the exchange's own */
-	const char *origin;	  /* of it: where this exchange goes, and its credentials */
-	char *path;			  /* percent-encoded */
-	bool raw;			  /* integ_request: the exchange is the caller's */
-	bool streamed;		  /* a success is left to be read from flight; integ_call_end_stream finishes it */
+	const char *base_url;		/* the instance's, or the exchange's own */
+	const char *origin;			/* of it: where this exchange goes, and its credentials */
+	char *path;					/* percent-encoded */
+	bool raw;					/* integ_request: the exchange is the caller's */
+	bool streamed;				/* a success is left to be read from flight; integ_call_end_stream finishes it */
 	struct IntegCourse *course; /* of a method of several requests (course/course.h); NULL: it has one */
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
@@ -147,6 +148,7 @@ typedef struct IntegCall
 
 	/* classify, map */
 	const Jsonb *body;
+	bool stale;				  /* nothing was sent: the last good answer is the outcome */
 	bool unchanged;			  /* 304: what is stored is the answer */
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
 	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
@@ -335,6 +337,12 @@ typedef struct IntegStoredAnswer IntegStoredAnswer;
 extern void integ_call_condition(IntegCall *call);
 extern bool integ_call_unchanged(IntegCall *call);
 extern void integ_call_remember(IntegCall *call);
+
+/*
+ * Whether the last good answer stands in for the one that cannot be had (options.fallback_stale): then it is the
+ * outcome, call->stale is set, and a warning says how old it is and why.
+ */
+extern bool integ_call_fall_back(IntegCall *call, int sqlerrcode, const char *reason);
 
 /* Puts the credentials where the definition says. */
 extern void integ_call_authenticate(IntegCall *call);

@@ -61,6 +61,19 @@ require_known_target(const char *into)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"into\" of integ_execute must be \"large_object\"")));
 }
 
+static void
+require_known_fallback(const char *fallback, const char *into)
+{
+	if (fallback == NULL)
+		return;
+	if (strcmp(fallback, "stale") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"fallback\" of integ_execute must be \"stale\"")));
+	if (into != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("integ_execute keeps no answers that go into a large object"),
+						errhint("Leave out the option \"fallback\".")));
+}
+
 Datum
 integ_execute(PG_FUNCTION_ARGS)
 {
@@ -70,7 +83,8 @@ integ_execute(PG_FUNCTION_ARGS)
 	IntegCall *call;
 	Jsonb *result = NULL;
 	char *into = NULL;
-	const IntegOption own[] = {{"into", INTEG_OPTION_TEXT, &into}};
+	char *fallback = NULL;
+	const IntegOption own[] = {{"into", INTEG_OPTION_TEXT, &into}, {"fallback", INTEG_OPTION_TEXT, &fallback}};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
@@ -78,6 +92,8 @@ integ_execute(PG_FUNCTION_ARGS)
 						errhint("SELECT integ_execute('instance', 'method', '{\"input\": …}').")));
 	integ_call_options_parse(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), own, lengthof(own), "integ_execute", &options);
 	require_known_target(into);
+	require_known_fallback(fallback, into);
+	options.fallback_stale = fallback != NULL;
 
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &options);

@@ -34,18 +34,6 @@ integ_call_secret(void *arg, const char *name)
 	return copy;
 }
 
-static void
-render_path(IntegCall *call)
-{
-	char *path = call->exchange->path == NULL
-					 ? NULL
-					 : integ_template_text(call->exchange->path, &call->scope, INTEG_TEMPLATE_PERCENT);
-
-	call->path = path == NULL ? pstrdup("") : path;
-	if (call->secrets != NULL)
-		integ_call_wipe_later(call, call->path, strlen(call->path));
-}
-
 /* base URL, path and query as one URL of the exchange's origin. */
 static void
 compose_url(IntegCall *call)
@@ -81,7 +69,6 @@ check_request(const IntegCall *call)
 void
 integ_call_inject(IntegCall *call)
 {
-	render_path(call);
 	integ_call_condition(call);
 	integ_call_authenticate(call);
 	compose_url(call);

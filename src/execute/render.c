@@ -139,6 +139,17 @@ render_query(IntegCall *call, const IntegTemplate *source)
 		integ_call_add_query(call, integ_template_query(source, &call->scope, integ_call_style(call)));
 }
 
+static void
+render_path(IntegCall *call)
+{
+	const IntegTemplate *source = call->exchange->path;
+	char *path = source == NULL ? NULL : integ_template_text(source, &call->scope, INTEG_TEMPLATE_PERCENT);
+
+	call->path = path == NULL ? pstrdup("") : path;
+	if (call->secrets != NULL)
+		integ_call_wipe_later(call, call->path, strlen(call->path));
+}
+
 static int
 timeout_ms(const IntegCall *call)
 {
@@ -201,6 +212,7 @@ integ_call_render(IntegCall *call)
 
 	integ_call_add_header(call, "Accept", accepted(call));
 	integ_call_add_header(call, "User-Agent", USER_AGENT);
+	render_path(call);
 	integ_call_render_body(call);
 	render_headers(call, call->definition->headers);
 	render_headers(call, exchange->headers);

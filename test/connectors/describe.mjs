@@ -122,6 +122,16 @@ function successesOnly() {
             for (const code of Object.keys(op.responses ?? {})) if (!code.startsWith('2')) delete op.responses[code];
 }
 
+// What the vendor describes in another document.
+const additions = {
+    xero(d) {
+        const tenant = { id: '70784a63-d24b-46a9-a4db-0e70a274b056', tenantId: 'c3d5e782-2153-4cda-bdb4-cec791ceb90d',
+            tenantType: 'ORGANISATION', tenantName: 'Maple Florists Ltd' };
+        const content = { 'application/json': { schema: {}, example: [tenant] } };
+        d.paths['/connections'] = { get: { security: [{ OAuth2: [] }], responses: { 200: { description: 'Tenants', content } } } };
+    },
+};
+
 function cut() {
     const missing = [];
     const paths = {};
@@ -216,6 +226,7 @@ const nullable = () => walk(document, (node) => {
 if (document.swagger) document = fromSwagger(document);
 // Without servers: paths are those of the mock server's root. Webhooks are another matter.
 document = { openapi: document.openapi, info: document.info, security: document.security, paths: document.paths, components: document.components };
+additions[vendor]?.(document);
 const missing = cut();
 successesOnly();
 corrections[vendor]?.(document);

@@ -32,7 +32,7 @@ $node->safe_psql('postgres', <<'SQL');
 SELECT integ_define($$
 {
   "integrationId": "faults", "name": "Faults", "version": "1.0.0", "category": "custom",
-  "baseUrl": "{config.base_url}", "authType": "none",
+  "baseUrl": "{config.base_url}", "authType": "none", "circuitBreaker": {"failureThreshold": 1000},
   "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
   "methods": [
     {"id": "fault", "name": "Fault", "access": "read", "outputSchema": {},
@@ -94,7 +94,9 @@ fails('IG502', q('provider', 'fault', '{"name": "headers", "n": 100000, "size": 
 fails('IG502', q('provider', 'fault', '{"name": "status", "code": 503}'), qr/HTTP 503/, 'a 503');
 fails('IG422', q('provider', 'fault', '{"name": "status", "code": 404}'), qr/HTTP 404/, 'a 404');
 fails('IG401', q('provider', 'fault', '{"name": "status", "code": 401}'), qr/integ_credential_set/, 'a 401');
-fails('IG429', q('provider', 'fault', '{"name": "status", "code": 429, "retry_after": 3600}'),
+# An instance of its own: nobody sends before that time.
+connect_to('limited', $provider->url);
+fails('IG429', q('limited', 'fault', '{"name": "status", "code": 429, "retry_after": 3600}'),
 	qr/next request at \d{4}-/, 'a 429 with its time');
 
 # A connection that ends early is neither an answer nor certainly a timeout.

@@ -114,7 +114,41 @@ $node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.calls WHERE state = 'succee
 $node->wait_for_sql(q(SELECT status = 304 FROM integ.requests ORDER BY created_at DESC, id DESC LIMIT 1));
 pass('a durable call is answered by what is kept');
 
+# The last good answer stands in where the service cannot be asked, or cannot answer.
+my $fragile = Integ::Provider->start;
+sub fallback
+{
+	my ($method, $input) = @_;
+	my ($out, $err);
+	$node->psql('postgres', "\\set VERBOSITY verbose\nSELECT integ_execute('fragile', '$method', '" . ($input // '{}') . "', '{\"fallback\": \"stale\"}')",
+		stdout => \$out, stderr => \$err);
+	my ($kind, $code) = $err =~ /(WARNING|ERROR):\s+(\w{5}):/;
+	return ($out, $kind // '', $code // '', $err);
+}
+my %limited = (%$manifest, integrationId => 'fragile_kind', baseUrl => $fragile->url(''), methods => [
+	{ id => 'free', name => 'Free', outputSchema => {}, inputSchema => {}, request => { method => 'GET', path => '/versioned/a' }, response => { map => '.data' } },
+	{ id => 'once', name => 'Once', outputSchema => {}, inputSchema => {}, rateLimit => { requestsPerHour => 1 },
+		request => { method => 'GET', path => '/versioned/b' }, response => { map => '.data' } },
+	{ id => 'write', name => 'Write', outputSchema => {}, inputSchema => {}, request => { method => 'POST', path => '/versioned/c' } } ]);
+sql("SELECT integ_define('" . $json->encode(\%limited) . "'); SELECT integ_connect('fragile_kind', 'fragile'); SELECT integ_credential_set('fragile', 'token', 'x')");
+is(join(' ', (fallback('once'))[0 .. 2]), '{"version": 0}  ', 'a good answer comes without a warning');
+$fragile->request('POST', '/versioned/b');
+my ($result, $kind, $code, $report) = fallback('once');
+is("$result $kind $code", '{"version": 0} WARNING IG429', 'where the limit is reached, the last one');
+like($report, qr/fragile\.once gives its last good answer, which is 00:0\d:\d\d old.*DETAIL:.*Instead of a new one: the rate limit/s, 'with its age and the reason');
+($state) = $node->sql_error(q(SELECT integ_execute('fragile', 'once')));
+is($state, 'IG429', 'without the option it is an error');
+is(join(' ', (fallback('once', '{"x": 1}'))[0 .. 2]), '{"version": 0} WARNING IG429', 'the same request is meant, not the same input');
+is(join(' ', (fallback('free'))[0 .. 2]), '{"version": 0}  ', 'kept without a validator too');
+$fragile->stop;
+is(join(' ', (fallback('free'))[0 .. 2]), '{"version": 0} WARNING IG504', 'where the service is gone, the last one');
+$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.requests WHERE instance_id = 'fragile' AND sqlstate = 'IG504'));
+is((fallback('write'))[2], 'IG400', 'no older answer stands in for a write');
+sql(q(DELETE FROM integ.answers));
+is((fallback('free'))[1] . (fallback('free'))[2], 'ERRORIG504', 'without one that is kept, the error comes');
+
 # Old ones go.
+get();
 $node->append_conf('postgresql.conf', "integ.answer_retention = '1s'");
 $node->reload;
 $node->wait_for_sql(q(SELECT max(answered_at) < clock_timestamp() - interval '2 seconds' FROM integ.answers));

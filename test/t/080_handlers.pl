@@ -105,11 +105,11 @@ is(field($id, 'last_sqlstate || attempt'), '235052', 'what fails at commit has f
 function('ann', 'litter', q(BEGIN
 	SET search_path = nowhere; SET statement_timeout = 1; SET application_name = 'litter'; SET default_transaction_read_only = on;
 	CREATE TEMP TABLE heap (x int); PERFORM pg_advisory_lock(42); PERFORM pg_advisory_unlock_all(); PERFORM pg_advisory_lock(43);
-	INSERT INTO ann.seen VALUES ('litter ' || pg_backend_pid()); PREPARE left AS SELECT 1; SET ROLE pg_monitor; END));
+	INSERT INTO ann.seen VALUES ('litter ' || pg_backend_pid()); PREPARE kept AS SELECT 1; SET ROLE pg_monitor; END));
 sql('GRANT pg_monitor TO ann');
 function('ann', 'clean', q(BEGIN
 	INSERT INTO ann.seen SELECT format('clean %s: %s %s %s %s %s', pg_backend_pid(), current_user,
-		(SELECT count(*) FROM pg_prepared_statements WHERE name = 'left'), to_regclass('pg_temp.heap') IS NULL,
+		(SELECT count(*) FROM pg_prepared_statements WHERE name = 'kept'), to_regclass('pg_temp.heap') IS NULL,
 		current_setting('application_name') <> 'litter',
 		(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())); END));
 sql('TRUNCATE ann.seen');

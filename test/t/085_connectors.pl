@@ -89,7 +89,12 @@ sub define
 	my %copy = (%$manifest, integrationId => $id, baseUrl => $url);
 
 	delete $copy{rateLimit};
-	$copy{methods} = [ map { my %method = %$_; delete $method{rateLimit}; \%method } @{ $copy{methods} } ];
+	$copy{methods} = $json->decode($json->encode($copy{methods}));
+	for my $method (@{ $copy{methods} })
+	{
+		delete $method->{rateLimit};
+		delete $method->{request}{baseUrl};
+	}
 	$node->safe_psql('postgres', 'SELECT integ_define(' . quoted($json->encode(\%copy)) . ')');
 }
 
