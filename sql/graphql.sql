@@ -40,7 +40,8 @@ BEGIN
         BEGIN
             PERFORM integ_execute('gql', 'create', jsonb_build_object('title', 't', 'fault', fault));
         EXCEPTION WHEN OTHERS THEN
-            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+                detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
             RAISE NOTICE '% % | % | %', state, message, regexp_replace(detail, '(\d{4}-\d\d-\d\d .*$)', 'TIME'), hint;
         END;
     END LOOP;

@@ -69,7 +69,8 @@ DECLARE
 BEGIN
     RETURN integ_execute('jobs_main', method, input, options)::text;
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     RETURN format(E'%s %s\n%s\n%s', state, message, regexp_replace(detail, 'asked for \d+', 'asked for N'), hint);
 END $$;
 \pset format unaligned

@@ -63,7 +63,8 @@ DECLARE
 BEGIN
     RETURN integ_execute('steps_main', method, input)::text;
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     RETURN format(E'%s %s\n%s\n%s', state, message, regexp_replace(detail, 'http://[0-9.:]+', 'ORIGIN', 'g'), hint);
 END $$;
 \pset format unaligned

@@ -60,7 +60,8 @@ replace_methods(const IntegInstance *instance, const List *methods)
 	static IntegQuery put = {
 		"INSERT INTO integ.instance_methods AS m (id, instance, client_id, method)"
 		" SELECT n.id, $1, $4, n.method FROM unnest($2, $3) AS n (id, method)"
-		" WHERE NOT EXISTS (SELECT FROM integ.instance_methods o WHERE o.instance = $1 AND o.id = n.id AND o.method = n.method)"
+		" WHERE NOT EXISTS (SELECT FROM integ.instance_methods o "
+		"  WHERE o.instance = $1 AND o.id = n.id AND o.method = n.method)"
 		" ON CONFLICT (id, instance) DO UPDATE SET method = excluded.method, discovered_at = pg_catalog.now()",
 		4,
 		{UUIDOID, TEXTARRAYOID, JSONBARRAYOID, TEXTOID}};
@@ -76,7 +77,8 @@ replace_entities(const IntegInstance *instance, const List *entities)
 	static IntegQuery put = {
 		"INSERT INTO integ.instance_entities AS e (id, instance, client_id, entity)"
 		" SELECT n.id, $1, $4, n.entity FROM unnest($2, $3) AS n (id, entity)"
-		" WHERE NOT EXISTS (SELECT FROM integ.instance_entities o WHERE o.instance = $1 AND o.id = n.id AND o.entity = n.entity)"
+		" WHERE NOT EXISTS (SELECT FROM integ.instance_entities o "
+		"  WHERE o.instance = $1 AND o.id = n.id AND o.entity = n.entity)"
 		" ON CONFLICT (id, instance) DO UPDATE SET entity = excluded.entity, discovered_at = pg_catalog.now()",
 		4,
 		{UUIDOID, TEXTARRAYOID, JSONBARRAYOID, TEXTOID}};
