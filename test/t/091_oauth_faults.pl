@@ -130,8 +130,9 @@ for my $case (
 	my $session = $node->background_psql('postgres', on_error_stop => 0);
 
 	$session->query_until(qr/begun/, "\\echo begun\nSELECT integ_oauth_refresh('$instance');\n");
-	$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ_status() WHERE component LIKE 'dispatcher%' AND state = 'running'), 'a dispatcher');
-	my $pid = sql(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ dispatcher'));
+	my $dispatcher = q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ dispatcher');
+	$node->wait_for_sql("SELECT count(*) = 1 FROM ($dispatcher) d", 'a dispatcher');
+	my $pid = sql($dispatcher);
 	kill 'TERM', $pid;
 	$session->quit;
 	$node->wait_for_sql("SELECT count(*) = 1 FROM integ.oauth_tokens t JOIN integ.instances i ON i.id = t.instance WHERE i.instance_id = '$instance' AND t.version >= 1",
