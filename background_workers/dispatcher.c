@@ -162,7 +162,7 @@ prepare_process(void)
 	integ_wake_mute();
 	integ_claim_rescan(&dispatcher);
 
-	integ_oauth_work_init(dispatcher.number, dispatcher.total);
+	integ_oauth_work_init(&dispatcher.database->oauth, dispatcher.number, dispatcher.total);
 	events = integ_create_wait_event_set(4);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);

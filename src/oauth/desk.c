@@ -263,10 +263,8 @@ integ_oauth_ask(const IntegOauthAsk *ask)
 }
 
 int
-integ_oauth_take(int number, int total, bool (*busy)(const pg_uuid_t *instance), IntegOauthTicket *copy)
+integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const pg_uuid_t *instance), IntegOauthTicket *copy)
 {
-	IntegOauthDesk *desk = &integ_shmem_mine()->oauth;
-
 	for (int i = 0; i < INTEG_OAUTH_TICKETS; i++)
 	{
 		IntegOauthTicket *ticket = &desk->tickets[i];
@@ -291,9 +289,8 @@ integ_oauth_take(int number, int total, bool (*busy)(const pg_uuid_t *instance),
 }
 
 void
-integ_oauth_done(int index, int sqlerrcode, const char *message, const char *detail, const char *hint)
+integ_oauth_done(IntegOauthDesk *desk, int index, int sqlerrcode, const char *message, const char *detail, const char *hint)
 {
-	IntegOauthDesk *desk = &integ_shmem_mine()->oauth;
 	IntegOauthTicket *ticket = &desk->tickets[index];
 
 	SpinLockAcquire(&desk->mutex);
@@ -309,10 +306,8 @@ integ_oauth_done(int index, int sqlerrcode, const char *message, const char *det
 }
 
 void
-integ_oauth_reopen(int number, int total)
+integ_oauth_reopen(IntegOauthDesk *desk, int number, int total)
 {
-	IntegOauthDesk *desk = &integ_shmem_mine()->oauth;
-
 	for (int i = 0; i < INTEG_OAUTH_TICKETS; i++)
 	{
 		IntegOauthTicket *ticket = &desk->tickets[i];
@@ -329,7 +324,7 @@ integ_oauth_reopen(int number, int total)
 		}
 		SpinLockRelease(&desk->mutex);
 		if (lost)
-			integ_oauth_done(i, ERRCODE_INTEG_UNREACHABLE, "the exchange of the code was interrupted",
+			integ_oauth_done(desk, i, ERRCODE_INTEG_UNREACHABLE, "the exchange of the code was interrupted",
 							 "The dispatcher ended while the token endpoint had it.",
 							 "Start the authorization again: a code works once.");
 	}

@@ -92,17 +92,17 @@ extern void integ_oauth_try(const IntegOauthAsk *ask, IntegOauthTicket *outcome)
  * CurrentMemoryContext memory
  * at copy; busy says which instances wait. Ends one that was taken: its waiters get the outcome.
  */
-extern int integ_oauth_take(int number, int total, bool (*busy)(const pg_uuid_t *instance), IntegOauthTicket *copy);
-extern void integ_oauth_done(int ticket, int sqlerrcode, const char *message, const char *detail, const char *hint);
+extern int integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const pg_uuid_t *instance), IntegOauthTicket *copy);
+extern void integ_oauth_done(IntegOauthDesk *desk, int ticket, int sqlerrcode, const char *message, const char *detail, const char *hint);
 
 /* How often rows that a dispatcher looks at have changed. */
-extern uint64 integ_oauth_changes(void);
+extern uint64 integ_oauth_changes(IntegOauthDesk *desk);
 
 /* Registers what happens at commit; called once from _PG_init. */
 extern void integ_oauth_wake_init(void);
 
 /* The dispatcher of that number starts: what was taken by the one before is asked again. */
-extern void integ_oauth_reopen(int number, int total);
+extern void integ_oauth_reopen(IntegOauthDesk *desk, int number, int total);
 
 /* Which of total dispatchers serves an instance. */
 extern int integ_oauth_dispatcher(const pg_uuid_t *instance, int total);

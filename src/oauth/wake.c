@@ -15,9 +15,8 @@ PG_FUNCTION_INFO_V1(integ_tg_oauth_wake);
 static bool changed; /* by this transaction */
 
 uint64
-integ_oauth_changes(void)
+integ_oauth_changes(IntegOauthDesk *desk)
 {
-	IntegOauthDesk *desk = &integ_shmem_mine()->oauth;
 	uint64 changes;
 
 	SpinLockAcquire(&desk->mutex);

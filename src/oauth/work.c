@@ -24,6 +24,8 @@
 /* Rows are looked at again after this time even if nobody says that they changed. */
 #define RESCAN USECS_PER_MINUTE
 
+/* Of the database that this process was started for, also when another process has given its slot back. */
+static IntegOauthDesk *desk;
 static int my_number, my_total;
 static MemoryContext context;
 static IntegTransferPool *pool;
@@ -35,17 +37,18 @@ static TimestampTz settle_after;
 static uint64 seen_changes;
 
 void
-integ_oauth_work_init(int number, int total)
+integ_oauth_work_init(IntegOauthDesk *mine, int number, int total)
 {
 	char problem[256];
 
+	desk = mine;
 	my_number = number;
 	my_total = total;
 	context = AllocSetContextCreate(TopMemoryContext, "integ oauth", ALLOCSET_SMALL_SIZES);
 	pool = integ_transfer_pool_create(integ_refresh_concurrency, problem, sizeof(problem));
 	if (pool == NULL)
 		ereport(FATAL, (errmsg("the dispatcher cannot start"), errdetail_internal("%s", problem)));
-	integ_oauth_reopen(number, total);
+	integ_oauth_reopen(desk, number, total);
 }
 
 int
@@ -101,7 +104,7 @@ static void
 end_job(IntegOauthJob *job)
 {
 	if (job->ticket >= 0)
-		integ_oauth_done(job->ticket, job->sqlerrcode, job->message, job->detail, job->hint);
+		integ_oauth_done(desk, job->ticket, job->sqlerrcode, job->message, job->detail, job->hint);
 	if (job->answered)
 		integ_http_response_free(&job->response);
 	MemoryContextDelete(job->context);
@@ -247,7 +250,7 @@ take_tickets(void)
 	IntegOauthTicket copy;
 	int index;
 
-	while (njobs < integ_refresh_concurrency && (index = integ_oauth_take(my_number, my_total, is_busy, &copy)) >= 0)
+	while (njobs < integ_refresh_concurrency && (index = integ_oauth_take(desk, my_number, my_total, is_busy, &copy)) >= 0)
 	{
 		IntegOauthJob *job = make_job(copy.kind, &copy.instance);
 
@@ -330,11 +333,11 @@ take_rows(void)
 	int room = Min((int) lengthof(due), integ_refresh_concurrency - njobs);
 	int count;
 
-	if (integ_oauth_changes() != seen_changes)
+	if (integ_oauth_changes(desk) != seen_changes)
 		next_due = DT_NOBEGIN;
 	if (room <= 0 || next_due > GetCurrentTimestamp())
 		return;
-	seen_changes = integ_oauth_changes();
+	seen_changes = integ_oauth_changes(desk);
 	count = find_due(due, room);
 	for (int i = 0; i < count; i++)
 	{
@@ -355,7 +358,7 @@ integ_oauth_work_next(void)
 {
 	TimestampTz next = next_due;
 
-	if (integ_oauth_changes() != seen_changes)
+	if (integ_oauth_changes(desk) != seen_changes)
 		next = DT_NOBEGIN;
 	/* What is under way makes room first. */
 	if (njobs >= integ_refresh_concurrency)

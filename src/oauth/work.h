@@ -6,10 +6,11 @@
 
 #include "postgres.h"
 
+#include "oauth/desk.h"
 #include "utils/timestamp.h"
 
-/* Prepares this process as dispatcher number of total. Raises FATAL where libcurl is lacking. */
-extern void integ_oauth_work_init(int number, int total);
+/* Prepares this process as dispatcher number of total at a desk. Raises FATAL where libcurl is lacking. */
+extern void integ_oauth_work_init(IntegOauthDesk *desk, int number, int total);
 
 /* As integ_transfer_pool_descriptor and _timeout, of the pool for tokens. */
 extern int integ_oauth_work_descriptor(void);
