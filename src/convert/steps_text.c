@@ -12,6 +12,15 @@
 #include "miscadmin.h"
 #include "utils/formatting.h"
 
+/* Where the next one goes. An absent text has no bytes at all. */
+static char *
+put(char *to, const char *bytes, size_t len)
+{
+	if (len > 0)
+		memcpy(to, bytes, len);
+	return to + len;
+}
+
 static bool
 take_text(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 {
@@ -193,10 +202,7 @@ apply_replace(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	result = out = palloc(len);
 	for (; found != NULL; found = memmem(text, end - text, step->text, step->text_len))
 	{
-		memcpy(out, text, found - text);
-		out += found - text;
-		memcpy(out, step->text2, step->text2_len);
-		out += step->text2_len;
+		out = put(put(out, text, found - text), step->text2, step->text2_len);
 		text = found + step->text_len;
 	}
 	memcpy(out, text, end - text);
@@ -319,7 +325,7 @@ static void
 apply_concat(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 {
 	int64 len;
-	char *text;
+	char *text, *end;
 
 	if (!take_text(eval, step, value))
 		return;
@@ -327,13 +333,20 @@ apply_concat(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	if (!fits(eval, step, value, len))
 		return;
 	text = palloc(len + 1);
-	memcpy(text, step->text, step->text_len);
-	memcpy(text + step->text_len, value->json.val.string.val, value->json.val.string.len);
-	memcpy(text + step->text_len + value->json.val.string.len, step->text2, step->text2_len);
+	end = put(put(put(text, step->text, step->text_len), value->json.val.string.val, value->json.val.string.len),
+			  step->text2, step->text2_len);
+	Assert(end == text + len);
+	(void) end;
 	convert_set_text(value, text, len);
 }
 
 /* --- strip_prefix, strip_suffix: what undoes a concat; not in schemas that people write --- */
+
+static bool
+same_bytes(const char *a, const char *b, size_t len)
+{
+	return len == 0 || memcmp(a, b, len) == 0;
+}
 
 static void
 apply_unconcat(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
@@ -343,8 +356,8 @@ apply_unconcat(ConvertEval *eval, const ConvertStep *step, ConvertValue *value)
 	if (!take_text(eval, step, value))
 		return;
 	len = value->json.val.string.len;
-	if (len < step->text_len + step->text2_len || memcmp(value->json.val.string.val, step->text, step->text_len) != 0 ||
-		memcmp(value->json.val.string.val + len - step->text2_len, step->text2, step->text2_len) != 0)
+	if (len < step->text_len + step->text2_len || !same_bytes(value->json.val.string.val, step->text, step->text_len) ||
+		!same_bytes(value->json.val.string.val + len - step->text2_len, step->text2, step->text2_len))
 	{
 		convert_fail(eval, value, false, "%s is not between \"%s\" and \"%s\"", convert_quote(value),
 					 step->text_len == 0 ? "" : step->text, step->text2_len == 0 ? "" : step->text2);

@@ -44,7 +44,8 @@ append(Writer *writer, const void *bytes, Size len)
 {
 	char *to = grow(writer, len);
 
-	if (to != NULL)
+	/* An empty one may have no bytes at all. */
+	if (to != NULL && len > 0)
 		memcpy(to, bytes, len);
 }
 

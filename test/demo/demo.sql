@@ -54,6 +54,17 @@ FROM jsonb_array_elements(integ_execute('iso', 'list_subdivisions', '{"country":
 SELECT code, integ_execute('iso', 'get_country', jsonb_build_object('code', code)) ->> 'name' AS name
 FROM unnest(ARRAY['BR', 'JP', 'KE']) AS code;
 
+\echo '--- All pages, as rows: what is not read is not asked for'
+SELECT count(*) AS languages FROM integ_fetch('iso', 'list_languages', '{"limit": 200}');
+SELECT language ->> 'id' AS id, language ->> 'name' AS name FROM integ_fetch('iso', 'list_languages') AS language LIMIT 3;
+
+\echo '--- Their record to ours: the mapping is a row'
+INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_type, field_mappings, deduplication)
+VALUES ('iso-company', 'Country', 'c_company', '[
+  {"targetField": "name", "mappingType": "transform", "config": {"sourceField": "name", "transformations": [{"type": "uppercase"}]}}]',
+  '{"strategy": "external_id", "externalIdField": "id"}');
+SELECT integ_convert('iso-company', integ_execute('iso', 'get_country', '{"code": "NZ"}'));
+
 \echo '--- A write: its audit is on disk before the request leaves'
 SELECT integ_execute('iso', 'create_country', '{"id": "XK", "name": "Kosovo"}');
 

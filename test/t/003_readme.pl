@@ -21,4 +21,8 @@ like($out, qr/^New Zealand$/m, 'it calls the service');
 $node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.requests WHERE method = 'get_country' AND status = 200));
 is($provider->count('/v1/countries/NZ'), 1, 'once');
 
+# The demo's definition is one that this version accepts.
+my $manifest = slurp(source_file('test/provider/iso_codes.json'));
+is(($node->sql_error("SELECT integ_define(\$\$$manifest\$\$)"))[0], '00000', 'the definition of the demo is valid');
+
 done_testing();
