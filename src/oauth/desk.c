@@ -263,7 +263,8 @@ integ_oauth_ask(const IntegOauthAsk *ask)
 }
 
 int
-integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const pg_uuid_t *instance), IntegOauthTicket *copy)
+integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const pg_uuid_t *instance),
+				 IntegOauthTicket *copy)
 {
 	for (int i = 0; i < INTEG_OAUTH_TICKETS; i++)
 	{
@@ -289,7 +290,8 @@ integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const
 }
 
 void
-integ_oauth_done(IntegOauthDesk *desk, int index, int sqlerrcode, const char *message, const char *detail, const char *hint)
+integ_oauth_done(IntegOauthDesk *desk, int index, int sqlerrcode, const char *message, const char *detail,
+				 const char *hint)
 {
 	IntegOauthTicket *ticket = &desk->tickets[index];
 

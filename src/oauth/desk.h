@@ -92,8 +92,10 @@ extern void integ_oauth_try(const IntegOauthAsk *ask, IntegOauthTicket *outcome)
  * CurrentMemoryContext memory
  * at copy; busy says which instances wait. Ends one that was taken: its waiters get the outcome.
  */
-extern int integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const pg_uuid_t *instance), IntegOauthTicket *copy);
-extern void integ_oauth_done(IntegOauthDesk *desk, int ticket, int sqlerrcode, const char *message, const char *detail, const char *hint);
+extern int integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const pg_uuid_t *instance),
+							IntegOauthTicket *copy);
+extern void integ_oauth_done(IntegOauthDesk *desk, int ticket, int sqlerrcode, const char *message,
+							 const char *detail, const char *hint);
 
 /* How often rows that a dispatcher looks at have changed. */
 extern uint64 integ_oauth_changes(IntegOauthDesk *desk);

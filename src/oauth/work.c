@@ -250,7 +250,8 @@ take_tickets(void)
 	IntegOauthTicket copy;
 	int index;
 
-	while (njobs < integ_refresh_concurrency && (index = integ_oauth_take(desk, my_number, my_total, is_busy, &copy)) >= 0)
+	while (njobs < integ_refresh_concurrency &&
+		   (index = integ_oauth_take(desk, my_number, my_total, is_busy, &copy)) >= 0)
 	{
 		IntegOauthJob *job = make_job(copy.kind, &copy.instance);
 
