@@ -62,7 +62,7 @@ SELECT language ->> 'id' AS id, language ->> 'name' AS name FROM integ_fetch('is
 INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_type, field_mappings, deduplication)
 VALUES ('iso-company', 'Country', 'c_company', '[
   {"targetField": "name", "mappingType": "transform", "config": {"sourceField": "name", "transformations": [{"type": "uppercase"}]}}]',
-  '{"strategy": "external_id", "externalIdField": "id"}');
+  '{"strategy": "external_id", "externalIdField": "code"}');
 SELECT integ_convert('iso-company', integ_execute('iso', 'get_country', '{"code": "NZ"}'));
 
 \echo '--- A write: its audit is on disk before the request leaves'
