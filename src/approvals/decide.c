@@ -104,13 +104,6 @@ refuse_own(const IntegActor *actor, const Approval *approval)
 						errhint("Ask another administrator of the client.")));
 }
 
-static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
 static void
 write_decision(const Approval *approval, const char *state, const char *by, const char *note)
 {
@@ -123,8 +116,8 @@ write_decision(const Approval *approval, const char *state, const char *by, cons
 	Datum values[4] = {UUIDPGetDatum(&approval->id), CStringGetTextDatum(state)};
 	IntegOwnerScope scope;
 
-	values[2] = text_or_null(by, &nulls[2]);
-	values[3] = text_or_null(note, &nulls[3]);
+	values[2] = integ_value_text(by, &nulls[2]);
+	values[3] = integ_value_text(note, &nulls[3]);
 	integ_owner_enter(&scope);
 	(void) integ_query(&decide, values, nulls);
 	integ_owner_leave(&scope);
@@ -216,7 +209,7 @@ end_call(const Approval *approval, const char *error, const char *note)
 
 	if (!approval->is_enqueued)
 		return;
-	values[2] = text_or_null(note, &nulls[2]);
+	values[2] = integ_value_text(note, &nulls[2]);
 	integ_owner_enter(&scope);
 	(void) integ_query(&end, values, nulls);
 	integ_owner_leave(&scope);

@@ -105,6 +105,16 @@ integ_json_parse(const char *text)
 }
 
 Jsonb *
+integ_json_string(const char *text, size_t len)
+{
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = (int) len;
+	return integ_json_value_jsonb(&value);
+}
+
+Jsonb *
 integ_json_empty_object(void)
 {
 	IntegJsonBuilder builder;

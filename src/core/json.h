@@ -37,6 +37,7 @@ extern Jsonb *integ_json_value_jsonb(const JsonbValue *value);
 /* Parses JSON text; raises PostgreSQL's own error (22P02) where it is not JSON. */
 extern Jsonb *integ_json_parse(const char *text);
 extern Jsonb *integ_json_empty_object(void);
+extern Jsonb *integ_json_string(const char *text, size_t len); /* a document that is this text */
 extern Jsonb *integ_json_empty_array(void);
 extern char *integ_json_print(const Jsonb *document);
 

@@ -3,6 +3,9 @@
  */
 #include "core/query.h"
 
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -54,6 +57,23 @@ integ_result_datum(uint64 row, int column, bool *isnull)
 {
 	Assert(row < SPI_processed);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+Datum
+integ_value_text(const char *value, char *null)
+{
+	*null = value == NULL ? 'n' : ' ';
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+Datum
+integ_value_texts(const char *const *texts, int count)
+{
+	Datum *values = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 struct varlena *

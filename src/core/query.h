@@ -37,6 +37,12 @@ extern uint64 integ_query(IntegQuery *query, const Datum *values, const char *nu
 extern uint64 integ_query_latest(IntegQuery *query, const Datum *values, const char *nulls);
 
 /*
+ * Values of statements, in CurrentMemoryContext: a text with its flag in nulls (NULL: SQL NULL), and an array of texts.
+ */
+extern Datum integ_value_text(const char *value, char *null);
+extern Datum integ_value_texts(const char *const *texts, int count);
+
+/*
  * Columns of the results, by position from 1. Text and jsonb are copied to the
  * context given; a NULL column gives NULL (0 and false for the scalars).
  */

@@ -70,16 +70,6 @@ integ_decode_json(const char *text, size_t len, char **problem)
 	return NULL;
 }
 
-static const Jsonb *
-string_document(const char *text, size_t len)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = (char *) text;
-	value.val.string.len = len;
-	return integ_json_value_jsonb(&value);
-}
-
 /*
  * The body as text. What another charset hid from the first look (UTF-16 has a NUL beside every letter) is masked
  * here.
@@ -107,7 +97,7 @@ decode_text(IntegCall *call, const char *content_type, bool json)
 	switch (read_text(call, content_type, json, &text))
 	{
 		case INTEG_BODY_OK:
-			call->body = json ? parse(text.text, &problem) : string_document(text.text, text.len);
+			call->body = json ? parse(text.text, &problem) : integ_json_string(text.text, text.len);
 			if (call->body == NULL)
 				integ_decode_refuse(call, "is not valid JSON", problem);
 			return;

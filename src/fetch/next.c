@@ -88,16 +88,6 @@ is_last(const IntegPages *pages, const Jsonb *records)
 }
 
 static const Jsonb *
-string_document(const char *text, size_t len)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = (char *) text;
-	value.val.string.len = len;
-	return integ_json_value_jsonb(&value);
-}
-
-static const Jsonb *
 from_last_record(const IntegPages *pages, const Jsonb *records)
 {
 	const IntegPagination *pagination = pages->pagination;
@@ -125,7 +115,7 @@ find_value(const IntegPages *pages, const Jsonb *records)
 	{
 		case INTEG_PAGE_FROM_HEADER:
 			header = integ_http_response_header(pages->call->response, pagination->next);
-			return header != NULL ? string_document(header, strlen(header)) : NULL;
+			return header != NULL ? integ_json_string(header, strlen(header)) : NULL;
 		case INTEG_PAGE_FROM_LAST_RECORD:
 			return from_last_record(pages, records);
 		default:

@@ -61,13 +61,6 @@ integ_tg_handler_runs_wake(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
 void
 integ_handler_enqueue(const char *kind, const IntegHandlerSubject *subject, const char *function,
 					  const Jsonb *argument, const pg_uuid_t *call, const pg_uuid_t *instance)
@@ -81,8 +74,8 @@ integ_handler_enqueue(const char *kind, const IntegHandlerSubject *subject, cons
 	Datum values[8] = {CStringGetTextDatum(kind), ObjectIdGetDatum(subject->owner), CStringGetTextDatum(function),
 					   JsonbPGetDatum(argument)};
 
-	values[4] = text_or_null(subject->client_id, &nulls[4]);
-	values[5] = text_or_null(subject->user_id, &nulls[5]);
+	values[4] = integ_value_text(subject->client_id, &nulls[4]);
+	values[5] = integ_value_text(subject->user_id, &nulls[5]);
 	values[6] = UUIDPGetDatum(call);
 	nulls[6] = call == NULL ? 'n' : ' ';
 	values[7] = UUIDPGetDatum(instance);
@@ -208,9 +201,9 @@ record_failure(Run *run, const IntegHandlerAnswer *answer)
 
 	begin(&scope);
 	values[4] = CStringGetTextDatum(unpack_sql_state(answer->sqlerrcode));
-	values[5] = text_or_null(answer->message, &nulls[5]);
-	values[6] = text_or_null(answer->detail, &nulls[6]);
-	values[7] = text_or_null(answer->hint, &nulls[7]);
+	values[5] = integ_value_text(answer->message, &nulls[5]);
+	values[6] = integ_value_text(answer->detail, &nulls[6]);
+	values[7] = integ_value_text(answer->hint, &nulls[7]);
 	(void) query_muted(&failed, values, nulls);
 	commit(&scope);
 	if (!dead)

@@ -147,8 +147,7 @@ parts_array(const IntegBlockRow *row)
 static Datum
 text_or_null(const char *text, char *null)
 {
-	*null = text[0] == '\0' ? 'n' : ' ';
-	return text[0] == '\0' ? (Datum) 0 : CStringGetTextDatum(text);
+	return integ_value_text(text[0] == '\0' ? NULL : text, null);
 }
 
 static void

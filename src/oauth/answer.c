@@ -6,7 +6,7 @@
 
 #include <curl/curl.h>
 
-#include "common/base64.h"
+#include "core/base64.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "mb/pg_wchar.h"
@@ -17,7 +17,7 @@
 
 #define DESCRIPTION_MAX 300
 
-/* An hour at least, where a service that is down does not say. */
+/* Seconds; a longer life counts as not said. */
 #define EXPIRES_MAX (INT64CONST(10) * 365 * 86400)
 
 static const char *const standard_fields[] = {"access_token", "refresh_token", "token_type", "expires_in",
@@ -207,23 +207,16 @@ read_nonce(const char *id_token)
 {
 	const char *payload = id_token == NULL ? NULL : strchr(id_token, '.');
 	size_t len = payload == NULL ? 0 : strcspn(++payload, ".");
-	char *padded, *text;
-	int room, decoded;
 	MemoryContext context = CurrentMemoryContext;
 	char *volatile nonce = NULL;
+	size_t decoded;
+	char *text;
 
 	if (len == 0)
 		return NULL;
-	padded = palloc(len + 4);
-	for (size_t i = 0; i < len; i++)
-		padded[i] = payload[i] == '-' ? '+' : payload[i] == '_' ? '/'
-																: payload[i];
-	while (len % 4 != 0)
-		padded[len++] = '=';
-	room = pg_b64_dec_len(len);
-	text = palloc0(room + 1);
-	decoded = pg_b64_decode(padded, len, text, room);
-	if (decoded < 0 || strlen(text) != (size_t) decoded || !pg_verify_mbstr(PG_UTF8, text, decoded, true))
+	text = palloc0(INTEG_BASE64_DECODED_SIZE(len) + 1);
+	if (!integ_base64_decode(payload, len, (uint8_t *) text, &decoded) || strlen(text) != decoded ||
+		!pg_verify_mbstr(PG_UTF8, text, (int) decoded, true))
 		return NULL;
 	PG_TRY();
 	{

@@ -262,10 +262,25 @@ integ_oauth_ask(const IntegOauthAsk *ask)
 	pfree(outcome);
 }
 
+/* Every round of a dispatcher passes here, and mostly nobody asks. */
+static bool
+is_anything_asked(IntegOauthDesk *desk)
+{
+	bool asked = false;
+
+	SpinLockAcquire(&desk->mutex);
+	for (int i = 0; i < INTEG_OAUTH_TICKETS && !asked; i++)
+		asked = desk->tickets[i].state == INTEG_OAUTH_ASKED;
+	SpinLockRelease(&desk->mutex);
+	return asked;
+}
+
 int
 integ_oauth_take(IntegOauthDesk *desk, int number, int total, bool (*busy)(const pg_uuid_t *instance),
 				 IntegOauthTicket *copy)
 {
+	if (!is_anything_asked(desk))
+		return -1;
 	for (int i = 0; i < INTEG_OAUTH_TICKETS; i++)
 	{
 		IntegOauthTicket *ticket = &desk->tickets[i];

@@ -21,16 +21,6 @@
 #define REFRESH_SHARE 0.75
 #define REFRESH_JITTER 0.1
 
-static Datum
-text_array(const char *const *texts, int count)
-{
-	Datum *values = palloc(Max(count, 1) * sizeof(Datum));
-
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 static TimestampTz
 refresh_time(const IntegOauthConfig *config, const IntegOauthAnswer *answer, bool refreshable, TimestampTz now)
 {
@@ -113,8 +103,8 @@ update_tokens(const IntegOauthConfig *config, const IntegOauthAnswer *answer, co
 						grant == NULL ? (Datum) 0 : CStringGetTextDatum(grant),
 						CStringGetTextDatum(config->strategy),
 						answer->token_type == NULL ? (Datum) 0 : CStringGetTextDatum(answer->token_type),
-						answer->scopes == NULL ? (Datum) 0 : text_array(answer->scopes, answer->nscopes),
-						asked == NULL ? (Datum) 0 : text_array(asked, nasked),
+						answer->scopes == NULL ? (Datum) 0 : integ_value_texts(answer->scopes, answer->nscopes),
+						asked == NULL ? (Datum) 0 : integ_value_texts(asked, nasked),
 						CStringGetTextDatum(config->token_origin),
 						TimestampTzGetDatum(now),
 						TimestampTzGetDatum(answer->expires_at),

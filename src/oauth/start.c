@@ -11,7 +11,7 @@
 
 #include "access/actor.h"
 #include "catalog/pg_type.h"
-#include "common/base64.h"
+#include "core/base64.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
@@ -69,16 +69,9 @@ typedef struct Start
 static char *
 base64url(const uint8_t *bytes, int len)
 {
-	int room = pg_b64_enc_len(len);
-	char *text = integ_secret_alloc(room + 1);
-	int written = pg_b64_encode((const char *) bytes, len, text, room);
+	char *text = integ_secret_alloc(INTEG_BASE64_ENCODED_SIZE(len));
 
-	while (written > 0 && text[written - 1] == '=')
-		written--;
-	text[written] = '\0';
-	for (char *c = text; *c != '\0'; c++)
-		*c = *c == '+' ? '-' : *c == '/' ? '_'
-										 : *c;
+	(void) integ_base64url_encode(bytes, len, text);
 	return text;
 }
 
@@ -232,15 +225,8 @@ choose_redirect_uri(Start *start)
 static void
 add(StringInfo query, const char *name, const char *value)
 {
-	char *encoded;
-
-	if (value == NULL || value[0] == '\0')
-		return;
-	encoded = integ_url_encode(value, strlen(value));
-	if (encoded == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	appendStringInfo(query, "%s%s=%s", query->len > 0 ? "&" : "", name, encoded);
-	free(encoded);
+	if (value != NULL && value[0] != '\0')
+		integ_oauth_form_add(query, name, value);
 }
 
 static void
@@ -366,23 +352,6 @@ ask_for_device(Start *start)
 						errdetail("device_code, user_code or verification_uri is missing in its answer.")));
 }
 
-static Datum
-text_array(const char *const *texts, int count)
-{
-	Datum *values = palloc(Max(count, 1) * sizeof(Datum));
-
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
 static void
 insert_flow(const Start *start)
 {
@@ -401,7 +370,7 @@ insert_flow(const Start *start)
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = UUIDPGetDatum(&start->id);
 	values[1] = CStringGetTextDatum(instance->client_id);
-	values[2] = text_or_null(start->actor->user, &nulls[2]);
+	values[2] = integ_value_text(start->actor->user, &nulls[2]);
 	values[3] = CStringGetTextDatum(instance->definition_id);
 	values[4] = UUIDPGetDatum(&instance->id);
 	values[5] = CStringGetTextDatum(start->flow);
@@ -410,11 +379,11 @@ insert_flow(const Start *start)
 	nulls[7] = start->nonce == NULL ? 'n' : ' ';
 	values[7] = start->nonce == NULL ? (Datum) 0 : hash_of(start->nonce);
 	values[8] = CStringGetTextDatum(start->config.token_origin);
-	values[9] = text_or_null(start->redirect_uri, &nulls[9]);
-	values[10] = text_or_null(start->return_url, &nulls[10]);
-	values[11] = text_array(start->scopes, start->nscopes);
-	values[12] = text_or_null(start->user_code, &nulls[12]);
-	values[13] = text_or_null(start->verification_uri, &nulls[13]);
+	values[9] = integ_value_text(start->redirect_uri, &nulls[9]);
+	values[10] = integ_value_text(start->return_url, &nulls[10]);
+	values[11] = integ_value_texts(start->scopes, start->nscopes);
+	values[12] = integ_value_text(start->user_code, &nulls[12]);
+	values[13] = integ_value_text(start->verification_uri, &nulls[13]);
 	values[14] = Int32GetDatum(start->poll_interval);
 	nulls[14] = start->device_code == NULL ? 'n' : ' ';
 	values[15] = ObjectIdGetDatum(start->actor->role);

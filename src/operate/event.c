@@ -10,13 +10,6 @@
 #include "core/query.h"
 #include "utils/builtins.h"
 
-static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
 void
 integ_event_emit(const char *kind, const char *client, const pg_uuid_t *instance, const Jsonb *payload)
 {
@@ -49,11 +42,11 @@ integ_notify(const char *recipient, const char *client, const char *kind, const 
 	Datum arguments[5];
 	IntegOwnerScope scope;
 
-	arguments[0] = text_or_null(recipient, &nulls[0]);
+	arguments[0] = integ_value_text(recipient, &nulls[0]);
 	arguments[1] = CStringGetTextDatum(client == NULL ? INTEG_GLOBAL_CLIENT : client);
 	arguments[2] = CStringGetTextDatum(kind);
 	arguments[3] = CStringGetTextDatum(text);
-	arguments[4] = text_or_null(hint, &nulls[4]);
+	arguments[4] = integ_value_text(hint, &nulls[4]);
 	integ_owner_enter(&scope);
 	integ_query(&insert, arguments, nulls);
 	integ_owner_leave(&scope);

@@ -94,16 +94,6 @@ make_room(const IntegCredentialOwner *owner, const char *name, const Existing *e
 	(void) integ_query(rotate && !existing->previous ? &keep : &drop, values, NULL);
 }
 
-static Datum
-text_array(const char *const *texts, int count)
-{
-	Datum *values = palloc(Max(count, 1) * sizeof(Datum));
-
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 /* False where another session inserted the same credential meanwhile. */
 static bool
 insert(const IntegDataKey *key, const IntegCredentialOwner *owner, const char *name,
@@ -130,7 +120,7 @@ insert(const IntegDataKey *key, const IntegCredentialOwner *owner, const char *n
 	values[7] = UUIDPGetDatum(&key->id);
 	values[8] = PointerGetDatum(integ_vault_encrypt(key, owner, name, version, value->origins, value->norigins,
 													value->data, value->len));
-	values[9] = text_array(value->origins, value->norigins);
+	values[9] = integ_value_texts(value->origins, value->norigins);
 	values[10] = value->hint == NULL ? (Datum) 0 : CStringGetTextDatum(value->hint);
 	nulls[10] = value->hint == NULL ? 'n' : ' ';
 	values[11] = TimestampTzGetDatum(value->expires_at);
