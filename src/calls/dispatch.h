@@ -176,7 +176,8 @@ extern void integ_lane_resume_all(IntegDispatcher *dispatcher);
 extern void integ_lane_backlog(IntegDispatcher *dispatcher, IntegLane *lane, int priority, const IntegMark *from);
 extern void integ_lane_drained(IntegDispatcher *dispatcher, IntegLane *lane, int priority);
 
-/* The flight no longer takes room in its lane. */
+/* The flight takes room in its lane again, as it did when it was claimed; it no longer does. */
+extern void integ_lane_enter(IntegDispatcher *dispatcher, IntegFlight *flight);
 extern void integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight);
 
 /* Forgets lanes that nothing runs or waits in. */

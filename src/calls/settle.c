@@ -157,6 +157,32 @@ handle_refusal(IntegFlight *flight)
 		integ_oauth_give_up(flight->call);
 }
 
+/*
+ * During a rotation of the instance's credentials a call whose new ones are refused goes on with those before; that
+ * the new ones are accepted promotes them. True where it goes on.
+ */
+static bool
+read_both(const IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	IntegCall *call = flight->call;
+
+	if (call->stale || call->previous_credentials || !integ_vault_rotating(&call->instance->credentials))
+		return false;
+	if (flight->outcome.sqlerrcode == 0)
+		integ_vault_promote(&call->instance->credentials);
+	if (flight->outcome.sqlerrcode != ERRCODE_INTEG_UNAUTHENTICATED)
+		return false;
+	call->previous_credentials = true;
+	flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_NEXT};
+	if (dispatcher->stopping)
+	{
+		flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = GetCurrentTimestamp()};
+		flight->progress = save_progress(flight);
+	}
+	flight->judged = true;
+	return true;
+}
+
 static void
 judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
@@ -176,7 +202,7 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 		if (!flight->finished)
 			finish_call(flight);
 		flight->finished = true;
-		if (must_ask(dispatcher, flight))
+		if (must_ask(dispatcher, flight) || read_both(dispatcher, flight))
 			return;
 		handle_refusal(flight);
 		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
@@ -419,6 +445,8 @@ continue_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	flight->finished = false;
 	flight->judged = false;
 	flight->call->options.returning = false;
+	if (flight->lane == NULL)
+		integ_lane_enter(dispatcher, flight);
 	dlist_delete(&flight->node);
 	dlist_push_tail(&dispatcher->claimed, &flight->node);
 	dispatcher->nanswered--;
