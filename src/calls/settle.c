@@ -373,6 +373,18 @@ store_done(Batch *batch)
 	(void) integ_query(&done, values, NULL);
 }
 
+static void
+announce_done(const Batch *batch)
+{
+	const pg_uuid_t *calls[INTEG_BATCH_MAX];
+	int count = 0;
+
+	for (int i = 0; i < batch->count; i++)
+		if (!batch->flights[i]->settled)
+			calls[count++] = &batch->flights[i]->id;
+	integ_calls_announce(calls, count);
+}
+
 /* One transaction for the batch. */
 static void
 store_batch(void *arg)
@@ -398,7 +410,10 @@ store_batch(void *arg)
 	for (int i = 0; i < batch->count; i++)
 		any_done |= !batch->flights[i]->settled;
 	if (any_done)
+	{
 		store_done(batch);
+		announce_done(batch);
+	}
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
