@@ -46,6 +46,7 @@ int integ_approval_expiry = 7 * 86400;
 int integ_max_databases = 8;
 int integ_max_rate_limits = 4096;
 bool integ_hold = false;
+bool integ_notify_calls = true;
 
 static const struct config_enum_entry vault_algorithms[] = {
 	{"aes-256-cbc-hmac", INTEG_VAULT_AES_CBC_HMAC, false},
@@ -184,6 +185,8 @@ integ_guc_define(void)
 							 vault_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("integ.hold", "While on, nothing leaves this cluster.", NULL,
 							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("integ.notify_calls", "Notifies channel integ_calls of durable calls that have ended.", NULL,
+							 &integ_notify_calls, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
 							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	integ_actor_define_guc();
