@@ -35,7 +35,7 @@ extern int integ_dispatchers;			/* SIGHUP: dispatchers of each database */
 extern int integ_instance_concurrency;	/* SIGHUP: calls at once to an instance whose definition does not say */
 extern int integ_retry_delay;			/* SIGHUP: milliseconds before the second attempt, at most */
 extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay doubles up to */
-extern bool integ_notify_calls;			/* SIGHUP: channel integ_calls is told what has ended */
+extern bool integ_notify_calls;			/* SIGHUP: channels integ_calls and integ_sync are told what has ended */
 extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
 
 /* handlers */

@@ -83,6 +83,7 @@ prepare_database(IntegDatabase *database, LWLock *lock, char *memory)
 	ConditionVariableInit(&database->settled);
 	integ_wake_shmem_init(&database->dispatch);
 	integ_oauth_shmem_init(&database->oauth);
+	ConditionVariableInit(&database->sync.finished);
 	clear_ring(database);
 }
 

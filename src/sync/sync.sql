@@ -213,6 +213,7 @@ CREATE TABLE integ.sync_executions_open (
     error jsonb,
     lease bigint,
     resumed integer NOT NULL DEFAULT 0,
+    stalled integer NOT NULL DEFAULT 0,
     cancel_requested boolean NOT NULL DEFAULT false,
     CONSTRAINT sync_executions_open_trigger_check CHECK (trigger IN ('schedule', 'manual', 'webhook', 'retry')),
     CONSTRAINT sync_executions_open_direction_check CHECK (direction IN ('pull', 'push', 'bidirectional')),
@@ -223,10 +224,11 @@ CREATE TABLE integ.sync_executions_open (
     CONSTRAINT sync_executions_open_records_check CHECK (pg_catalog.jsonb_typeof(records) = 'array'),
     CONSTRAINT sync_executions_open_options_check CHECK (pg_catalog.jsonb_typeof(options) = 'object')
 ) WITH (fillfactor = 50);
-CREATE INDEX sync_executions_open_queue_idx ON integ.sync_executions_open (client_id, instance, run_at, id)
-    WHERE status = 'queued';
+CREATE INDEX sync_executions_open_queue_idx ON integ.sync_executions_open
+    (client_id, (COALESCE(instance, '00000000-0000-0000-0000-000000000000')), run_at, id) WHERE status = 'queued';
 CREATE INDEX sync_executions_open_due_idx ON integ.sync_executions_open (run_at) WHERE status = 'queued';
-CREATE INDEX sync_executions_open_task_idx ON integ.sync_executions_open (task, status);
+CREATE INDEX sync_executions_open_task_idx ON integ.sync_executions_open (task, status, run_at, id);
+CREATE INDEX sync_executions_open_cancel_idx ON integ.sync_executions_open (id) WHERE cancel_requested;
 CREATE UNIQUE INDEX sync_executions_open_running_key ON integ.sync_executions_open (task) WHERE status = 'running';
 COMMENT ON TABLE integ.sync_executions_open IS
     'Executions that wait or run. Made by the scheduler and by integ_sync_run; run_at may be updated here, cancel_requested ends one';
@@ -269,6 +271,8 @@ COMMENT ON COLUMN integ.sync_executions_open.difference IS 'Of a dry run: what i
 COMMENT ON COLUMN integ.sync_executions_open.error IS 'What ended it: sqlstate, message, detail, hint';
 COMMENT ON COLUMN integ.sync_executions_open.lease IS 'The worker that runs it: one number a process';
 COMMENT ON COLUMN integ.sync_executions_open.resumed IS 'How often it went on after its worker had ended';
+COMMENT ON COLUMN integ.sync_executions_open.stalled IS
+    'How often in a row its worker ended before it had stored anything';
 COMMENT ON COLUMN integ.sync_executions_open.cancel_requested IS 'It is to end as soon as it can, and keeps what it has stored';
 
 CREATE TABLE integ.sync_executions_done (
