@@ -32,9 +32,9 @@ to_int(const JsonbValue *value, int64 *result)
 	return errno == 0 && *end == '\0';
 }
 
-/* NULL where the text is no interval: interval_in takes nothing that its error would leave behind. */
-static Interval *
-read_interval(char *text)
+/* interval_in takes nothing that its error would leave behind. */
+Interval *
+integ_read_interval(char *text)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Interval *volatile interval = NULL;
@@ -66,7 +66,7 @@ to_duration(const JsonbValue *value, int64 *result)
 	if (value->type != jbvString)
 		return false;
 	text = integ_json_value_text(value);
-	interval = read_interval(text);
+	interval = integ_read_interval(text);
 	if (interval == NULL)
 		return false;
 	*result = ((int64) interval->month * DAYS_PER_MONTH + interval->day) * INT64CONST(86400000) +
