@@ -21,8 +21,8 @@ static const char *const type_names[] = {
 	[INTEG_SCHEDULE_REALTIME] = "realtime",
 };
 
-#define FORMS                                                                                                          \
-	"Schedules are \"manual\", \"realtime\", {\"every\": \"15 minutes\"}, "                                               \
+#define FORMS                                                               \
+	"Schedules are \"manual\", \"realtime\", {\"every\": \"15 minutes\"}, " \
 	"{\"cron\": \"0 2 * * *\", \"timezone\": \"Europe/Paris\"}, or {\"type\": …, \"config\": …}."
 
 static bool
@@ -96,8 +96,11 @@ read_interval(IntegSchedule *schedule, const Jsonb *config)
 		const char *name;
 		int64 length;
 	} units[] = {
-		{"seconds", USECS_PER_SEC}, {"minutes", USECS_PER_MINUTE},	{"hours", USECS_PER_HOUR},
-		{"days", USECS_PER_DAY},	{"weeks", 7 * USECS_PER_DAY},
+		{"seconds", USECS_PER_SEC},
+		{"minutes", USECS_PER_MINUTE},
+		{"hours", USECS_PER_HOUR},
+		{"days", USECS_PER_DAY},
+		{"weeks", 7 * USECS_PER_DAY},
 	};
 	char *type, *unit;
 	int64 count = 0;
@@ -111,12 +114,13 @@ read_interval(IntegSchedule *schedule, const Jsonb *config)
 	for (int i = 0; unit != NULL && i < lengthof(units); i++)
 		if (strcmp(units[i].name, unit) == 0)
 		{
-			schedule->interval = Min(Max(count, 0), MAX_INTERVAL / USECS_PER_SEC + 1) * units[i].length;
+			schedule->interval = Min(Max(count, 0), MAX_INTERVAL / units[i].length + 1) * units[i].length;
 			check_interval(schedule, psprintf(INT64_FORMAT " %s", count, unit));
 			return;
 		}
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
-					errmsg("an interval schedule has no unit \"%s\"", unit == NULL ? "" : unit),
+					unit == NULL ? errmsg("an interval schedule needs a unit")
+								 : errmsg("an interval schedule has no unit \"%s\"", unit),
 					errhint("Units: seconds, minutes, hours, days, weeks.")));
 }
 

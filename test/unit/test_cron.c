@@ -20,7 +20,8 @@ seconds_of(const char *text)
 	struct tm tm = {0};
 
 	assert_int_equal(sscanf(text, "%d-%d-%d %d:%d:%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-							&tm.tm_sec), 6);
+							&tm.tm_sec),
+					 6);
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	return timegm(&tm);
@@ -168,7 +169,7 @@ rare_days_are_found(void **state)
 	gives("0 0 29 2 *", "2096-03-01 00:00:00", "2104-02-29 00:00:00");
 	/* A 29 February that is a Sunday comes once in 28 years, but for the century without a leap day: 40 years. */
 	gives("0 0 29 2 */7", "2026-01-01 00:00:00", "2032-02-29 00:00:00, 2060-02-29 00:00:00, 2088-02-29 00:00:00, "
-		  "2128-02-29 00:00:00");
+												 "2128-02-29 00:00:00");
 	gives("0 0 1 1 *", "1969-12-31 23:59:59", "1970-01-01 00:00:00");
 	gives("0 0 1 1 *", "1901-06-01 00:00:00", "1902-01-01 00:00:00");
 }
