@@ -61,6 +61,7 @@ SQL_PARTS = \
 	src/oauth/oauth.sql \
 	src/convert/records.sql \
 	src/convert/convert.sql \
+	src/convert/relations.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.
