@@ -103,7 +103,8 @@ read_batch(const char *client, const pg_uuid_t *schema, Batch *batch)
 static Datum
 part_ids(const Part *part)
 {
-	return PointerGetDatum(construct_array(part->batch->ids + part->from, part->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	return PointerGetDatum(
+		construct_array(part->batch->ids + part->from, part->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
 /* The column holds them now: nothing is left to be remembered. */
