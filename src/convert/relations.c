@@ -167,7 +167,8 @@ store(IntegRelationPage *page)
 static bool
 anything_waits(const char *client)
 {
-	static IntegQuery query = {"SELECT FROM integ.record_relations WHERE client_id = $1 AND to_record IS NULL AND value IS NULL LIMIT 1",
+	static IntegQuery query = {"SELECT FROM integ.record_relations WHERE client_id = $1 "
+							   "AND to_record IS NULL AND value IS NULL LIMIT 1",
 							   1,
 							   {TEXTOID}};
 	Datum value = CStringGetTextDatum(client);

@@ -27,7 +27,10 @@
 
 typedef struct IntegRelationPage IntegRelationPage;
 
-/* In CurrentMemoryContext, which must outlive it. client is whose page it is; the conversion stays pinned by the caller. */
+/*
+ * In CurrentMemoryContext, which must outlive it. client is whose page it is; the conversion stays pinned by the
+ * caller.
+ */
 extern IntegRelationPage *integ_relations_begin(const IntegConversion *conversion, const char *client);
 
 /*
