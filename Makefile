@@ -62,6 +62,7 @@ SQL_PARTS = \
 	src/convert/records.sql \
 	src/convert/convert.sql \
 	src/schedule/schedule.sql \
+	src/convert/relations.sql \
 	src/sync/sync.sql \
 	src/core/ownership.sql
 
