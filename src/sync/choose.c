@@ -8,6 +8,7 @@
 #include "common/hashfn.h"
 #include "core/query.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define NO_INSTANCE "'00000000-0000-0000-0000-000000000000'::uuid"

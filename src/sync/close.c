@@ -11,9 +11,6 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-/* Its worker ended so often before anything was stored that it is not tried again. */
-#define STALLED_MAX 5
-
 void
 integ_sync_close(const pg_uuid_t *execution, const char *status, const char *reason)
 {

@@ -10,9 +10,9 @@
 #include "sync/sync.h"
 
 /* Every column of an execution that goes with it into history, in one order. */
-#define INTEG_SYNC_COLUMNS                                                                                        \
-	"id, created_at, task, task_id, client_id, context_id, instance, owner, direction, trigger, triggered_by, "   \
-	"scheduled_for, slots, run_at, started_at, retry_of, retry_count, dry_run, options, records, "                \
+#define INTEG_SYNC_COLUMNS                                                                                      \
+	"id, created_at, task, task_id, client_id, context_id, instance, owner, direction, trigger, triggered_by, " \
+	"scheduled_for, slots, run_at, started_at, retry_of, retry_count, dry_run, options, records, "              \
 	"pages, total_records, processed_records, fetched, created, updated, unchanged, skipped, deleted, failed, " \
 	"difference, resumed"
 
@@ -30,7 +30,6 @@ extern TimestampTz integ_sync_keep(IntegDatabase *database);
  * again, or have failed where that happens over and over; those that are to be cancelled and wait are.
  */
 extern void integ_sync_recover(IntegDatabase *database);
-
 
 /* close.c: ends an execution that waits, in an owner scope: its row becomes history with this status and reason. */
 extern void integ_sync_close(const pg_uuid_t *execution, const char *status, const char *reason);

@@ -41,7 +41,7 @@ typedef struct IntegSyncSlot
 	pg_uuid_t task;
 	pg_uuid_t instance; /* zeros: several */
 	uint32 client;		/* hash of it */
-	bool cancel;		 /* the execution is to be cancelled: the row says so */
+	bool cancel;		/* the execution is to be cancelled: the row says so */
 } IntegSyncSlot;
 
 typedef struct IntegSyncWorkers
