@@ -44,6 +44,11 @@ extern int integ_idempotency_retention;		/* SIGHUP: seconds that the idempotency
 extern int integ_max_handler_workers; /* SIGHUP: of each database */
 extern int integ_handler_timeout;	  /* SIGHUP: milliseconds that a function may take */
 
+/* sync */
+extern int integ_max_sync_workers;			/* SIGHUP: of each database */
+extern int integ_instance_sync_concurrency; /* SIGHUP: executions at once of tasks of one instance */
+extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors and logs are kept */
+
 /* OAuth */
 extern char *integ_public_url;			/* SUSET: base of the URLs that services call */
 extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */
