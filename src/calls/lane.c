@@ -178,6 +178,13 @@ integ_lane_drained(IntegDispatcher *dispatcher, IntegLane *lane, int priority)
 }
 
 void
+integ_lane_enter(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	flight->lane = integ_lane_get(dispatcher, &flight->instance);
+	flight->lane->running++;
+}
+
+void
 integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	if (flight->lane != NULL)
@@ -196,7 +203,8 @@ integ_lane_sweep(IntegDispatcher *dispatcher)
 		return;
 	hash_seq_init(&scan, dispatcher->lanes);
 	while ((lane = hash_seq_search(&scan)) != NULL)
-		if (lane->running == 0 && lane->backlog == 0 && lane->npromises == 0 && lane->paused_until <= now)
+		if (lane->running == 0 && lane->backlog == 0 && lane->npromises == 0 && lane->failures == 0 &&
+			lane->paused_until <= now)
 			(void) hash_search(dispatcher->lanes, &lane->instance, HASH_REMOVE, NULL);
 }
 
