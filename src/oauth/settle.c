@@ -64,9 +64,37 @@ note_failure(IntegOauthJob *job, const IntegOauthAnswer *answer, bool answer_los
 	nulls[4] = answer->retry_at == 0 ? 'n' : ' ';
 	integ_owner_enter(&scope);
 	(void) integ_query(&query, values, nulls);
-	if (strcmp(instance->status, "active") == 0 && integ_query(&expired, values, NULL) > 0)
+	if (instance != NULL && strcmp(instance->status, "active") == 0 && integ_query(&expired, values, NULL) > 0)
 		integ_instance_set_status(&job->instance, "token_expired", job->message, false);
 	integ_owner_leave(&scope);
+}
+
+void
+integ_oauth_postpone(IntegOauthJob *job)
+{
+	static IntegQuery due = {"SELECT FROM integ.oauth_tokens WHERE instance = $1 AND "
+							 "refresh_at <= pg_catalog.clock_timestamp() FOR UPDATE",
+							 1,
+							 {UUIDOID}};
+	const IntegOauthAnswer nothing = {.result = INTEG_OAUTH_UNAVAILABLE};
+	Datum id = UUIDPGetDatum(&job->instance);
+	IntegOwnerScope scope;
+	bool is_due;
+
+	integ_owner_enter(&scope);
+	is_due = integ_query(&due, &id, NULL) > 0;
+	integ_owner_leave(&scope);
+	/* What a crash has left unknown stays so. */
+	if (is_due)
+		note_failure(job, &nothing, true);
+}
+
+static void
+keep_refreshed(const IntegOauthJob *job, const IntegOauthAnswer *answer)
+{
+	IntegOauthSource came = {.grant = job->anew ? job->config.grant_type : NULL, .long_lived = job->reissue};
+
+	integ_oauth_keep(&job->config, answer, &came);
 }
 
 static void
@@ -78,7 +106,7 @@ settle_refresh(IntegOauthJob *job, const IntegOauthAnswer *answer)
 	switch (answer->result)
 	{
 		case INTEG_OAUTH_GRANTED:
-			integ_oauth_keep(&job->config, answer, NULL, NULL, 0, NULL);
+			keep_refreshed(job, answer);
 			return;
 		case INTEG_OAUTH_INVALID:
 		case INTEG_OAUTH_DENIED:
@@ -94,7 +122,10 @@ settle_refresh(IntegOauthJob *job, const IntegOauthAnswer *answer)
 			return;
 		case INTEG_OAUTH_CLIENT:
 			integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
-							 psprintf("the authorization server refused the client of \"%s\"", handle), explain(answer),
+							 job->reissue
+								 ? psprintf("the service did not re-issue the token of \"%s\"", handle)
+								 : psprintf("the authorization server refused the client of \"%s\"", handle),
+							 explain(answer),
 							 psprintf("Correct client_id and client_secret: integ_credential_set('definition:%s', …).",
 									  job->config.definition->id));
 			break;
@@ -198,6 +229,7 @@ settle_granted(IntegOauthJob *job, IntegOauthAnswer *answer)
 {
 	const Jsonb *extra = NULL;
 	const char **scopes = NULL;
+	IntegOauthSource came;
 	bool nonce_fits = true;
 	int count = 0;
 	JsonbValue params;
@@ -222,7 +254,11 @@ settle_granted(IntegOauthJob *job, IntegOauthAnswer *answer)
 		answer->scopes = scopes;
 		answer->nscopes = count;
 	}
-	integ_oauth_keep(&job->config, answer, job->device ? "device_code" : "authorization_code", scopes, count, extra);
+	came = (IntegOauthSource){.grant = job->device ? "device_code" : "authorization_code",
+							  .asked = scopes,
+							  .nasked = count,
+							  .extra = extra};
+	integ_oauth_keep(&job->config, answer, &came);
 	end_flow(job, "completed", answer);
 	announce_connected(job);
 }
