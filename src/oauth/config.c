@@ -23,6 +23,15 @@ integ_oauth_used(const IntegInstance *instance, const IntegDefinition *definitio
 	return oauth2_of(instance, definition) != NULL;
 }
 
+bool
+integ_oauth_by_person(const IntegInstance *instance, const IntegDefinition *definition)
+{
+	const JsonbContainer *manifest = oauth2_of(instance, definition);
+	const char *grant = manifest == NULL ? NULL : integ_json_get_string(manifest, "grantType");
+
+	return manifest != NULL && (grant == NULL || strcmp(grant, "authorization_code") == 0);
+}
+
 static bool
 is_loopback(const char *origin)
 {

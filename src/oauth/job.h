@@ -27,9 +27,9 @@ typedef struct IntegOauthJob
 	IntegOauthConfig config;
 	const char *action; /* for audit and log: oauth.refresh … */
 	bool has_request;
-	bool reissue;	  /* exchanges the access token for a long-lived one */
-	bool anew;		  /* a new authorization that needs no person: bound to where the definition leads now */
-	bool suspicious;  /* an earlier refresh may have used up the refresh token unnoticed */
+	bool reissue;	 /* exchanges the access token for a long-lived one */
+	bool anew;		 /* a new authorization that needs no person: bound to where the definition leads now */
+	bool suspicious; /* an earlier refresh may have used up the refresh token unnoticed */
 	IntegHttpRequest request;
 
 	/* under way */

@@ -11,7 +11,6 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "instances/site.h"
-#include "operate/operate.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -129,8 +128,11 @@ update_instance(const IntegOauthConfig *config, const Jsonb *fields, const char 
 
 	(void) integ_query(&update, values, NULL);
 	(void) integ_query(&recover, values, NULL);
-	if (strcmp(instance->status, "active") != 0)
-		integ_instance_set_status(&instance->id, "active", NULL, false);
+	if (strcmp(instance->status, "active") == 0)
+		return;
+	integ_instance_set_status(&instance->id, "active", NULL, false);
+	if (strcmp(instance->status, "initializing") != 0)
+		integ_oauth_announce(instance, "instance.recovered", NULL);
 }
 
 static void
@@ -211,36 +213,4 @@ integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer,
 	update_tokens(config, answer, came);
 	update_instance(config, fields, site.origin);
 	integ_owner_leave(&scope);
-}
-
-char *
-integ_oauth_mend(const IntegInstance *instance)
-{
-	if (integ_oauth_used(instance, integ_instance_definition(instance)))
-		return psprintf("Authorize it again: SELECT * FROM integ_oauth_start('%s').", instance->instance_id);
-	return psprintf("Enter its credentials again with integ_credential_set('%s', …).", instance->instance_id);
-}
-
-void
-integ_oauth_require_person(const IntegInstance *instance, const char *why)
-{
-	static IntegQuery stop = {"UPDATE integ.oauth_tokens SET refresh_at = NULL, refresh_started_at = NULL WHERE instance = $1",
-							  1,
-							  {UUIDOID}};
-	Datum id = UUIDPGetDatum(&instance->id);
-	IntegJsonBuilder builder;
-	IntegOwnerScope scope;
-
-	integ_owner_enter(&scope);
-	integ_instance_set_status(&instance->id, "reauth_required", why, true);
-	(void) integ_query(&stop, &id, NULL);
-	integ_owner_leave(&scope);
-	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, "instance_id", instance->instance_id);
-	integ_json_add_string(&builder, "reason", why);
-	integ_event_emit("instance.reauth_required", instance->client_id, &instance->id, integ_json_end(&builder));
-	integ_notify(strcmp(instance->context_type, "user") == 0 ? instance->context_id : NULL, instance->client_id,
-				 "instance.reauth_required",
-				 psprintf("\"%s\" must be authorized again: %s", instance->instance_id, why),
-				 integ_oauth_mend(instance));
 }

@@ -24,19 +24,22 @@ typedef struct IntegOauthConfig
 	const char *authorization_url;	/* or NULL */
 	const char *token_url;
 	const char *token_origin;
-	const char *revoke_url;	 /* or NULL */
-	const char *device_url;	 /* device authorization endpoint, or NULL */
-	const char *issuer;		 /* or NULL */
-	const char *grant_type;	 /* of the first token: authorization_code, client_credentials, jwt_bearer */
-	const char *client_auth; /* client_secret_basic, client_secret_post, private_key_jwt, none */
-	const char *strategy;	 /* automatic, on_demand, manual */
-	const char *separator;	 /* between scopes */
+	const char *revoke_url;			  /* or NULL */
+	const char *device_url;			  /* device authorization endpoint, or NULL */
+	const char *issuer;				  /* or NULL */
+	const char *grant_type;			  /* of the first token: authorization_code, client_credentials, jwt_bearer */
+	const char *client_auth;		  /* client_secret_basic, client_secret_post, private_key_jwt, none */
+	const char *strategy;			  /* automatic, on_demand, manual */
+	const char *separator;			  /* between scopes */
 	const JsonbContainer *long_lived; /* how access tokens are exchanged for long-lived ones, or NULL */
 	bool pkce;
 } IntegOauthConfig;
 
 /* Whether the instance authenticates by OAuth. */
 extern bool integ_oauth_used(const IntegInstance *instance, const IntegDefinition *definition);
+
+/* Whether it does, and it takes a person to authorize. */
+extern bool integ_oauth_by_person(const IntegInstance *instance, const IntegDefinition *definition);
 
 /*
  * Fills config in CurrentMemoryContext. Raises IG400 where the instance does not use OAuth, or an endpoint is no
@@ -174,6 +177,12 @@ extern void integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAns
 
 /* The scopes of an array of the manifest or the options, NULL container: none. */
 extern const char **integ_oauth_scopes(const JsonbContainer *array, int *count);
+
+/*
+ * Tells of a change in the life of the instance (kind such as "instance.token_expired"), with its reason or NULL: an
+ * event, in the current transaction, and an entry of the audit.
+ */
+extern void integ_oauth_announce(const IntegInstance *instance, const char *kind, const char *reason);
 
 /*
  * The instance needs a person: status, event, notification, in the current transaction. Other instances are not

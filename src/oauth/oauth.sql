@@ -169,3 +169,6 @@ CREATE FUNCTION integ_oauth_revoke(instance text, options jsonb DEFAULT '{}') RE
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_revoke';
 COMMENT ON FUNCTION integ_oauth_revoke(text, jsonb) IS
     'Revokes the tokens of an instance at the service (RFC 7009) and removes them here; false where the service could not be told. Option: timeout';
+
+GRANT EXECUTE ON FUNCTION integ_oauth_start(text, jsonb), integ_oauth_callback(text, text, text, jsonb),
+    integ_oauth_refresh(text, jsonb), integ_oauth_revoke(text, jsonb) TO integ_user, integ_impersonate;

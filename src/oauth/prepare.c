@@ -112,6 +112,14 @@ sqlstate_of(const char *text)
 	return MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
 }
 
+/* Whoever asks for a token that needs no person may have corrected what was wrong. */
+static bool
+may_try(const IntegOauthJob *job)
+{
+	return job->seen == INTEG_OAUTH_ANYWAY && job->ticket >= 0 &&
+		   !integ_oauth_by_person(job->config.instance, job->config.definition);
+}
+
 /*
  * The definition leads elsewhere than where the token was authorized for: a refresh must not carry it along. Where no
  * person is needed to authorize, whoever calls integ_oauth_refresh agrees.
@@ -120,17 +128,16 @@ static bool
 is_moved(IntegOauthJob *job, const Known *known)
 {
 	const IntegInstance *instance = job->config.instance;
-	bool by_person = strcmp(job->config.grant_type, "authorization_code") == 0;
 	char *message = psprintf("\"%s\" now goes to another origin", instance->instance_id);
 
 	if (known->bound_to == NULL)
 		return false;
-	if (!by_person && job->seen == INTEG_OAUTH_ANYWAY && job->ticket >= 0)
+	if (may_try(job))
 	{
 		job->anew = true;
 		return false;
 	}
-	if (by_person)
+	if (integ_oauth_by_person(instance, job->config.definition))
 		need_person(job, psprintf("its base URL has moved from %s to %s", known->bound_to, instance->origin), message);
 	else
 		integ_oauth_fail(job, ERRCODE_INTEG_FORBIDDEN, message,
@@ -147,7 +154,8 @@ is_answered(IntegOauthJob *job, const Known *known)
 {
 	const IntegInstance *instance = job->config.instance;
 
-	if (strcmp(instance->status, "reauth_required") == 0 || strcmp(instance->status, "disconnected") == 0)
+	if (strcmp(instance->status, "disconnected") == 0 ||
+		(strcmp(instance->status, "reauth_required") == 0 && !may_try(job)))
 		integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
 						 psprintf("\"%s\" must be authorized again", instance->instance_id), NULL,
 						 integ_oauth_mend(instance));

@@ -11,7 +11,6 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
-#include "operate/operate.h"
 #include "utils/builtins.h"
 #include "vault/vault.h"
 
@@ -60,13 +59,17 @@ note_failure(IntegOauthJob *job, const IntegOauthAnswer *answer, bool answer_los
 	char nulls[] = "    "
 				   "n   ";
 	IntegOwnerScope scope;
+	bool lapsed;
 
 	nulls[4] = answer->retry_at == 0 ? 'n' : ' ';
 	integ_owner_enter(&scope);
 	(void) integ_query(&query, values, nulls);
-	if (instance != NULL && strcmp(instance->status, "active") == 0 && integ_query(&expired, values, NULL) > 0)
+	lapsed = instance != NULL && strcmp(instance->status, "active") == 0 && integ_query(&expired, values, NULL) > 0;
+	if (lapsed)
 		integ_instance_set_status(&job->instance, "token_expired", job->message, false);
 	integ_owner_leave(&scope);
+	if (lapsed)
+		integ_oauth_announce(instance, "instance.token_expired", job->message);
 }
 
 void
@@ -112,13 +115,15 @@ settle_refresh(IntegOauthJob *job, const IntegOauthAnswer *answer)
 		case INTEG_OAUTH_DENIED:
 			integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
 							 psprintf("the service refused to refresh the token of \"%s\"", handle), explain(answer),
-							 psprintf("Authorize it again: SELECT * FROM integ_oauth_start('%s').", handle));
+							 integ_oauth_mend(instance));
 			integ_oauth_require_person(
 				instance, job->suspicious
 							  ? psprintf("%s; an earlier refresh was cut off between the service's answer and its being "
 										 "stored, and a rotated token was lost with it",
 										 explain(answer))
-							  : psprintf("the service refused the refresh token (%s)", explain(answer)));
+							  : psprintf("the service refused the %s (%s)",
+										 integ_oauth_by_person(instance, job->config.definition) ? "refresh token" : "grant",
+										 explain(answer)));
 			return;
 		case INTEG_OAUTH_CLIENT:
 			integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
@@ -213,18 +218,6 @@ read_flow(const IntegOauthJob *job, const char ***scopes, int *count, bool *nonc
 }
 
 static void
-announce_connected(const IntegOauthJob *job)
-{
-	const IntegInstance *instance = job->config.instance;
-	IntegJsonBuilder builder;
-
-	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, "instance_id", instance->instance_id);
-	integ_json_add_string(&builder, "definition_id", instance->definition_id);
-	integ_event_emit("instance.authorized", instance->client_id, &instance->id, integ_json_end(&builder));
-}
-
-static void
 settle_granted(IntegOauthJob *job, IntegOauthAnswer *answer)
 {
 	const Jsonb *extra = NULL;
@@ -260,7 +253,7 @@ settle_granted(IntegOauthJob *job, IntegOauthAnswer *answer)
 							  .extra = extra};
 	integ_oauth_keep(&job->config, answer, &came);
 	end_flow(job, "completed", answer);
-	announce_connected(job);
+	integ_oauth_announce(job->config.instance, "instance.authorized", NULL);
 }
 
 static void
