@@ -7,16 +7,18 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 typedef enum IntegOptionType
 {
-	INTEG_OPTION_TEXT,		 /* char *: NULL where absent */
-	INTEG_OPTION_BOOL,		 /* bool: left as it was where absent */
-	INTEG_OPTION_INT,		 /* int64: left as it was where absent */
-	INTEG_OPTION_OBJECT,	 /* Jsonb *: NULL where absent */
-	INTEG_OPTION_ARRAY,		 /* Jsonb *: NULL where absent */
-	INTEG_OPTION_DURATION_MS /* int64 milliseconds, from a number of milliseconds or an interval text */
+	INTEG_OPTION_TEXT,		  /* char *: NULL where absent */
+	INTEG_OPTION_BOOL,		  /* bool: left as it was where absent */
+	INTEG_OPTION_INT,		  /* int64: left as it was where absent */
+	INTEG_OPTION_OBJECT,	  /* Jsonb *: NULL where absent */
+	INTEG_OPTION_ARRAY,		  /* Jsonb *: NULL where absent */
+	INTEG_OPTION_DURATION_MS, /* int64 milliseconds, from a number of milliseconds or an interval text */
+	INTEG_OPTION_TIME		  /* TimestampTz, from a finite time's text: left as it was where absent */
 } IntegOptionType;
 
 typedef struct IntegOption
@@ -33,5 +35,8 @@ typedef struct IntegOption
  */
 extern void integ_options_parse(const Jsonb *options, const IntegOption *known, int nknown,
 								const char *function);
+
+/* A text as PostgreSQL reads an interval, in CurrentMemoryContext; NULL where it is none. */
+extern Interval *integ_read_interval(char *text);
 
 #endif /* INTEG_CORE_OPTIONS_H */
