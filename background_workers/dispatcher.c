@@ -152,6 +152,7 @@ prepare_process(void)
 	dlist_init(&dispatcher.backlogged);
 	dlist_init(&dispatcher.promising);
 	dlist_init(&dispatcher.unlocked);
+	dlist_init(&dispatcher.failing);
 	dlist_init(&dispatcher.claimed);
 	dlist_init(&dispatcher.ready);
 	dlist_init(&dispatcher.flying);
@@ -221,6 +222,12 @@ step_settle(void *arg)
 }
 
 static void
+step_failing(void *arg)
+{
+	integ_failing_write(&dispatcher);
+}
+
+static void
 step_claim(void *arg)
 {
 	integ_claim(&dispatcher);
@@ -278,6 +285,8 @@ work(void)
 	}
 	if (should_settle(now))
 		(void) run(step_settle, NULL);
+	if (integ_failing_due(&dispatcher) <= now)
+		(void) run(step_failing, NULL);
 	if (closed == 0 && dispatcher.nflights < INTEG_FLIGHTS_MAX && integ_claim_due(&dispatcher) <= now)
 		(void) run(step_claim, NULL);
 	if (!dlist_is_empty(&dispatcher.claimed))
@@ -286,6 +295,7 @@ work(void)
 
 	now = GetCurrentTimestamp();
 	due = Min(Min(next_rescan, next_recovery), integ_asking_due(&dispatcher));
+	due = Min(due, integ_failing_due(&dispatcher));
 	due = Min(due, closed == 0 ? integ_oauth_work_next() : now + closed);
 	if (closed != 0)
 		due = Min(due, now + closed);

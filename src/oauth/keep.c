@@ -119,7 +119,8 @@ update_instance(const IntegOauthConfig *config, const Jsonb *fields, const char 
 								3,
 								{UUIDOID, JSONBOID, TEXTOID}};
 	static IntegQuery recover = {
-		"UPDATE integ.instances SET is_active = true, deactivated_at = NULL, deactivated_reason = NULL "
+		"UPDATE integ.instances SET is_active = true, deactivated_at = NULL, deactivated_reason = NULL, "
+		"failures = 0, failing_since = NULL "
 		"WHERE id = $1 AND NOT is_active AND deactivated_by IS NULL AND status IN ('reauth_required', 'token_expired')",
 		1,
 		{UUIDOID}};

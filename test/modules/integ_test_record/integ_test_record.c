@@ -128,7 +128,7 @@ Datum
 test_used(PG_FUNCTION_ARGS)
 {
 	INTEG(integ_record_used)
-	(PG_GETARG_UUID_P(0));
+	(PG_GETARG_UUID_P(0), true);
 	PG_RETURN_VOID();
 }
 
