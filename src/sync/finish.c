@@ -265,12 +265,12 @@ tell_people(const Ended *ended, const IntegSyncOutcome *outcome, const Jsonb *no
 											 ended->message);
 	if (recipients == NULL || JsonContainerSize(recipients) == 0)
 	{
-		integ_notify(NULL, ended->client_id, kind, text, outcome->hint);
+		integ_notify(NULL, ended->client_id, kind, text, outcome->hint, NULL);
 		return;
 	}
 	integ_json_walk_begin(&walk, recipients);
 	while (integ_json_walk_element(&walk, &recipient))
-		integ_notify(integ_json_value_text(&recipient), ended->client_id, kind, text, outcome->hint);
+		integ_notify(integ_json_value_text(&recipient), ended->client_id, kind, text, outcome->hint, NULL);
 }
 
 static void
