@@ -264,9 +264,9 @@ integ_entry_plain(char *buffer, IntegEntryKind kind, const void *body, uint32 le
 }
 
 IntegEntry *
-integ_entry_used(char *buffer, const pg_uuid_t *instance)
+integ_entry_used(char *buffer, const IntegUsed *used)
 {
-	return integ_entry_plain(buffer, INTEG_ENTRY_USED, instance->data, UUID_LEN);
+	return integ_entry_plain(buffer, INTEG_ENTRY_USED, used, sizeof(*used));
 }
 
 IntegEntry *

@@ -16,7 +16,7 @@ typedef enum IntegEntryKind
 {
 	INTEG_ENTRY_REQUEST,
 	INTEG_ENTRY_AUDIT,
-	INTEG_ENTRY_USED,  /* body: the uuid of the instance */
+	INTEG_ENTRY_USED,  /* body: an IntegUsed */
 	INTEG_ENTRY_EVENT, /* body: IntegEventEntry and the payload's text */
 	INTEG_ENTRY_LIMIT  /* body: limits/table.h's IntegBlockRow */
 } IntegEntryKind;
@@ -46,10 +46,17 @@ extern const int integ_request_columns_count;
 extern const char *const integ_audit_columns[];
 extern const int integ_audit_columns_count;
 
+/* That an instance was called. */
+typedef struct IntegUsed
+{
+	pg_uuid_t instance;
+	bool succeeded;
+} IntegUsed;
+
 /* Each fills buffer (INTEG_ENTRY_MAX bytes, MAXALIGNed) and returns it as an entry. None raises. */
 extern IntegEntry *integ_entry_request(char *buffer, const IntegRequestEntry *request);
 extern IntegEntry *integ_entry_audit(char *buffer, const IntegAuditEntry *audit, TimestampTz created_at);
-extern IntegEntry *integ_entry_used(char *buffer, const pg_uuid_t *instance);
+extern IntegEntry *integ_entry_used(char *buffer, const IntegUsed *used);
 
 /* An event on its way to integ.events. */
 typedef struct IntegEventEntry

@@ -216,7 +216,7 @@ note_used(const Batch *batch, int from, int to)
 {
 	for (int i = from; i < to; i++)
 		if (batch->entries[i]->kind == INTEG_ENTRY_USED)
-			integ_touch_note((pg_uuid_t *) INTEG_ENTRY_BODY(batch->entries[i]), batch->entries[i]->queued_at);
+			integ_touch_note((IntegUsed *) INTEG_ENTRY_BODY(batch->entries[i]), batch->entries[i]->queued_at);
 }
 
 /* Rows that are not copied: events, and blocks of rate limits. */

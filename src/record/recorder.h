@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "core/shmem.h"
+#include "record/entry.h"
 
 /*
  * After a crash (shared memory is another than the one this database last knew):
@@ -38,7 +39,7 @@ extern const char *integ_retention_class(const char *client, int length);
 /* Reads the classes again if plans or clients have changed; inside a transaction. */
 extern void integ_retention_load(void);
 
-/* Notes that an instance was used; written by integ_recorder_touch. */
-extern void integ_touch_note(const pg_uuid_t *instance, TimestampTz at);
+/* Notes that an instance was used at that time; written by integ_recorder_touch. */
+extern void integ_touch_note(const IntegUsed *used, TimestampTz at);
 
 #endif /* INTEG_RECORD_RECORDER_H */
