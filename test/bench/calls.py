@@ -37,7 +37,7 @@ MANIFEST = """{
 # The shape of our tables, and rows as integ_enqueue makes them.
 PREPARE = """
 CREATE TABLE bench_open (LIKE integ.calls_open INCLUDING ALL);
-ALTER TABLE bench_open SET (fillfactor = 60);
+ALTER TABLE bench_open SET (fillfactor = 50);
 CREATE TABLE bench_done (LIKE integ.calls_done INCLUDING ALL);
 CREATE TABLE bench_rows AS SELECT * FROM integ.calls_open WITH NO DATA;
 CREATE PROCEDURE bench_loop() LANGUAGE plpgsql AS $$
