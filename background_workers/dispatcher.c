@@ -33,6 +33,8 @@
 
 /* What is under way when the dispatcher is told to stop may still be answered. */
 #define STOP_GRACE (500 * INT64CONST(1000))
+/* An answer of a token endpoint holds what cannot be had twice. Who stops us waits twice as long (commands.c). */
+#define STOP_GRACE_TOKENS (5 * USECS_PER_SEC)
 
 #define START_RETRY (10 * USECS_PER_SEC)
 #define STABLE_AFTER USECS_PER_MINUTE
@@ -341,15 +343,17 @@ end_round(void)
 static void
 stop(void)
 {
-	TimestampTz deadline = GetCurrentTimestamp() + STOP_GRACE;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz deadline = now + STOP_GRACE, last = now + STOP_GRACE_TOKENS;
 
 	dispatcher.stopping = true;
-	while ((dispatcher.nflying > 0 || integ_oauth_work_open()) && GetCurrentTimestamp() < deadline)
+	while ((dispatcher.nflying > 0 && now < deadline) || (integ_oauth_work_open() && now < last))
 	{
-		wait_until(deadline);
+		wait_until(now < deadline ? deadline : last);
 		(void) run(step_tokens, &dispatcher);
 		integ_receive(&dispatcher);
 		end_round();
+		now = GetCurrentTimestamp();
 	}
 	integ_give_up(&dispatcher);
 	(void) run(step_settle, NULL);

@@ -135,7 +135,8 @@ switch_off(const pg_uuid_t *id, const char *reason)
 	integ_notify(recipient, client, "instance.deactivated", psprintf("\"%s\" was switched off: %s", handle, reason),
 				 psprintf("Mend what is wrong, then switch it on: UPDATE integ.instances SET is_active = true WHERE"
 						  " instance_id = '%s'; integ_calls_retry('{\"instance\": \"%s\", \"since\": …}') repeats its calls.",
-						  handle, handle));
+						  handle, handle),
+				 NULL);
 }
 
 void

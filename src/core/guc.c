@@ -42,6 +42,7 @@ int integ_instance_sync_concurrency = 2;
 int integ_sync_retention = 90;
 char *integ_public_url;
 char *integ_allowed_return_urls;
+char *integ_reconnect_url;
 int integ_refresh_concurrency = 50;
 int integ_answer_retention = 7 * 86400;
 int integ_approval_expiry = 7 * 86400;
@@ -97,6 +98,8 @@ define_strings(void)
 		 &integ_env_allowed, "", GUC_LIST_INPUT | GUC_SUPERUSER_ONLY, NULL},
 		{"integ.allowed_return_urls", "Prefixes of URLs that people may be sent to after an authorization.",
 		 &integ_allowed_return_urls, "", GUC_LIST_INPUT, NULL},
+		{"integ.reconnect_url", "Page of the application on which an instance is authorized again.",
+		 &integ_reconnect_url, "", 0, NULL},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)

@@ -52,6 +52,7 @@ extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors
 /* OAuth */
 extern char *integ_public_url;			/* SUSET: base of the URLs that services call */
 extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */
+extern char *integ_reconnect_url;		/* SIGHUP: page of the application that begins an authorization; "": none */
 extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at once in a dispatcher */
 
 /* stored answers */
