@@ -197,7 +197,7 @@ integ_guc_define(void)
 							 vault_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("integ.hold", "While on, nothing leaves this cluster.", NULL,
 							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("integ.notify_calls", "Notifies channel integ_calls of durable calls that have ended.", NULL,
+	DefineCustomBoolVariable("integ.notify_calls", "Notifies channels integ_calls and integ_sync of what has ended.", NULL,
 							 &integ_notify_calls, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
 							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);
