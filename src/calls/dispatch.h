@@ -257,12 +257,6 @@ extern void integ_failing_write(IntegDispatcher *dispatcher);
 extern TimestampTz integ_failing_due(IntegDispatcher *dispatcher);
 
 /*
- * notify.c: notifies channel integ_calls, when the transaction commits, that these calls have ended: their ids with
- * commas between them. Nothing where integ.notify_calls is off, or the queue of notifications is half full.
- */
-extern void integ_calls_announce(const pg_uuid_t *const *calls, int count);
-
-/*
  * An exchange of the flight is over, by an answer or by what stopped it. Its lane has room again, unless it may be one
  * of several: then when the flight ends.
  */
