@@ -61,6 +61,7 @@ SQL_PARTS = \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
 	src/convert/records.sql \
+	src/search/search.sql \
 	src/convert/convert.sql \
 	src/schedule/schedule.sql \
 	src/convert/relations.sql \

@@ -59,7 +59,8 @@ extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at onc
 extern int integ_answer_retention; /* SIGHUP: seconds that the answer of a conditional method is kept; 0: it is not */
 
 /* approvals */
-extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decision */
+extern int integ_approval_expiry;	 /* SIGHUP: seconds that one waits for a decision */
+extern int integ_approval_retention; /* SIGHUP: days that a decision is kept */
 
 /* processes */
 extern int integ_max_databases;	  /* POSTMASTER: databases with workers */
