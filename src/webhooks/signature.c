@@ -570,7 +570,7 @@ integ_signature_standard(IntegSignatureRule *rule)
 	rule->key_encoding = INTEG_SIGNATURE_BASE64;
 	rule->id_header = "webhook-id";
 	rule->timestamp.header = "webhook-timestamp";
-	rule->unit = INTEG_TIME_S;
+	rule->unit = INTEG_SENT_S;
 	rule->tolerance_ms = 300000;
 }
 

@@ -35,12 +35,12 @@ typedef enum IntegSignatureEncoding
 	INTEG_SIGNATURE_BASE64
 } IntegSignatureEncoding;
 
-typedef enum IntegTimeUnit
+typedef enum IntegSignatureUnit
 {
-	INTEG_TIME_S,
-	INTEG_TIME_MS,
-	INTEG_TIME_ISO8601
-} IntegTimeUnit;
+	INTEG_SENT_S,
+	INTEG_SENT_MS,
+	INTEG_SENT_ISO8601
+} IntegSignatureUnit;
 
 /* Where a value of a request is; at most one is set. */
 typedef struct IntegInboundPlace
@@ -68,7 +68,7 @@ typedef struct IntegSignatureRule
 	const char *key_prefix; /* dropped where the key has it; NULL: none */
 	const char *id_header;
 	IntegInboundPlace timestamp;
-	IntegTimeUnit unit;
+	IntegSignatureUnit unit;
 	int64_t tolerance_ms; /* negative: the time is not checked */
 	bool allow_future;	  /* however far ahead the time is */
 	IntegHttpHeader required[INTEG_MAX_SIGNATURE_HEADERS];
@@ -141,6 +141,6 @@ extern char *integ_inbound_query(const IntegInbound *request, const char *name);
 extern bool integ_inbound_is_form(const IntegInbound *request);
 
 /* A timestamp in milliseconds since 1970; false where the text is none. iso8601 is RFC 3339, section 5.6. */
-extern bool integ_signature_time(const char *text, IntegTimeUnit unit, int64_t *milliseconds);
+extern bool integ_signature_time(const char *text, IntegSignatureUnit unit, int64_t *milliseconds);
 
 #endif /* INTEG_WEBHOOKS_SIGNATURE_H */

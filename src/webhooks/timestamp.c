@@ -93,19 +93,19 @@ read_iso8601(const char *text, int64_t *milliseconds)
 }
 
 bool
-integ_signature_time(const char *text, IntegTimeUnit unit, int64_t *milliseconds)
+integ_signature_time(const char *text, IntegSignatureUnit unit, int64_t *milliseconds)
 {
 	size_t len = strlen(text);
 	int64_t value = 0;
 
-	if (unit == INTEG_TIME_ISO8601)
+	if (unit == INTEG_SENT_ISO8601)
 		return read_iso8601(text, milliseconds);
 	if (len == 0 || len > 15 || strspn(text, "0123456789") != len)
 		return false;
 	for (size_t i = 0; i < len; i++)
 		value = value * 10 + (text[i] - '0');
-	if (unit == INTEG_TIME_S && value > MAX_MS / 1000)
+	if (unit == INTEG_SENT_S && value > MAX_MS / 1000)
 		return false;
-	*milliseconds = unit == INTEG_TIME_S ? value * 1000 : value;
+	*milliseconds = unit == INTEG_SENT_S ? value * 1000 : value;
 	return *milliseconds <= MAX_MS;
 }
