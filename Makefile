@@ -61,6 +61,8 @@ SQL_PARTS = \
 	src/oauth/oauth.sql \
 	src/convert/records.sql \
 	src/convert/convert.sql \
+	src/convert/relations.sql \
+	src/sync/sync.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

@@ -104,6 +104,28 @@ SELECT integ_call_retry(:'id');
 SELECT integ_call_retry('00000000-0000-7000-8000-000000000000');
 \set VERBOSITY terse
 
+-- Many are enqueued again by what they have in common.
+SELECT count(integ_enqueue('calls_main', 'status', jsonb_build_object('code', code), '{"max_attempts": 1}'))
+FROM unnest(ARRAY[404, 404, 404, 500]) code;
+SELECT integ_await(id, '20 s') ->> 'state' AS state FROM integ.calls WHERE method = 'status' ORDER BY id;
+SELECT count(*) FROM integ_calls_retry(jsonb_build_object('instance', 'calls_main', 'method', 'status', 'sqlstate', 'IG502', 'since', now() - interval '1 hour'));
+SELECT count(*) FROM integ_calls_retry(jsonb_build_object('method', 'status', 'until', now() - interval '1 hour'));
+BEGIN;
+SELECT count(r) = 2 AS limited, min(r::text) = (SELECT min(id::text) FROM integ.calls WHERE method = 'status' AND last_sqlstate = 'IG422') AS oldest_first
+FROM integ_calls_retry('{"definition": "calls_svc", "sqlstate": "IG422", "state": "failed", "limit": 2}') r;
+ROLLBACK;
+SELECT count(*) FROM integ_calls_retry('{"instance": "calls_main", "state": "cancelled"}');
+SELECT integ_calls_retry('{}');
+SELECT integ_calls_retry(NULL);
+SELECT integ_calls_retry('{"state": "dead"}');
+SELECT integ_calls_retry('{"method": "get", "state": "succeeded"}');
+SELECT integ_calls_retry('{"method": "post_fails", "state": "unknown"}');
+SELECT integ_calls_retry('{"method": "post_fails", "limit": 0}');
+SELECT integ_calls_retry('{"since": "tomorrow or so"}');
+SELECT integ_calls_retry('{"instances": "calls_main"}');
+SELECT count(*) AS repeated FROM integ_calls_retry('{"method": "post_fails", "state": "unknown", "confirm": true}');
+SELECT integ_await(id, '20 s') ->> 'state' AS state FROM integ.calls WHERE method IN ('status', 'post_fails') ORDER BY id;
+
 -- Cancelled before it ran; and run after all.
 SELECT integ_enqueue('calls_main', 'get', '{"n": 4}', jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
 SELECT integ_call_cancel(:'id');
@@ -168,8 +190,21 @@ SELECT client_id, user_id, owner, state FROM integ.calls;
 INSERT INTO integ.calls_open SELECT * FROM integ.calls_open;
 UPDATE integ.calls_open SET state = 'running', lease = 1;
 DELETE FROM integ.calls_open;
+SELECT integ_call_cancel(:'id');
 SET ROLE calls_bob;
 SELECT count(*) FROM integ.calls;
+SELECT count(*) AS of_another_user FROM integ_calls_retry('{"method": "get", "state": "cancelled"}');
+SET ROLE calls_adm;
+BEGIN;
+SELECT count(*) AS of_the_client FROM integ_calls_retry('{"method": "get", "state": "cancelled"}');
+SELECT count(*) AS of_another_client FROM integ_calls_retry('{"client": "*", "method": "status"}');
+ROLLBACK;
+SET ROLE calls_ann;
+BEGIN;
+SELECT count(*) AS own FROM integ_calls_retry('{"method": "get", "state": "cancelled"}');
+UPDATE integ.calls_open SET next_attempt_at = run_at;
+COMMIT;
+SET ROLE calls_bob;
 \set VERBOSITY sqlstate
 SELECT integ_call_cancel(:'id');
 SELECT integ_await(:'id', '1 s');

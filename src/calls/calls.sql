@@ -264,8 +264,13 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_call_retry';
 COMMENT ON FUNCTION integ_call_retry(uuid, jsonb) IS
     'Enqueues a call again that is failed, dead or cancelled; one whose outcome is unknown only with {"confirm": true}';
 
+CREATE FUNCTION integ_calls_retry(filter jsonb) RETURNS SETOF uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'integ_calls_retry';
+COMMENT ON FUNCTION integ_calls_retry(jsonb) IS
+    'Enqueues calls again that have failed or are dead, and returns them: those that match instance, definition, method, state, sqlstate, client, since, until (when they ended), oldest first, up to limit (1000)';
+
 GRANT EXECUTE ON FUNCTION integ_enqueue(text, text, jsonb, jsonb), integ_await(uuid, interval),
-    integ_call_cancel(uuid), integ_call_retry(uuid, jsonb) TO integ_user, integ_impersonate;
+    integ_call_cancel(uuid), integ_call_retry(uuid, jsonb), integ_calls_retry(jsonb) TO integ_user, integ_impersonate;
 
 SELECT pg_catalog.pg_extension_config_dump('integ.calls_open', '');
 SELECT pg_catalog.pg_extension_config_dump('integ.call_keys', '');

@@ -176,7 +176,8 @@ extern void integ_lane_resume_all(IntegDispatcher *dispatcher);
 extern void integ_lane_backlog(IntegDispatcher *dispatcher, IntegLane *lane, int priority, const IntegMark *from);
 extern void integ_lane_drained(IntegDispatcher *dispatcher, IntegLane *lane, int priority);
 
-/* The flight no longer takes room in its lane. */
+/* The flight takes room in its lane again, as it did when it was claimed; it no longer does. */
+extern void integ_lane_enter(IntegDispatcher *dispatcher, IntegFlight *flight);
 extern void integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight);
 
 /* Forgets lanes that nothing runs or waits in. */
@@ -230,6 +231,12 @@ extern void integ_give_up(IntegDispatcher *dispatcher);
  * that fails, one by one. What cannot be stored now stays answered; false then.
  */
 extern bool integ_settle(IntegDispatcher *dispatcher);
+
+/*
+ * notify.c: notifies channel integ_calls, when the transaction commits, that these calls have ended: their ids with
+ * commas between them. Nothing where integ.notify_calls is off, or the queue of notifications is half full.
+ */
+extern void integ_calls_announce(const pg_uuid_t *const *calls, int count);
 
 /*
  * An exchange of the flight is over, by an answer or by what stopped it. Its lane has room again, unless it may be one

@@ -51,17 +51,6 @@ refuse_option(const char *name, const char *must)
 					errdetail("It must be %s.", must)));
 }
 
-static TimestampTz
-parse_time(const char *name, const char *text)
-{
-	TimestampTz at = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
-															 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-
-	if (TIMESTAMP_NOT_FINITE(at))
-		refuse_option(name, "a finite time");
-	return at;
-}
-
 static void
 check_key(const char *name, const char *key)
 {
@@ -80,15 +69,15 @@ check_callback(const char *name, const char *function)
 static void
 parse_options(const Jsonb *options, EnqueueOptions *parsed)
 {
-	char *run_at, *expires_at, *on_success, *on_failure;
+	char *on_success, *on_failure;
 	const IntegOption known[] = {
-		{"run_at", INTEG_OPTION_TEXT, &run_at},
+		{"run_at", INTEG_OPTION_TIME, &parsed->run_at},
 		{"priority", INTEG_OPTION_INT, &parsed->priority},
 		{"ordering_key", INTEG_OPTION_TEXT, &parsed->ordering_key},
 		{"idempotency_key", INTEG_OPTION_TEXT, &parsed->idempotency_key},
 		{"max_attempts", INTEG_OPTION_INT, &parsed->max_attempts},
 		{"timeout", INTEG_OPTION_DURATION_MS, &parsed->timeout_ms},
-		{"expires_at", INTEG_OPTION_TEXT, &expires_at},
+		{"expires_at", INTEG_OPTION_TIME, &parsed->expires_at},
 		{"on_success", INTEG_OPTION_TEXT, &on_success},
 		{"on_failure", INTEG_OPTION_TEXT, &on_failure},
 	};
@@ -96,6 +85,7 @@ parse_options(const Jsonb *options, EnqueueOptions *parsed)
 	memset(parsed, 0, sizeof(*parsed));
 	parsed->max_attempts = DEFAULT_ATTEMPTS;
 	parsed->timeout_ms = PG_INT64_MIN;
+	parsed->run_at = GetCurrentTimestamp();
 	integ_options_parse(options, known, lengthof(known), "integ_enqueue");
 	parsed->on_success = check_callback("on_success", on_success);
 	parsed->on_failure = check_callback("on_failure", on_failure);
@@ -109,9 +99,6 @@ parse_options(const Jsonb *options, EnqueueOptions *parsed)
 		refuse_option("timeout", "from 1 millisecond to 1 hour");
 	check_key("ordering_key", parsed->ordering_key);
 	check_key("idempotency_key", parsed->idempotency_key);
-	parsed->run_at = run_at != NULL ? parse_time("run_at", run_at) : GetCurrentTimestamp();
-	if (expires_at != NULL)
-		parsed->expires_at = parse_time("expires_at", expires_at);
 }
 
 /* What must be the same where an idempotency key is used again. */

@@ -178,6 +178,13 @@ integ_lane_drained(IntegDispatcher *dispatcher, IntegLane *lane, int priority)
 }
 
 void
+integ_lane_enter(IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	flight->lane = integ_lane_get(dispatcher, &flight->instance);
+	flight->lane->running++;
+}
+
+void
 integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	if (flight->lane != NULL)

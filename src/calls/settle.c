@@ -157,6 +157,32 @@ handle_refusal(IntegFlight *flight)
 		integ_oauth_give_up(flight->call);
 }
 
+/*
+ * During a rotation of the instance's credentials a call whose new ones are refused goes on with those before; that
+ * the new ones are accepted promotes them. True where it goes on.
+ */
+static bool
+read_both(const IntegDispatcher *dispatcher, IntegFlight *flight)
+{
+	IntegCall *call = flight->call;
+
+	if (call->stale || call->previous_credentials || !integ_vault_rotating(&call->instance->credentials))
+		return false;
+	if (flight->outcome.sqlerrcode == 0)
+		integ_vault_promote(&call->instance->credentials);
+	if (flight->outcome.sqlerrcode != ERRCODE_INTEG_UNAUTHENTICATED)
+		return false;
+	call->previous_credentials = true;
+	flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_NEXT};
+	if (dispatcher->stopping)
+	{
+		flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = GetCurrentTimestamp()};
+		flight->progress = save_progress(flight);
+	}
+	flight->judged = true;
+	return true;
+}
+
 static void
 judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
@@ -176,7 +202,7 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 		if (!flight->finished)
 			finish_call(flight);
 		flight->finished = true;
-		if (must_ask(dispatcher, flight))
+		if (must_ask(dispatcher, flight) || read_both(dispatcher, flight))
 			return;
 		handle_refusal(flight);
 		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
@@ -347,6 +373,18 @@ store_done(Batch *batch)
 	(void) integ_query(&done, values, NULL);
 }
 
+static void
+announce_done(const Batch *batch)
+{
+	const pg_uuid_t *calls[INTEG_BATCH_MAX];
+	int count = 0;
+
+	for (int i = 0; i < batch->count; i++)
+		if (!batch->flights[i]->settled)
+			calls[count++] = &batch->flights[i]->id;
+	integ_calls_announce(calls, count);
+}
+
 /* One transaction for the batch. */
 static void
 store_batch(void *arg)
@@ -372,7 +410,10 @@ store_batch(void *arg)
 	for (int i = 0; i < batch->count; i++)
 		any_done |= !batch->flights[i]->settled;
 	if (any_done)
+	{
 		store_done(batch);
+		announce_done(batch);
+	}
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -419,6 +460,8 @@ continue_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	flight->finished = false;
 	flight->judged = false;
 	flight->call->options.returning = false;
+	if (flight->lane == NULL)
+		integ_lane_enter(dispatcher, flight);
 	dlist_delete(&flight->node);
 	dlist_push_tail(&dispatcher->claimed, &flight->node);
 	dispatcher->nanswered--;

@@ -117,12 +117,16 @@ apply_relation(ConvertEval *eval, int index)
 								  .target_type = relation->record_type,
 								  .target_table = relation->lookup.table,
 								  .by_external_id = relation->by_external_id,
-								  .key_field = relation->by_external_id ? NULL : relation->lookup.key_field};
+								  .key_field = relation->by_external_id ? NULL : relation->lookup.key_field,
+								  .value_field = relation->lookup.value_field};
 	convert_relate(eval, relation, found, &value);
 	if (relation->required && value.state != INTEG_FIELD_FAILED && !found->found)
 		convert_fail(eval, &value, found->key != NULL, "the relation is required and %s",
 					 found->key == NULL ? "the record names nothing for it"
 										: psprintf("\"%s\" has not arrived", found->key));
+	found->value = value.json;
+	if (value.state != INTEG_FIELD_VALUE)
+		found->value.type = jbvNull;
 	if (relation->field >= 0)
 	{
 		eval->out->states[relation->field] = value.state;

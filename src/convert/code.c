@@ -8,9 +8,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "convert/plan.h"
+#include "core/attempt.h"
 #include "core/errors.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -18,7 +18,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 typedef struct OwnerScope
 {
@@ -170,48 +169,35 @@ execute(ConvertSql *sql, Datum *values, const char *nulls, MemoryContext context
 	return found;
 }
 
-/* Whether an error is the record's, and not the session's, the server's or the machine's. */
-static bool
-is_of_record(int sqlstate)
+typedef struct Execution
 {
-	int category = ERRCODE_TO_CATEGORY(sqlstate);
+	ConvertSql *sql;
+	Datum *values;
+	const char *nulls;
+	MemoryContext context;
+	ConvertValue result;
+	bool found;
+	bool several;
+} Execution;
 
-	return category != ERRCODE_TO_CATEGORY(ERRCODE_QUERY_CANCELED) && category != ERRCODE_INSUFFICIENT_RESOURCES &&
-		   category != ERRCODE_SYSTEM_ERROR && category != ERRCODE_INTERNAL_ERROR &&
-		   category != ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+static void
+execute_step(void *arg)
+{
+	Execution *execution = arg;
+
+	execution->found = execute(execution->sql, execution->values, execution->nulls, execution->context,
+							   &execution->result, &execution->several);
 }
 
 bool
 convert_sql(ConvertEval *eval, ConvertSql *sql, Datum *values, const char *nulls, ConvertValue *value, bool *several)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool found = false;
-	ErrorData *volatile error = NULL;
-	ConvertValue result;
+	Execution execution = {.sql = sql, .values = values, .nulls = nulls, .context = CurrentMemoryContext};
+	ErrorData *error;
 
 	convert_sql_prepare(sql);
-	*several = false;
-	result.state = INTEG_FIELD_MISSING;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		found = execute(sql, values, nulls, context, &result, several);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (!is_of_record(error->sqlerrcode))
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	error = integ_attempt(execute_step, &execution);
+	*several = error == NULL && execution.several;
 	if (error != NULL)
 	{
 		int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
@@ -221,9 +207,9 @@ convert_sql(ConvertEval *eval, ConvertSql *sql, Datum *values, const char *nulls
 		convert_fail(eval, value, recoverable, "%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
 		return false;
 	}
-	if (found)
-		*value = result;
-	return found;
+	if (execution.found)
+		*value = execution.result;
+	return execution.found;
 }
 
 void

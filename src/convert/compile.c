@@ -205,7 +205,7 @@ convert_compile(IntegConversion *conversion, const ConvertSource *source, IntegD
 	else if (source->target_table != NULL)
 	{
 		compile.what = "the target";
-		(void) convert_table(&compile, source->target_table);
+		(void) convert_table(&compile, &conversion->target_table);
 	}
 	keep_constants(&compile);
 	conversion->runs_code = compile.runs_code;

@@ -56,7 +56,7 @@ typedef struct IntegConversion
 	pg_uuid_t instance;
 	const char *source_entity;
 	const char *target_type;  /* id of the record type; NULL where the target is a table */
-	const char *target_table; /* as the row says; NULL where the target is a record type */
+	const char *target_table; /* as SQL writes it (links say it so too); NULL where the target is a record type */
 	Oid target_relation;	  /* InvalidOid where the target is a record type */
 	bool create_if_missing;
 	bool update_if_exists;
@@ -111,10 +111,12 @@ typedef struct IntegRelationValue
 	const char *target_type; /* record type, or NULL: a table */
 	const char *target_table;
 	bool by_external_id;
-	const char *key_field; /* where not by external id */
-	const char *key;	   /* external id or value of key_field; NULL: the record names nothing */
-	bool found;			   /* false with a key: to be remembered and linked when it arrives */
-	pg_uuid_t record;	   /* of a record type, where found */
+	const char *key_field;	 /* where not by external id */
+	const char *key;		 /* external id or value of key_field; NULL: the record names nothing */
+	bool found;				 /* false with a key: to be remembered and linked when it arrives */
+	const char *value_field; /* of a table: the column that is referred to; NULL: its key */
+	pg_uuid_t record;		 /* of a record type, where found */
+	JsonbValue value;		 /* what the target field takes, where found; null where the row has null */
 } IntegRelationValue;
 
 #define INTEG_CONVERT_MAX_ERRORS 100

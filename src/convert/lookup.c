@@ -157,6 +157,20 @@ can_be_key(ConvertKeyType type, const char *text, int len)
 	}
 }
 
+/* A key as the column's type writes it, by which a row that arrives later is recognised. */
+static const char *
+by_type(const ConvertLookup *lookup, const char *text, int len)
+{
+	const char *copy = pnstrdup(text, len);
+
+	if (lookup->key_type == CONVERT_KEY_TEXT || !can_be_key(lookup->key_type, text, len))
+		return copy;
+	if (lookup->key_type == CONVERT_KEY_UUID)
+		return DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(uuid_in, CStringGetDatum(copy))));
+	return DatumGetCString(DirectFunctionCall1(
+		numeric_out, DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(convert_number_of(text, len)))));
+}
+
 static bool
 look_in_table(ConvertEval *eval, ConvertLookup *lookup, const char *text, int len, ConvertValue *value, bool *several)
 {
@@ -394,7 +408,12 @@ convert_relate(ConvertEval *eval, const ConvertRelation *relation, IntegRelation
 		convert_set_null(value);
 		return;
 	}
-	found->key = pnstrdup(text, len);
+	if (len > INTEG_CONVERT_MAX_ID)
+	{
+		convert_fail(eval, value, false, "what the relation names is longer than %d bytes", INTEG_CONVERT_MAX_ID);
+		return;
+	}
+	found->key = by_type(&relation->lookup, text, len);
 	value->state = INTEG_FIELD_MISSING;
 	if (!relation->by_external_id)
 		found->found = look_up(eval, &relation->lookup, text, len, value);

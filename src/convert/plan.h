@@ -366,7 +366,8 @@ extern void convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 extern void convert_sql_check(ConvertCompile *compile, const char *expression);
 /* Makes the SQL, in CurrentMemoryContext, part of the plan; it runs only for the schema's owner. */
 extern void convert_sql_init(ConvertCompile *compile, ConvertSql *sql, int nargs, const Oid *types, const char *source);
-extern Oid convert_table(ConvertCompile *compile, const char *name);
+/* The table of a qualified name, and its name as SQL writes it, by which links know it; InvalidOid where not full. */
+extern Oid convert_table(ConvertCompile *compile, const char **name);
 extern void convert_target(ConvertCompile *compile, IntegConversion *conversion, const char *client);
 extern void convert_tree(ConvertCompile *compile, IntegConversion *conversion);
 extern const char *convert_kind_name(ConvertKind kind);

@@ -130,42 +130,73 @@ CREATE TABLE integ.record_relations (
     id uuid PRIMARY KEY DEFAULT integ.uuid_generate(),
     client_id text COLLATE "C" NOT NULL DEFAULT integ_current_client(),
     instance uuid,
+    schema uuid,
     relation_type text COLLATE "C" NOT NULL,
-    from_record uuid NOT NULL REFERENCES integ.records (id) ON DELETE CASCADE,
+    from_record uuid REFERENCES integ.records (id) ON DELETE CASCADE,
+    from_table text COLLATE "C",
+    from_key jsonb,
     to_record uuid REFERENCES integ.records (id) ON DELETE CASCADE,
-    to_type text COLLATE "C" NOT NULL,
+    to_type text COLLATE "C",
+    to_table text COLLATE "C",
     to_external_id text COLLATE "C",
-    to_field text,
+    to_field text COLLATE "C",
     to_value text COLLATE "C",
+    value_field text COLLATE "C",
+    value jsonb,
     field text,
+    error text,
     metadata jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     linked_at timestamptz,
+    CONSTRAINT record_relations_from_check CHECK (
+        (from_record IS NULL) = (from_table IS NOT NULL) AND (from_table IS NULL) = (from_key IS NULL)
+        AND (from_table IS NULL OR schema IS NOT NULL)),
+    CONSTRAINT record_relations_from_key_check CHECK (pg_catalog.jsonb_typeof(from_key) = 'object'),
+    CONSTRAINT record_relations_to_check CHECK (
+        (to_type IS NULL) = (to_table IS NOT NULL) AND (to_record IS NULL OR to_type IS NOT NULL)),
     CONSTRAINT record_relations_target_check CHECK (
         to_record IS NOT NULL OR to_external_id IS NOT NULL OR (to_field IS NOT NULL AND to_value IS NOT NULL)),
-    CONSTRAINT record_relations_key UNIQUE NULLS NOT DISTINCT
-        (from_record, relation_type, to_record, to_type, to_external_id, to_field, to_value)
+    CONSTRAINT record_relations_length_check CHECK (
+        pg_catalog.octet_length(to_external_id) <= 1000 AND pg_catalog.octet_length(to_value) <= 1000)
 );
+CREATE INDEX record_relations_from_record_idx ON integ.record_relations (from_record) WHERE from_record IS NOT NULL;
+CREATE INDEX record_relations_from_key_idx ON integ.record_relations (from_table, from_key)
+    WHERE from_table IS NOT NULL;
 CREATE INDEX record_relations_to_record_idx ON integ.record_relations (to_record) WHERE to_record IS NOT NULL;
-CREATE INDEX record_relations_pending_idx ON integ.record_relations (to_external_id) WHERE to_record IS NULL;
-CREATE INDEX record_relations_pending_value_idx ON integ.record_relations (to_type, to_field, to_value)
-    WHERE to_record IS NULL AND to_field IS NOT NULL;
+CREATE INDEX record_relations_pending_idx ON integ.record_relations (client_id, to_external_id)
+    WHERE to_record IS NULL AND value IS NULL;
+CREATE INDEX record_relations_pending_record_idx ON integ.record_relations (to_type, to_field, to_value)
+    WHERE to_record IS NULL AND value IS NULL AND to_type IS NOT NULL AND to_field IS NOT NULL;
+CREATE INDEX record_relations_pending_row_idx ON integ.record_relations (to_table, to_field, value_field, to_value)
+    WHERE to_record IS NULL AND value IS NULL AND to_table IS NOT NULL AND to_field IS NOT NULL;
+CREATE INDEX record_relations_unfilled_idx ON integ.record_relations (client_id, schema)
+    WHERE from_table IS NOT NULL AND field IS NOT NULL AND error IS NULL AND linked_at IS NULL
+        AND (to_record IS NOT NULL OR value IS NOT NULL);
 COMMENT ON TABLE integ.record_relations IS
-    'Relations between records; one whose target has not arrived yet is linked when it does';
+    'Relations between records; one whose target has not arrived yet is linked when it does. Of a row of a table only what waits to become its foreign key';
 COMMENT ON COLUMN integ.record_relations.id IS 'Key of the relation';
 COMMENT ON COLUMN integ.record_relations.client_id IS 'The client it belongs to; ''*'' for global';
 COMMENT ON COLUMN integ.record_relations.instance IS 'The connection whose external id is meant; NULL: any of the client';
+COMMENT ON COLUMN integ.record_relations.schema IS 'The conversion schema that it comes from; NULL: somebody made it by hand';
 COMMENT ON COLUMN integ.record_relations.relation_type IS 'What the relation is (belongs_to)';
-COMMENT ON COLUMN integ.record_relations.from_record IS 'The record that has the relation';
+COMMENT ON COLUMN integ.record_relations.from_record IS 'The record that has the relation; NULL where a row of a table has';
+COMMENT ON COLUMN integ.record_relations.from_table IS 'The table of the row that has the relation';
+COMMENT ON COLUMN integ.record_relations.from_key IS 'The key of that row, by column';
 COMMENT ON COLUMN integ.record_relations.to_record IS 'The record it leads to; NULL until that arrives';
-COMMENT ON COLUMN integ.record_relations.to_type IS 'Type of the record it leads to';
-COMMENT ON COLUMN integ.record_relations.to_external_id IS 'External id of the record it leads to, where it is meant by that';
-COMMENT ON COLUMN integ.record_relations.to_field IS 'The field of data by which the record it leads to is meant';
+COMMENT ON COLUMN integ.record_relations.to_type IS 'Type of the record it leads to; NULL where it leads to a row of a table';
+COMMENT ON COLUMN integ.record_relations.to_table IS 'The table of the row it leads to';
+COMMENT ON COLUMN integ.record_relations.to_external_id IS 'External id of what it leads to, where it is meant by that';
+COMMENT ON COLUMN integ.record_relations.to_field IS 'The field of data, or column, by which what it leads to is meant';
 COMMENT ON COLUMN integ.record_relations.to_value IS 'Its value, as text';
-COMMENT ON COLUMN integ.record_relations.field IS 'The field of from_record''s data that takes the id of to_record; NULL: none';
+COMMENT ON COLUMN integ.record_relations.value_field IS 'The column of the row it leads to that is referred to; NULL: its key';
+COMMENT ON COLUMN integ.record_relations.value IS 'What that column holds; NULL until the row arrives';
+COMMENT ON COLUMN integ.record_relations.field IS
+    'The field of from_record''s data, or column of from_table, that takes the id of to_record or the value; NULL: none';
+COMMENT ON COLUMN integ.record_relations.error IS
+    'Why the column could not take it: not tried again until the row is synced again';
 COMMENT ON COLUMN integ.record_relations.metadata IS 'Anything else that is known of the relation';
 COMMENT ON COLUMN integ.record_relations.created_at IS 'When it was made';
-COMMENT ON COLUMN integ.record_relations.linked_at IS 'When its target arrived';
+COMMENT ON COLUMN integ.record_relations.linked_at IS 'When its target arrived and the field took it';
 
 CREATE TABLE integ.currency_rates (
     client_id text COLLATE "C" NOT NULL DEFAULT integ_current_client(),
@@ -224,7 +255,9 @@ CREATE POLICY record_links_write ON integ.record_links USING (
     OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin');
 
 CREATE POLICY record_relations_read ON integ.record_relations FOR SELECT USING (
-    EXISTS (SELECT FROM integ.records r WHERE r.id = record_relations.from_record));
+    (SELECT integ_current_level()) = 'superadmin'
+    OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin'
+    OR from_record IS NOT NULL AND EXISTS (SELECT FROM integ.records r WHERE r.id = record_relations.from_record));
 CREATE POLICY record_relations_write ON integ.record_relations USING (
     (SELECT integ_current_level()) = 'superadmin'
     OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin');
@@ -266,45 +299,6 @@ CREATE TRIGGER record_types_changed BEFORE UPDATE ON integ.record_types
     FOR EACH ROW EXECUTE FUNCTION integ.tg_updated_at();
 CREATE TRIGGER records_changed BEFORE UPDATE ON integ.records
     FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_updated_at();
-
--- Links that a page of a sync brings are what relations may have waited for.
-CREATE FUNCTION integ.link_relations(records uuid[]) RETURNS bigint
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    linked bigint;
-BEGIN
-    WITH arrived AS (
-        SELECT DISTINCT ON (w.id) w.id, r.id AS record
-        FROM integ.records r
-        JOIN integ.record_links l ON l.record = r.id AND l.deleted_at IS NULL
-        JOIN integ.record_relations w ON w.to_record IS NULL AND w.to_external_id = l.external_id
-            AND w.to_type = r.type AND w.client_id = r.client_id AND (w.instance IS NULL OR w.instance = l.instance)
-        WHERE r.id = ANY (records) AND r.deleted_at IS NULL
-        ORDER BY w.id, r.id
-    ), by_value AS (
-        SELECT DISTINCT ON (w.id) w.id, r.id AS record
-        FROM integ.records r
-        JOIN integ.record_relations w ON w.to_record IS NULL AND w.to_field IS NOT NULL
-            AND w.to_type = r.type AND w.client_id = r.client_id AND r.data ->> w.to_field = w.to_value
-        WHERE r.id = ANY (records) AND r.deleted_at IS NULL
-        ORDER BY w.id, r.id
-    ), linked_relations AS (
-        UPDATE integ.record_relations w SET to_record = a.record, linked_at = now()
-        FROM (SELECT * FROM arrived UNION SELECT b.* FROM by_value b WHERE b.id NOT IN (SELECT a.id FROM arrived a)) a
-        WHERE w.id = a.id
-        RETURNING w.from_record, w.field, w.to_record
-    ), filled AS (
-        UPDATE integ.records r SET data = r.data || f.fields, updated_at = now()
-        FROM (SELECT from_record, jsonb_object_agg(field, to_record) AS fields
-              FROM linked_relations WHERE field IS NOT NULL GROUP BY from_record) f
-        WHERE r.id = f.from_record AND NOT r.data @> f.fields
-    )
-    SELECT count(*) INTO linked FROM linked_relations;
-    RETURN linked;
-END
-$$;
-COMMENT ON FUNCTION integ.link_relations(uuid[]) IS
-    'Completes the relations that waited for these records, and the fields that take their ids; returns how many';
 
 CREATE FUNCTION integ.tg_instance_links() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_instance_links';

@@ -23,7 +23,7 @@
 
 /* Names are qualified: what they mean must not depend on who runs the schema. */
 Oid
-convert_table(ConvertCompile *compile, const char *name)
+convert_table(ConvertCompile *compile, const char **name)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List *volatile names = NIL;
@@ -31,7 +31,7 @@ convert_table(ConvertCompile *compile, const char *name)
 
 	PG_TRY();
 	{
-		names = textToQualifiedNameList(cstring_to_text(name));
+		names = textToQualifiedNameList(cstring_to_text(*name));
 	}
 	PG_CATCH();
 	{
@@ -43,12 +43,13 @@ convert_table(ConvertCompile *compile, const char *name)
 	PG_END_TRY();
 	if (list_length(names) != 2)
 		convert_invalid(compile, "Write the schema and the table, such as public.contacts.",
-						"\"%s\" is not the qualified name of a table", name);
+						"\"%s\" is not the qualified name of a table", *name);
 	if (!compile->full)
 		return InvalidOid;
 	table = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
 	if (!OidIsValid(table))
-		convert_invalid(compile, NULL, "The table \"%s\" does not exist", name);
+		convert_invalid(compile, NULL, "The table \"%s\" does not exist", *name);
+	*name = quote_qualified_identifier(strVal(linitial(names)), strVal(lsecond(names)));
 	return table;
 }
 
@@ -91,8 +92,8 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 {
 	static const char *const casts[] = {"text", "int2", "int4", "int8", "numeric", "uuid"};
 	static const Oid types[1] = {TEXTOID};
-	Oid table = convert_table(compile, lookup->table), type;
-	const char *key = quote_identifier(lookup->key_field), *cast, *name, *as_text;
+	Oid table = convert_table(compile, &lookup->table), type;
+	const char *key = quote_identifier(lookup->key_field), *cast, *as_text;
 
 	if (!compile->full)
 		return;
@@ -101,12 +102,11 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 	(void) find_column(compile, table, lookup->value_field);
 	lookup->key_type = key_type(getBaseType(type));
 	cast = casts[lookup->key_type];
-	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
 	as_text = lookup->key_type == CONVERT_KEY_TEXT && type != TEXTOID ? "::pg_catalog.text" : "";
 	convert_sql_init(compile, &lookup->sql, 1, types,
 					 psprintf("SELECT pg_catalog.to_jsonb(t.%s) FROM %s t "
 							  "WHERE t.%s%s OPERATOR(pg_catalog.=) ($1)::pg_catalog.%s LIMIT 2",
-							  quote_identifier(lookup->value_field), name, key, as_text, cast));
+							  quote_identifier(lookup->value_field), lookup->table, key, as_text, cast));
 }
 
 static void
@@ -134,7 +134,7 @@ check_table(ConvertCompile *compile, IntegConversion *conversion)
 	Relation table;
 
 	compile->what = "the target";
-	conversion->target_relation = convert_table(compile, conversion->target_table);
+	conversion->target_relation = convert_table(compile, &conversion->target_table);
 	table = table_open(conversion->target_relation, AccessShareLock);
 	if (table->rd_rel->relkind != RELKIND_RELATION && table->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		convert_invalid(compile, "Records are written into tables.", "\"%s\" is no table", conversion->target_table);

@@ -21,6 +21,7 @@
 PG_FUNCTION_INFO_V1(integ_tg_conversion_schema_check);
 PG_FUNCTION_INFO_V1(integ_tg_record_type_check);
 PG_FUNCTION_INFO_V1(integ_tg_instance_links);
+PG_FUNCTION_INFO_V1(integ_tg_schema_relations);
 
 static Datum
 column(const TriggerData *trigger, HeapTuple row, const char *name, bool *isnull)
@@ -174,21 +175,39 @@ integ_tg_record_type_check(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row);
 }
 
-/* AFTER DELETE on integ.instances: whoever deletes it need not be allowed to delete links. */
-Datum
-integ_tg_instance_links(PG_FUNCTION_ARGS)
+/* AFTER DELETE: whoever deletes the row need not be allowed to delete what goes with it. */
+static Datum
+delete_with(FunctionCallInfo fcinfo, const char *name, IntegQuery *query)
 {
-	static IntegQuery query = {"DELETE FROM integ.record_links WHERE instance = $1", 1, {UUIDOID}};
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	IntegOwnerScope scope;
 	bool isnull;
 	Datum id;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "integ.tg_instance_links must be called as a trigger");
+		elog(ERROR, "integ.%s must be called as a trigger", name);
 	id = column(trigger, trigger->tg_trigtuple, "id", &isnull);
 	integ_owner_enter(&scope);
-	(void) integ_query(&query, &id, NULL);
+	(void) integ_query(query, &id, NULL);
 	integ_owner_leave(&scope);
 	return PointerGetDatum(NULL);
+}
+
+/* AFTER DELETE on integ.instances */
+Datum
+integ_tg_instance_links(PG_FUNCTION_ARGS)
+{
+	static IntegQuery query = {"DELETE FROM integ.record_links WHERE instance = $1", 1, {UUIDOID}};
+
+	return delete_with(fcinfo, "tg_instance_links", &query);
+}
+
+/* AFTER DELETE on integ.conversion_schemas */
+Datum
+integ_tg_schema_relations(PG_FUNCTION_ARGS)
+{
+	static IntegQuery query = {
+		"DELETE FROM integ.record_relations WHERE from_table IS NOT NULL AND schema = $1", 1, {UUIDOID}};
+
+	return delete_with(fcinfo, "tg_schema_relations", &query);
 }

@@ -6,6 +6,7 @@
 #include "access/actor.h"
 #include "calls/wake.h"
 #include "handlers/slots.h"
+#include "sync/slots.h"
 #include "http/address.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -34,6 +35,9 @@ int integ_max_retry_delay = 300000;
 int integ_idempotency_retention = 7 * 86400;
 int integ_max_handler_workers = 4;
 int integ_handler_timeout = 30000;
+int integ_max_sync_workers = 4;
+int integ_instance_sync_concurrency = 2;
+int integ_sync_retention = 90;
 char *integ_public_url;
 char *integ_allowed_return_urls;
 int integ_refresh_concurrency = 50;
@@ -42,6 +46,7 @@ int integ_approval_expiry = 7 * 86400;
 int integ_max_databases = 8;
 int integ_max_rate_limits = 4096;
 bool integ_hold = false;
+bool integ_notify_calls = true;
 
 static const struct config_enum_entry vault_algorithms[] = {
 	{"aes-256-cbc-hmac", INTEG_VAULT_AES_CBC_HMAC, false},
@@ -139,6 +144,12 @@ define_integers(void)
 		 &integ_max_handler_workers, 4, 0, INTEG_MAX_HANDLERS, PGC_SIGHUP, 0},
 		{"integ.handler_timeout", "Longest time that a user's function may take when integ calls it.",
 		 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.max_sync_workers", "Workers of each database that synchronize.",
+		 &integ_max_sync_workers, 4, 0, INTEG_MAX_SYNC_WORKERS, PGC_SIGHUP, 0},
+		{"integ.instance_sync_concurrency", "Executions of sync tasks at once that use the same instance.",
+		 &integ_instance_sync_concurrency, 2, 1, INTEG_MAX_SYNC_WORKERS, PGC_SIGHUP, 0},
+		{"integ.sync_retention", "Days that executions of sync tasks are kept, with their errors and logs.",
+		 &integ_sync_retention, 90, 1, 3650, PGC_SIGHUP, 0},
 		{"integ.refresh_concurrency", "Token requests that a dispatcher has under way at once.",
 		 &integ_refresh_concurrency, 50, 1, 1000, PGC_SIGHUP, 0},
 		{"integ.answer_retention", "How long the last answer of a conditional method is kept; 0: not at all.",
@@ -174,6 +185,8 @@ integ_guc_define(void)
 							 vault_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("integ.hold", "While on, nothing leaves this cluster.", NULL,
 							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("integ.notify_calls", "Notifies channel integ_calls of durable calls that have ended.", NULL,
+							 &integ_notify_calls, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
 							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	integ_actor_define_guc();

@@ -35,11 +35,17 @@ extern int integ_dispatchers;			/* SIGHUP: dispatchers of each database */
 extern int integ_instance_concurrency;	/* SIGHUP: calls at once to an instance whose definition does not say */
 extern int integ_retry_delay;			/* SIGHUP: milliseconds before the second attempt, at most */
 extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay doubles up to */
+extern bool integ_notify_calls;			/* SIGHUP: channel integ_calls is told what has ended */
 extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
 
 /* handlers */
 extern int integ_max_handler_workers; /* SIGHUP: of each database */
 extern int integ_handler_timeout;	  /* SIGHUP: milliseconds that a function may take */
+
+/* sync */
+extern int integ_max_sync_workers;			/* SIGHUP: of each database */
+extern int integ_instance_sync_concurrency; /* SIGHUP: executions at once of tasks of one instance */
+extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors and logs are kept */
 
 /* OAuth */
 extern char *integ_public_url;			/* SUSET: base of the URLs that services call */

@@ -17,6 +17,7 @@ static const char *const type_names[] = {
 	[INTEG_OPTION_OBJECT] = "an object",
 	[INTEG_OPTION_ARRAY] = "an array",
 	[INTEG_OPTION_DURATION_MS] = "milliseconds or an interval such as \"30 seconds\"",
+	[INTEG_OPTION_TIME] = "a finite time such as \"2026-01-31 12:00+00\"",
 };
 
 static bool
@@ -32,17 +33,17 @@ to_int(const JsonbValue *value, int64 *result)
 	return errno == 0 && *end == '\0';
 }
 
-/* NULL where the text is no interval: interval_in takes nothing that its error would leave behind. */
-static Interval *
-read_interval(char *text)
+/* What an input function makes of a text: false where it refuses it, which leaves nothing behind. */
+static bool
+read_text(PGFunction input, char *text, Datum *result)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Interval *volatile interval = NULL;
+	volatile bool valid = false;
 
 	PG_TRY();
 	{
-		interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(text),
-														 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+		*result = DirectFunctionCall3(input, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+		valid = true;
 	}
 	PG_CATCH();
 	{
@@ -52,26 +53,34 @@ read_interval(char *text)
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	return interval;
+	return valid;
 }
 
 static bool
 to_duration(const JsonbValue *value, int64 *result)
 {
-	Interval *interval;
-	char *text;
+	const Interval *interval;
+	Datum datum;
 
 	if (to_int(value, result))
 		return true;
-	if (value->type != jbvString)
+	if (value->type != jbvString || !read_text(interval_in, integ_json_value_text(value), &datum))
 		return false;
-	text = integ_json_value_text(value);
-	interval = read_interval(text);
-	if (interval == NULL)
-		return false;
+	interval = DatumGetIntervalP(datum);
 	*result = ((int64) interval->month * DAYS_PER_MONTH + interval->day) * INT64CONST(86400000) +
 			  interval->time / 1000;
 	return true;
+}
+
+static bool
+to_time(const JsonbValue *value, TimestampTz *result)
+{
+	Datum datum;
+
+	if (value->type != jbvString || !read_text(timestamptz_in, integ_json_value_text(value), &datum))
+		return false;
+	*result = DatumGetTimestampTz(datum);
+	return !TIMESTAMP_NOT_FINITE(*result);
 }
 
 static bool
@@ -100,6 +109,8 @@ assign(const IntegOption *option, const JsonbValue *value)
 			return to_int(value, (int64 *) option->target);
 		case INTEG_OPTION_DURATION_MS:
 			return to_duration(value, (int64 *) option->target);
+		case INTEG_OPTION_TIME:
+			return to_time(value, (TimestampTz *) option->target);
 		case INTEG_OPTION_OBJECT:
 		case INTEG_OPTION_ARRAY:
 			if (!is_container(value, option->type == INTEG_OPTION_OBJECT ? JB_FOBJECT : JB_FARRAY))

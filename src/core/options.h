@@ -11,12 +11,13 @@
 
 typedef enum IntegOptionType
 {
-	INTEG_OPTION_TEXT,		 /* char *: NULL where absent */
-	INTEG_OPTION_BOOL,		 /* bool: left as it was where absent */
-	INTEG_OPTION_INT,		 /* int64: left as it was where absent */
-	INTEG_OPTION_OBJECT,	 /* Jsonb *: NULL where absent */
-	INTEG_OPTION_ARRAY,		 /* Jsonb *: NULL where absent */
-	INTEG_OPTION_DURATION_MS /* int64 milliseconds, from a number of milliseconds or an interval text */
+	INTEG_OPTION_TEXT,		  /* char *: NULL where absent */
+	INTEG_OPTION_BOOL,		  /* bool: left as it was where absent */
+	INTEG_OPTION_INT,		  /* int64: left as it was where absent */
+	INTEG_OPTION_OBJECT,	  /* Jsonb *: NULL where absent */
+	INTEG_OPTION_ARRAY,		  /* Jsonb *: NULL where absent */
+	INTEG_OPTION_DURATION_MS, /* int64 milliseconds, from a number of milliseconds or an interval text */
+	INTEG_OPTION_TIME		  /* TimestampTz, from a finite time's text: left as it was where absent */
 } IntegOptionType;
 
 typedef struct IntegOption

@@ -49,6 +49,9 @@ static const struct Partitioned
 	{"audit_log_long", 2557, NULL},
 	{"events", 90, NULL},
 	{"calls_done", 0, &integ_log_retention},
+	{"sync_executions_done", 0, &integ_sync_retention},
+	{"sync_errors", 0, &integ_sync_retention},
+	{"sync_logs", 0, &integ_sync_retention},
 };
 
 int

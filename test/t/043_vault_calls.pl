@@ -62,6 +62,27 @@ is(call('late'), 'works', 'the service knows the new token');
 is(state_of('late'), '…oken false', 'which has proven itself: the old one is gone');
 is(call('late'), 'works', 'and goes on');
 
+# Durable calls read both values too, without an attempt or the instance being lost to it.
+sub durable
+{
+	my ($handle) = @_;
+	my $call = sql("SELECT integ_enqueue('$handle', 'country')");
+	return sql("SELECT concat_ws(' ', o ->> 'state', o ->> 'attempts') FROM integ_await('$call', '30 seconds') o");
+}
+connect_to('early_durable', $old, 'the old token', 'the new token');
+my $before = $old->count('/v1/countries/FR');
+is(durable('early_durable'), 'succeeded 1', 'a durable call whose new token is refused goes on with the old one');
+is($old->count('/v1/countries/FR'), $before + 2, 'which is another request of the same attempt');
+is(state_of('early_durable'), '…oken true', 'the old one is kept');
+is(sql("SELECT is_active FROM integ.instances WHERE instance_id = 'early_durable'"), 't', 'and the instance stays switched on');
+connect_to('late_durable', $new, 'the old token', 'the new token');
+is(durable('late_durable'), 'succeeded 1', 'a durable call with the new one succeeds');
+is(state_of('late_durable'), '…oken false', 'and promotes it');
+connect_to('neither', $new, 'the old token', 'a wrong token');
+is(durable('neither'), 'failed 1', 'where both are refused, the call fails');
+$node->wait_for_sql("SELECT status = 'reauth_required' AND NOT is_active FROM integ.instances WHERE instance_id = 'neither'",
+	'the instance to wait for a person');
+
 # Tested at once.
 connect_to('tested', $new, 'the old token');
 is(call('tested'), 'fails', 'the service refuses the token');

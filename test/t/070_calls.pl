@@ -96,6 +96,28 @@ is(scalar(grep { defined && length } keys %keys), 1, 'with the same key');
 is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "notjson"}')), 'failed 1 IG502', 'garbage is final');
 is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "status", "code": 403}')), 'failed 1 IG422', 'a refusal is final');
 
+# Who listens hears of it; nothing but ids, and nothing where it is switched off.
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN integ_calls');
+my $heard = '';
+sub hears { my ($id) = @_; $heard .= $listener->query('SELECT 1'); return $heard =~ /$id/ }
+my @announced = map { enqueue('other', 'read', '{"a": "echo", "b": "announced"}') } 1 .. 3;
+wait_until('the notification', sub { hears($_) }) for @announced;
+like($heard, qr/"integ_calls" with payload "[0-9a-f-]{36}(,[0-9a-f-]{36})*" received/, 'the payload has ids and nothing else');
+$node->append_conf('postgresql.conf', 'integ.notify_calls = off');
+$node->reload;
+my $quiet;
+wait_until('silence', sub {
+	$quiet = enqueue('other', 'read', '{"a": "echo", "b": "quiet"}');
+	outcome($quiet);
+	# Its notification would come before this one.
+	$node->safe_psql('postgres', "NOTIFY integ_calls, 'after-$quiet'");
+	wait_until('a later notification', sub { hears("after-$quiet") });
+	return $heard !~ /"[^"]*(?<!after-)$quiet/;
+});
+pass('integ.notify_calls switches it off');
+$listener->quit;
+
 # The service says when, and the whole instance waits until then; others do not.
 my $limited = enqueue('slow', 'read', '{"a": "fault", "b": "status", "code": 429, "retry_after": 3600}');
 $node->wait_for_sql("SELECT state = 'waiting' FROM integ.calls WHERE id = '$limited'", 'the call to wait');

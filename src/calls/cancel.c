@@ -1,5 +1,5 @@
 /*
- * integ_call_cancel and integ_call_retry.
+ * Who may manage a call, and integ_call_cancel.
  */
 #include "calls/manage.h"
 
@@ -7,17 +7,14 @@
 #include "calls/wake.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
-#include "core/options.h"
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/shmem.h"
 #include "core/uuid.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_call_cancel);
-PG_FUNCTION_INFO_V1(integ_call_retry);
 
 static bool
 same_user(const char *a, const char *b)
@@ -110,56 +107,4 @@ integ_call_cancel(PG_FUNCTION_ARGS)
 		result = "cancelled";
 	}
 	PG_RETURN_TEXT_P(cstring_to_text(result));
-}
-
-static void
-refuse_retry(const pg_uuid_t *call, const char *state)
-{
-	if (strcmp(state, "unknown") == 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
-						errmsg("the outcome of call %s is unknown", integ_uuid_text(call)),
-						errdetail("Its request may have been carried out; repeating it may do it twice."),
-						errhint("Look at the service first; then integ_call_retry(…, '{\"confirm\": true}') repeats it.")));
-	ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT), errmsg("call %s cannot be enqueued again", integ_uuid_text(call)),
-					errdetail("Its state is \"%s\"; failed, dead, cancelled and unknown calls can.", state)));
-}
-
-Datum
-integ_call_retry(PG_FUNCTION_ARGS)
-{
-	static IntegQuery again = {
-		"WITH again AS (DELETE FROM integ.calls_done d WHERE d.id = $1"
-		" AND (d.state IN ('failed', 'dead', 'cancelled') OR d.state = 'unknown' AND $2) RETURNING d.*)"
-		" INSERT INTO integ.calls_open (id, instance, created_at, run_at, next_attempt_at, started_at, owner, timeout_ms,"
-		" attempt, max_attempts, interrupted, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
-		" ordering_key, idempotency_key, on_success, on_failure, last_sqlstate, last_error, input)"
-		" SELECT id, instance, created_at, run_at, $3, started_at, owner, timeout_ms, attempt,"
-		/* as many attempts again as it had */
-		" least(attempt - interrupted + max_attempts, 1000000), interrupted, priority, is_write, client_id, user_id,"
-		" instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate,"
-		" last_error, input FROM again",
-		3,
-		{UUIDOID, BOOLOID, TIMESTAMPTZOID}};
-	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "retry calls");
-	bool confirm = false;
-	const IntegOption known[] = {{"confirm", INTEG_OPTION_BOOL, &confirm}};
-	IntegOwnerScope scope;
-	pg_uuid_t *call;
-	Datum values[3];
-	uint64 count;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	call = PG_GETARG_UUID_P(0);
-	integ_options_parse(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), known, lengthof(known), "integ_call_retry");
-	(void) integ_call_require(actor, call);
-	values[0] = UUIDPGetDatum(call);
-	values[1] = BoolGetDatum(confirm);
-	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	integ_owner_enter(&scope);
-	count = integ_query(&again, values, NULL);
-	integ_owner_leave(&scope);
-	if (count == 0)
-		refuse_retry(call, integ_call_require(actor, call));
-	PG_RETURN_UUID_P(call);
 }
