@@ -91,7 +91,7 @@ typedef struct IntegInbound
 	const char *query; /* as written, without its question mark; NULL: none */
 	const IntegHttpHeader *headers;
 	int nheaders;
-	const char *body;
+	char *body;
 	size_t body_len;
 	int64_t now_ms; /* since 1970 */
 	/* Finds values in the body; never raises. A path that leads to anything but texts and numbers finds nothing. */

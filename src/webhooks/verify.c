@@ -118,6 +118,23 @@ add_keys(const IntegCredentialOwner *owner, const char *name, IntegSignatureKey 
 	return count;
 }
 
+/* A secret that stands in the body is not stored with it. */
+static void
+mask_keys(const IntegInbound *request, const IntegSignatureKey *keys, int nkeys)
+{
+	for (int i = 0; i < nkeys; i++)
+	{
+		char *at = request->body, *found;
+
+		while (keys[i].len > 0 && (found = memmem(at, request->body_len - (size_t) (at - request->body), keys[i].text,
+												  keys[i].len)) != NULL)
+		{
+			memset(found, '*', keys[i].len);
+			at = found + keys[i].len;
+		}
+	}
+}
+
 IntegSignatureVerdict
 integ_webhook_verify(const IntegWebhook *webhook, const IntegWebhookScheme *scheme, const IntegInbound *request,
 					 char *problem, size_t size)
@@ -125,11 +142,15 @@ integ_webhook_verify(const IntegWebhook *webhook, const IntegWebhookScheme *sche
 	IntegSignatureKey keys[MAX_KEYS];
 	IntegCredentialOwner owner = {"webhook", NULL, webhook->client_id};
 	IntegCredentialOwner application = {"definition", webhook->definition->id, webhook->client_id};
+	IntegSignatureVerdict verdict;
 	int count;
 
 	owner.id = integ_uuid_text(&webhook->id);
 	count = add_keys(&owner, scheme->credential, keys, 0);
 	if (count == 0)
 		count = add_keys(&application, scheme->credential, keys, 0);
-	return integ_webhook_judge(scheme, request, keys, count, problem, size);
+	verdict = integ_webhook_judge(scheme, request, keys, count, problem, size);
+	if (verdict == INTEG_SIGNATURE_VALID && scheme->token_path != NULL)
+		mask_keys(request, keys, count);
+	return verdict;
 }

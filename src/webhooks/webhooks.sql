@@ -227,11 +227,6 @@ CREATE TRIGGER rules_check BEFORE INSERT OR UPDATE ON integ.rules
 
 -- --- what runs for an event ---
 
-ALTER TABLE integ.handler_runs ADD COLUMN event uuid, ADD COLUMN event_at timestamptz;
-COMMENT ON COLUMN integ.handler_runs.event IS 'Event (integ.webhook_events) that it belongs to, or none';
-COMMENT ON COLUMN integ.handler_runs.event_at IS 'When that came';
-CREATE INDEX handler_runs_event_idx ON integ.handler_runs (event) WHERE event IS NOT NULL;
-
 CREATE FUNCTION integ.tg_event_run_settled() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_event_run_settled';
 COMMENT ON FUNCTION integ.tg_event_run_settled() IS 'Brings the state of an event in line with what has run for it';

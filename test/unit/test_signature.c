@@ -34,7 +34,7 @@ values(void *arg, const char *path)
 }
 
 static void
-begin(IntegSignatureScheme scheme, const char *body)
+begin(IntegSignatureScheme scheme, char *body)
 {
 	memset(&rule, 0, sizeof(rule));
 	memset(&request, 0, sizeof(request));
