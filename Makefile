@@ -61,6 +61,7 @@ SQL_PARTS = \
 	src/oauth/oauth.sql \
 	src/convert/records.sql \
 	src/convert/convert.sql \
+	src/schedule/schedule.sql \
 	src/convert/relations.sql \
 	src/sync/sync.sql \
 	src/core/ownership.sql
