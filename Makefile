@@ -64,6 +64,7 @@ SQL_PARTS = \
 	src/schedule/schedule.sql \
 	src/convert/relations.sql \
 	src/sync/sync.sql \
+	src/webhooks/webhooks.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

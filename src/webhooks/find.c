@@ -10,7 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#define COLUMNS \
+#define COLUMNS                                                                                                   \
 	"SELECT w.id, w.webhook_id, w.client_id, w.definition, w.instance, w.account, pg_catalog.to_jsonb(w.events)," \
 	" w.filter, w.signature, w.handler, w.trigger_handlers, w.replies, w.owner::oid::bigint FROM integ.webhooks w "
 

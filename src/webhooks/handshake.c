@@ -55,26 +55,28 @@ integ_webhook_handshake_unsigned(const IntegWebhook *webhook)
 }
 
 static bool
+has_value(const IntegWebhookSource *source, const IntegInbound *request, const char *expected)
+{
+	const char *value = integ_webhook_value(source, request, NULL);
+
+	return value != NULL && (expected == NULL || strcmp(value, expected) == 0);
+}
+
+static bool
 applies(const JsonbContainer *handshake, const char *where, const IntegInbound *request, const Jsonb *document)
 {
 	const JsonbContainer *when = integ_json_get_object(handshake, "when");
 	char *method = integ_json_get_string(when, "method");
 	char *query = integ_json_get_string(when, "query");
 	char *header = integ_json_get_string(when, "header");
+	char *equals = integ_json_get_string(when, "equals");
 	IntegPath *path = integ_compile_path(when, "path", psprintf("%s/when", where));
 
 	if (method != NULL && strcmp(method, request->method) != 0)
 		return false;
-	if (query != NULL)
-	{
-		char *value = integ_inbound_query(request, query);
-		bool has = value != NULL;
-
-		free(value);
-		if (!has)
-			return false;
-	}
-	if (header != NULL && integ_inbound_header(request, header) == NULL)
+	if (query != NULL && !has_value(&(IntegWebhookSource){.query = query}, request, equals))
+		return false;
+	if (header != NULL && !has_value(&(IntegWebhookSource){.header = header}, request, equals))
 		return false;
 	return path == NULL || (document != NULL && integ_path_exists(path, document));
 }
@@ -150,17 +152,16 @@ render_body(const JsonbValue *body, const char *challenge, const char *hmac, Int
 }
 
 static void
-respond(const IntegWebhook *webhook, const JsonbContainer *handshake, const char *where, const IntegInbound *request,
-		const Jsonb *document, IntegWebhookReply *reply)
+respond_with(const IntegWebhook *webhook, const JsonbContainer *respond, const char *where, const IntegInbound *request,
+			 const Jsonb *document, IntegWebhookReply *reply)
 {
-	const JsonbContainer *respond = integ_json_get_object(handshake, "respond");
 	const JsonbContainer *hmac = respond == NULL ? NULL : integ_json_get_object(respond, "hmac");
 	IntegWebhookSource echo = {0};
 	const char *challenge = NULL;
 	char *type;
 	JsonbValue body;
 
-	reply->status = 200;
+	*reply = (IntegWebhookReply){.status = 200};
 	if (respond == NULL)
 		return;
 	reply->status = (int) integ_json_get_int(respond, "status", 200);
@@ -226,8 +227,17 @@ integ_webhook_handshake(const IntegWebhook *webhook, const IntegInbound *request
 			continue;
 		if (store != NULL && !store_secret(webhook, store, where, request, document))
 			continue;
-		respond(webhook, handshake, where, request, document, reply);
+		respond_with(webhook, integ_json_get_object(handshake, "respond"), where, request, document, reply);
 		return true;
 	}
 	return false;
+}
+
+void
+integ_webhook_acknowledge(const IntegWebhook *webhook, const IntegInbound *request, IntegWebhookReply *reply)
+{
+	const JsonbContainer *respond =
+		webhook->manifest == NULL ? NULL : integ_json_get_object(webhook->manifest, "respond");
+
+	respond_with(webhook, respond, "/webhook/respond", request, NULL, reply);
 }

@@ -28,8 +28,7 @@ PG_FUNCTION_INFO_V1(integ_webhook_verify_sql);
 static void
 answer(IntegWebhookReply *reply, int status, const char *text)
 {
-	*reply = (IntegWebhookReply){.status = status, .content_type = text == NULL ? NULL : "text/plain; charset=utf-8",
-								 .body = text, .body_len = text == NULL ? 0 : strlen(text)};
+	*reply = (IntegWebhookReply){.status = status, .content_type = text == NULL ? NULL : "text/plain; charset=utf-8", .body = text, .body_len = text == NULL ? 0 : strlen(text)};
 }
 
 static const JsonbContainer *
@@ -88,7 +87,7 @@ integ_webhook_handle(const char *path, const char *client, IntegInbound *request
 		return 0;
 	}
 	count = integ_webhook_read(webhook, request, document, &events);
-	answer(reply, 200, NULL);
+	integ_webhook_acknowledge(webhook, request, reply);
 	return integ_webhook_store(webhook, request, events, count, stored);
 }
 
@@ -144,7 +143,8 @@ read_url(const char *url, const char *query, IntegInbound *request)
 	const char *mark = url == NULL ? NULL : strchr(url, '?');
 
 	request->url = url == NULL ? "" : url;
-	request->query = query != NULL ? query : mark == NULL ? NULL : pnstrdup(mark + 1, strcspn(mark + 1, "#"));
+	request->query = query != NULL ? query : mark == NULL ? NULL
+														  : pnstrdup(mark + 1, strcspn(mark + 1, "#"));
 }
 
 static IntegInbound *
@@ -213,6 +213,11 @@ integ_webhook_receive(PG_FUNCTION_ARGS)
 	integ_owner_enter(&scope);
 	MemoryContextSwitchTo(context);
 	count = integ_webhook_handle(path, client, request, reply, stored);
+	MemoryContextSwitchTo(context);
+	if (reply->body != NULL)
+		reply->body = pnstrdup(reply->body, reply->body_len);
+	if (reply->content_type != NULL)
+		reply->content_type = pstrdup(reply->content_type);
 	integ_owner_leave(&scope);
 	MemoryContextSwitchTo(context);
 	PG_RETURN_DATUM(make_result(fcinfo, reply, stored, count));

@@ -200,10 +200,7 @@ const char *
 integ_signature_verdict_name(IntegSignatureVerdict verdict)
 {
 	static const char *const names[] = {
-		[INTEG_SIGNATURE_VALID] = "valid",		   [INTEG_SIGNATURE_MISSING] = "missing",
-		[INTEG_SIGNATURE_MALFORMED] = "malformed", [INTEG_SIGNATURE_WRONG] = "wrong",
-		[INTEG_SIGNATURE_STALE] = "stale",		   [INTEG_SIGNATURE_NO_KEY] = "no_key",
-		[INTEG_SIGNATURE_OUT_OF_MEMORY] = "out_of_memory"};
+		[INTEG_SIGNATURE_VALID] = "valid", [INTEG_SIGNATURE_MISSING] = "missing", [INTEG_SIGNATURE_MALFORMED] = "malformed", [INTEG_SIGNATURE_WRONG] = "wrong", [INTEG_SIGNATURE_STALE] = "stale", [INTEG_SIGNATURE_NO_KEY] = "no_key", [INTEG_SIGNATURE_OUT_OF_MEMORY] = "out_of_memory"};
 
 	return names[verdict];
 }

@@ -5,6 +5,7 @@
 
 #include <openssl/evp.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
@@ -15,11 +16,16 @@
 #include "core/uuid.h"
 #include "handlers/handlers.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 /* A delivery id longer than this is kept as its hash. */
 #define MAX_DELIVERY_ID 200
+
+#define KEYS_PER_BATCH "10000"
 
 #define RULE_FUNCTION "integ.rule_apply"
 
@@ -131,7 +137,7 @@ kept_headers(const IntegWebhook *webhook, const IntegInbound *request)
 	static const char *const secret[] = {"authorization", "proxy-authorization", "cookie", "set-cookie",
 										 "x-webhook-signature"};
 	const JsonbContainer *signature =
-		webhook->signature != NULL ? &webhook->signature->root
+		webhook->signature != NULL	? &webhook->signature->root
 		: webhook->manifest == NULL ? NULL
 									: integ_json_get_object(webhook->manifest, "signature");
 	char *place = signature == NULL ? NULL : integ_json_get_string(signature, "header");
@@ -188,6 +194,15 @@ insert_event(const IntegWebhook *webhook, const IntegInbound *request, const Int
 	(void) integ_query(&insert, values, nulls);
 }
 
+/* As JSON has times, in UTC. */
+static char *
+time_text(TimestampTz time)
+{
+	int utc = 0;
+
+	return JsonEncodeDateTime(palloc(MAXDATELEN + 1), TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc);
+}
+
 /* What a handler is called with. */
 static const Jsonb *
 handler_argument(const IntegWebhook *webhook, const IntegWebhookEvent *event, const char *rule)
@@ -209,8 +224,7 @@ handler_argument(const IntegWebhook *webhook, const IntegWebhookEvent *event, co
 	integ_json_close(&builder);
 	integ_json_add_string(&builder, "delivery_id", event->delivery_id);
 	integ_json_add_string(&builder, "account", event->account);
-	integ_json_add_string(&builder, "occurred_at",
-						  event->occurred_at == 0 ? NULL : timestamptz_to_str(event->occurred_at));
+	integ_json_add_string(&builder, "occurred_at", event->occurred_at == 0 ? NULL : time_text(event->occurred_at));
 	if (event->payload == NULL)
 		integ_json_add_null(&builder, "payload");
 	else
@@ -330,4 +344,26 @@ integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request, co
 		stored[count++] = event->id;
 	}
 	return count;
+}
+
+void
+integ_webhook_keys_expire(void)
+{
+	static IntegQuery expire = {
+		"DELETE FROM integ.webhook_keys WHERE ctid = ANY (ARRAY("
+		" SELECT ctid FROM integ.webhook_keys WHERE expires_at < pg_catalog.clock_timestamp() LIMIT " KEYS_PER_BATCH "))",
+		0};
+	IntegOwnerScope scope;
+	uint64 count;
+
+	do
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		integ_owner_enter(&scope);
+		count = integ_query(&expire, NULL, NULL);
+		integ_owner_leave(&scope);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	} while (count > 0);
 }

@@ -79,8 +79,7 @@ check_handlers(Row *row)
 	char *key = NULL;
 
 	if (!isnull)
-		set_column(row, "handler", CStringGetTextDatum(integ_handler_resolve(
-									   row->owner, TextDatumGetCString(handler), "the webhook's handler")));
+		set_column(row, "handler", CStringGetTextDatum(integ_handler_resolve(row->owner, TextDatumGetCString(handler), "the webhook's handler")));
 	others = column(row, "trigger_handlers", &isnull);
 	if (isnull || !JB_ROOT_IS_OBJECT(DatumGetJsonbP(others)))
 		return;

@@ -36,11 +36,11 @@ typedef struct IntegWebhookScheme
 {
 	IntegSignatureRule rule;
 	bool is_jwt;
-	IntegJwtAlgorithm algorithm;	/* of the token */
-	const JsonbContainer *claims;	/* that the token must have, or NULL */
-	IntegPath *token_path;			/* rule.place.path, compiled */
-	IntegPath *timestamp_path;		/* rule.timestamp.path, compiled */
-	const char *credential;			/* name of the secret */
+	IntegJwtAlgorithm algorithm;  /* of the token */
+	const JsonbContainer *claims; /* that the token must have, or NULL */
+	IntegPath *token_path;		  /* rule.place.path, compiled */
+	IntegPath *timestamp_path;	  /* rule.timestamp.path, compiled */
+	const char *credential;		  /* name of the secret */
 } IntegWebhookScheme;
 
 typedef struct IntegWebhook
@@ -136,6 +136,10 @@ extern const char *integ_signature_verdict_name(IntegSignatureVerdict verdict);
 extern bool integ_webhook_handshake(const IntegWebhook *webhook, const IntegInbound *request, const Jsonb *document,
 									bool verified, IntegWebhookReply *reply);
 
+/* Fills in what the service is told of events that were taken: 200, or what the manifest says. */
+extern void integ_webhook_acknowledge(const IntegWebhook *webhook, const IntegInbound *request,
+									  IntegWebhookReply *reply);
+
 /* Whether any handshake of the webhook may be answered without a signature. */
 extern bool integ_webhook_handshake_unsigned(const IntegWebhook *webhook);
 
@@ -149,6 +153,9 @@ extern int integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *r
  */
 extern int integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request, const IntegWebhookEvent *events,
 							   int nevents, pg_uuid_t *stored);
+
+/* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
+extern void integ_webhook_keys_expire(void);
 
 /* As for a request, the runs of one event: the handler's, and those of rules; how many. Inside an owner scope. */
 extern int integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at);
