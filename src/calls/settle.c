@@ -478,6 +478,7 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 		return;
 	}
 	integ_lane_leave(dispatcher, flight);
+	integ_failing_note(dispatcher, flight);
 	if (flight->ordering_key != NULL)
 	{
 		integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);

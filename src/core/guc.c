@@ -32,6 +32,8 @@ int integ_dispatchers = 1;
 int integ_instance_concurrency = 64;
 int integ_retry_delay = 1000;
 int integ_max_retry_delay = 300000;
+int integ_deactivate_after_failures = 20;
+int integ_deactivate_after = 3600;
 int integ_idempotency_retention = 7 * 86400;
 int integ_max_handler_workers = 4;
 int integ_handler_timeout = 30000;
@@ -40,6 +42,7 @@ int integ_instance_sync_concurrency = 2;
 int integ_sync_retention = 90;
 char *integ_public_url;
 char *integ_allowed_return_urls;
+char *integ_reconnect_url;
 int integ_refresh_concurrency = 50;
 int integ_answer_retention = 7 * 86400;
 int integ_approval_expiry = 7 * 86400;
@@ -94,6 +97,8 @@ define_strings(void)
 		 &integ_env_allowed, "", GUC_LIST_INPUT | GUC_SUPERUSER_ONLY, NULL},
 		{"integ.allowed_return_urls", "Prefixes of URLs that people may be sent to after an authorization.",
 		 &integ_allowed_return_urls, "", GUC_LIST_INPUT, NULL},
+		{"integ.reconnect_url", "Page of the application on which an instance is authorized again.",
+		 &integ_reconnect_url, "", 0, NULL},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
@@ -138,6 +143,10 @@ define_integers(void)
 		 &integ_retry_delay, 1000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.max_retry_delay", "Longest delay between attempts of a durable call.",
 		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.deactivate_after_failures", "Durable calls that fail one after the other and switch their instance off; 0: never.",
+		 &integ_deactivate_after_failures, 20, 0, 1000000, PGC_SIGHUP, 0},
+		{"integ.deactivate_after", "How long an instance must have failed before it is switched off.",
+		 &integ_deactivate_after, 3600, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
 		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_handler_workers", "Workers of each database that call users' functions.",

@@ -4,9 +4,10 @@
  *
  * Locks, taken in this order:
  *   integ_shared->lock   which database has which slot, and the state of its workers
+ *   journal.lock         where the journal of intents is written (record/journal.h); held while its page is changed
  *   database->lock       the ring, the outcome slots and the keeper's latch
  * The limits have a lock of their own (limits/table.h), under which none of these is taken.
- * Neither is held across a wait or anything that can raise an error.
+ * But for the journal's none is held across a wait or anything that can raise an error.
  */
 #ifndef INTEG_CORE_SHMEM_H
 #define INTEG_CORE_SHMEM_H
@@ -71,6 +72,7 @@ typedef struct IntegRing
 	uint64 tail;	 /* everything before it is settled: written or refused */
 	uint64 reserved; /* bytes promised to outcomes */
 	uint64 urgent;	 /* somebody waits for everything before this position */
+	uint64 intents;	 /* behind the last intent */
 	uint64 queued;	 /* entries ever queued and settled */
 	uint64 settled;
 	TimestampTz oldest;	  /* when the entry at tail was queued; 0 when empty */
@@ -81,6 +83,18 @@ typedef struct IntegRing
 	TimestampTz lost_since;
 	char lost_reason[INTEG_ERROR_MAX];
 } IntegRing;
+
+/* As many rows as record.sql makes. */
+#define INTEG_JOURNAL_PAGES 64
+
+/* Where the journal of intents is written. */
+typedef struct IntegJournal
+{
+	LWLock *lock;
+	int page;							/* of the table, the last that was begun */
+	uint64 sequence;					/* that it was begun with; 0: none was */
+	uint64 behind[INTEG_JOURNAL_PAGES]; /* positions of the ring: a page is free once tail is there */
+} IntegJournal;
 
 typedef struct IntegDatabase
 {
@@ -110,6 +124,8 @@ typedef struct IntegDatabase
 	IntegHeld held;
 	pg_atomic_uint32 wake;	  /* INTEG_WAKE_… asked of the keeper */
 	pg_atomic_uint64 wakeups; /* how often the keeper woke */
+
+	IntegJournal journal; /* has a lock of its own */
 
 	/* guarded by lock */
 	LWLock *lock;

@@ -44,10 +44,11 @@ extern PGDLLEXPORT void integ_event_emit(const char *kind, const char *client, c
 
 /*
  * Adds a row to integ.notifications in the current transaction. recipient is a user id, NULL for the
- * administrators of the client; client NULL means global; hint may be NULL.
+ * administrators of the client; client NULL means global; hint and link may be
+ * NULL.
  */
 extern PGDLLEXPORT void integ_notify(const char *recipient, const char *client, const char *kind, const char *text,
-									 const char *hint);
+									 const char *hint, const char *link);
 
 /* One maintenance job. */
 typedef struct IntegJob
