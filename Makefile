@@ -61,11 +61,14 @@ SQL_PARTS = \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
 	src/convert/records.sql \
+	src/search/search.sql \
 	src/convert/convert.sql \
 	src/schedule/schedule.sql \
 	src/convert/relations.sql \
 	src/sync/sync.sql \
+	src/sync/seen.sql \
 	src/sync/into.sql \
+	src/webhooks/webhooks.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.
