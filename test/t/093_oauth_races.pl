@@ -35,28 +35,33 @@ sub expire { sql(q(UPDATE integ.credentials SET expires_at = now() - interval '1
 sub authorize
 {
 	my ($target, $options) = @_;
-	my ($url, $state) = split /\|/, sql("SELECT authorization_url, state FROM integ_oauth_start('$target', '$options')");
+	my ($url, $state) = split /\|/,
+		sql("SELECT authorization_url, state FROM integ_oauth_start('$target', '$options')");
 	my %params = $server->agree($url);
 
-	return sql(sprintf q(SELECT status FROM integ_oauth_callback('%s', '%s', params => '{"iss": "%s"}')), $params{state}, $params{code}, $params{iss});
+	return sql(sprintf q(SELECT status FROM integ_oauth_callback('%s', '%s', params => '{"iss": "%s"}')),
+		$params{state}, $params{code}, $params{iss});
 }
 
 my $pid_query = q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ dispatcher');
 
-sub dispatcher { return wait_until('a dispatcher', sub { my ($status, $pid) = $node->psql('postgres', $pid_query); $status == 0 && $pid }) }
+sub dispatcher { return wait_until('a dispatcher', sub { my ($status, $pid) = $node->psql('postgres',
+	$pid_query); $status == 0 && $pid }) }
 
 sub kill_dispatcher
 {
 	my $pid = dispatcher();
 
 	kill 'KILL', $pid;
-	wait_until('the restart after the crash', sub { my ($status, $now) = $node->psql('postgres', $pid_query); $status == 0 && $now && $now != $pid });
+	wait_until('the restart after the crash', sub { my ($status, $now) = $node->psql('postgres',
+		$pid_query); $status == 0 && $now && $now != $pid });
 	return;
 }
 
 my $script = $node->basedir . '/execute.sql';
 Integ::Test::spew($script, "SELECT integ_execute('crm', 'me');\n");
-my @pgbench = ('pgbench', '-n', '-c', $sessions, '-t', 1, '-j', 2, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres');
+my @pgbench = ('pgbench', '-n', '-c', $sessions, '-t', 1, '-j', 2, '-f', $script, '-h', $node->host, '-p',
+	$node->port, 'postgres');
 
 # All sessions at once, while something happens; whether all succeeded.
 sub all_at_once
@@ -132,15 +137,20 @@ is(authorize('oidc', '{"instance_id": "crm"}'), 'completed', 'authorized');
 	my $define = sub {
 		my ($query) = @_;
 		my $manifest = encode_json({
-				integrationId => 'rotating', name => 'Rotating', version => '1.' . $version++ . '.0', category => 'custom', baseUrl => $provider->url, authType => 'oauth2',
-				oauth2Config => { authorizationUrl => 'https://login.example.com/', redirectUri => 'https://db.example.com/', tokenEndpointAuthMethod => 'none', tokenUrl => $token_url->($query) },
-				methods => [ { id => 'me', name => 'Me', access => 'read', inputSchema => {}, outputSchema => {}, request => { method => 'GET', path => '/oauth/rotating/me' } } ] });
+				integrationId => 'rotating', name => 'Rotating', version => '1.' . $version++ . '.0',
+					category => 'custom', baseUrl => $provider->url, authType => 'oauth2',
+				oauth2Config => { authorizationUrl => 'https://login.example.com/',
+					redirectUri => 'https://db.example.com/', tokenEndpointAuthMethod => 'none',
+					tokenUrl => $token_url->($query) },
+				methods => [ { id => 'me', name => 'Me', access => 'read', inputSchema => {}, outputSchema => {},
+					request => { method => 'GET', path => '/oauth/rotating/me' } } ] });
 		sql("SELECT integ_define(\$\$$manifest\$\$)");
 	};
 	my $status = sub { return sql(q(SELECT status FROM integ.instances WHERE instance_id = 'rota')) };
 	my $authorize = sub {
 		my ($target) = @_;
-		my $state = sql(qq(SELECT state FROM integ_oauth_start('$target', '@{[$target eq 'rota' ? '{}' : '{"instance_id": "rota"}']}')));
+		my $state = sql(qq(SELECT state FROM integ_oauth_start('$target',
+			'@{[$target eq 'rota' ? '{}' : '{"instance_id": "rota"}']}')));
 		return sql("SELECT status FROM integ_oauth_callback('$state', 'good')");
 	};
 	# A refresh that the service has begun, and has not answered; returns when it arrived there.
@@ -154,8 +164,12 @@ is(authorize('oidc', '{"instance_id": "crm"}'), 'completed', 'authorized');
 	};
 	my $open = sub { my ($key) = @_; $provider->request('GET', "/open/$key") };
 	my $seen = sub { return $provider->request('GET', '/oauth/rotating/seen')->{grants} };
-	my $settled = sub { my ($what) = @_; $node->wait_for_sql(q(SELECT refresh_started_at IS NULL AND (refresh_at > now() OR refresh_at IS NULL)
-		FROM integ.oauth_tokens t JOIN integ.instances i ON i.id = t.instance WHERE i.instance_id = 'rota'), $what) };
+	my $settled = sub {
+		my ($what) = @_;
+		$node->wait_for_sql(q(SELECT refresh_started_at IS NULL AND (refresh_at > now() OR refresh_at IS NULL)
+			FROM integ.oauth_tokens t JOIN integ.instances i ON i.id = t.instance WHERE i.instance_id = 'rota'),
+				$what);
+	};
 
 	$define->('');
 	sql(q(SELECT integ_credential_set('definition:rotating', 'client_id', 'me')));
@@ -175,7 +189,8 @@ is(authorize('oidc', '{"instance_id": "crm"}'), 'completed', 'authorized');
 	my $pid = dispatcher();
 	kill 'TERM', $pid;
 	$open->('second');
-	wait_until('another dispatcher', sub { my ($failed, $now) = $node->psql('postgres', $pid_query); $now && $now != $pid });
+	wait_until('another dispatcher', sub { my ($failed, $now) = $node->psql('postgres',
+		$pid_query); $now && $now != $pid });
 	$settled->('the answer to be kept');
 	is($status->(), 'active', 'a dispatcher that is told to stop keeps the answer that it waits for');
 
@@ -185,7 +200,8 @@ is(authorize('oidc', '{"instance_id": "crm"}'), 'completed', 'authorized');
 	$open->('third');
 	$settled->('the end of the refresh after the crash');
 	is($status->(), 'reauth_required', 'a crash between the answer and its being stored needs a person');
-	like(sql(q(SELECT last_error FROM integ.instances WHERE instance_id = 'rota')), qr/used before.*a rotated token was lost/, 'and says why');
+	like(sql(q(SELECT last_error FROM integ.instances WHERE instance_id = 'rota')),
+		qr/used before.*a rotated token was lost/, 'and says why');
 	is($authorize->('rota'), 'completed', 'who authorizes it again');
 	is(sql(q(SELECT integ_execute('rota', 'me') IS NOT NULL)), 't', 'and it works');
 }
