@@ -282,6 +282,32 @@ integ_entry_event(char *buffer, const IntegEventEntry *event, const char *payloa
 	return end(entry);
 }
 
+TimestampTz
+integ_entry_time(const IntegEntry *entry)
+{
+	uint64 time;
+
+	memcpy(&time, INTEG_ENTRY_BODY(entry) + INTEG_ENTRY_CREATED_AT, sizeof(time));
+	return (TimestampTz) pg_ntoh64(time);
+}
+
+const char *
+integ_entry_field(const IntegEntry *entry, int place, uint32 *length)
+{
+	const char *at = INTEG_ENTRY_BODY(entry);
+
+	for (int i = 0;; i++)
+	{
+		memcpy(length, at, sizeof(*length));
+		*length = pg_ntoh32(*length);
+		at += sizeof(*length);
+		if (i == place)
+			return *length == (uint32) -1 ? NULL : at;
+		if (*length != (uint32) -1)
+			at += *length;
+	}
+}
+
 void
 integ_entry_set_time(IntegEntry *entry, TimestampTz created_at)
 {

@@ -40,6 +40,11 @@ typedef struct IntegEntry
 #define INTEG_ENTRY_CREATED_AT 4
 #define INTEG_ENTRY_CLIENT 12
 
+/* Places of fields of a row of the audit. */
+#define INTEG_AUDIT_CALL 2
+#define INTEG_AUDIT_ACTION 9
+#define INTEG_AUDIT_OUTCOME 10
+
 /* The columns the fields belong to, in their order. */
 extern const char *const integ_request_columns[];
 extern const int integ_request_columns_count;
@@ -75,6 +80,12 @@ extern IntegEntry *integ_entry_plain(char *buffer, IntegEntryKind kind, const vo
 /* Gap rows: lost entries, since when and why. lost 0 means an unknown number. */
 extern IntegEntry *integ_entry_request_gap(char *buffer, uint32 lost, TimestampTz since, const char *reason);
 extern IntegEntry *integ_entry_audit_gap(char *buffer, uint32 lost, TimestampTz since, const char *reason);
+
+/* created_at of a row. */
+extern TimestampTz integ_entry_time(const IntegEntry *entry);
+
+/* A field of a row by its place: its bytes as COPY sends them, and *length of them; NULL where it is NULL. */
+extern const char *integ_entry_field(const IntegEntry *entry, int place, uint32 *length);
 
 /* Sets created_at of a row. */
 extern void integ_entry_set_time(IntegEntry *entry, TimestampTz created_at);

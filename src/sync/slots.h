@@ -37,14 +37,18 @@ typedef struct IntegSyncSlot
 	int64 lease; /* in the row that it runs; never used again */
 	TimestampTz since;
 	Latch *latch;
-	pg_uuid_t execution; /* while STARTING or BUSY */
-	bool cancel;		 /* the execution is to be cancelled: the row says so */
+	pg_uuid_t execution; /* this and the next three while STARTING or BUSY */
+	pg_uuid_t task;
+	pg_uuid_t instance; /* zeros: several */
+	uint32 client;		/* hash of it */
+	bool cancel;		/* the execution is to be cancelled: the row says so */
 } IntegSyncSlot;
 
 typedef struct IntegSyncWorkers
 {
 	IntegSyncSlot slots[INTEG_MAX_SYNC_WORKERS];
 	int last_ticket;
+	bool lacking;				/* no background worker slot was free when one was to start */
 	ConditionVariable finished; /* an execution has ended */
 } IntegSyncWorkers;
 
