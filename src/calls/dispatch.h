@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "access/xlogdefs.h"
 #include "calls/verdict.h"
 #include "calls/wake.h"
 #include "core/shmem.h"
@@ -147,7 +148,8 @@ typedef struct IntegDispatcher
 	dlist_head answered; /* to be settled */
 	int nflights;
 	int nflying;
-	int nwrites; /* of flights whose intent is recorded and whose outcome is not */
+	XLogRecPtr marked_until; /* what marks the writes that are ready as sent; flushed before any of them leaves */
+	int nwrites;			 /* of flights whose intent is recorded and whose outcome is not */
 	int nanswered;
 	TimestampTz answered_since;
 	bool out_of_memory; /* a flight could not be started */
@@ -213,6 +215,9 @@ extern TimestampTz integ_claim_due(IntegDispatcher *dispatcher);
 extern void integ_claim(IntegDispatcher *dispatcher);
 extern void integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
 
+/* claim.c: the commit of the transaction under way is not to wait for disk. */
+extern void integ_commit_without_waiting(void);
+
 /*
  * ask.c: asks what the definition's functions are to say to a flight, which is then asking; takes
  * the answers that are there, after which flights are claimed or answered again; when there is one to look for at the
@@ -250,12 +255,6 @@ extern bool integ_settle(IntegDispatcher *dispatcher);
 extern void integ_failing_note(IntegDispatcher *dispatcher, const IntegFlight *flight);
 extern void integ_failing_write(IntegDispatcher *dispatcher);
 extern TimestampTz integ_failing_due(IntegDispatcher *dispatcher);
-
-/*
- * notify.c: notifies channel integ_calls, when the transaction commits, that these calls have ended: their ids with
- * commas between them. Nothing where integ.notify_calls is off, or the queue of notifications is half full.
- */
-extern void integ_calls_announce(const pg_uuid_t *const *calls, int count);
 
 /*
  * An exchange of the flight is over, by an answer or by what stopped it. Its lane has room again, unless it may be one

@@ -46,6 +46,7 @@ char *integ_reconnect_url;
 int integ_refresh_concurrency = 50;
 int integ_answer_retention = 7 * 86400;
 int integ_approval_expiry = 7 * 86400;
+int integ_approval_retention = 365;
 int integ_max_databases = 8;
 int integ_max_rate_limits = 4096;
 bool integ_hold = false;
@@ -165,6 +166,8 @@ define_integers(void)
 		 &integ_answer_retention, 7 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.approval_expiry", "How long an approval waits for a decision.",
 		 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+		{"integ.approval_retention", "Days that an approval is kept after it was decided about.",
+		 &integ_approval_retention, 365, 1, 36500, PGC_SIGHUP, 0},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
 		{"integ.max_rate_limits", "Rate limits, and circuit breakers, that shared memory has room for.",
@@ -194,7 +197,7 @@ integ_guc_define(void)
 							 vault_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("integ.hold", "While on, nothing leaves this cluster.", NULL,
 							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("integ.notify_calls", "Notifies channel integ_calls of durable calls that have ended.", NULL,
+	DefineCustomBoolVariable("integ.notify_calls", "Notifies channels integ_calls and integ_sync of what has ended.", NULL,
 							 &integ_notify_calls, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
 							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);

@@ -37,7 +37,7 @@ extern int integ_retry_delay;				/* SIGHUP: milliseconds before the second attem
 extern int integ_max_retry_delay;			/* SIGHUP: milliseconds that the delay doubles up to */
 extern int integ_deactivate_after_failures; /* SIGHUP: final failures in a row that switch an instance off; 0: never */
 extern int integ_deactivate_after;			/* SIGHUP: seconds that the first of them must be past */
-extern bool integ_notify_calls;				/* SIGHUP: channel integ_calls is told what has ended */
+extern bool integ_notify_calls;				/* SIGHUP: channels integ_calls and integ_sync are told what has ended */
 extern int integ_idempotency_retention;		/* SIGHUP: seconds that the idempotency key of a call is kept */
 
 /* handlers */
@@ -59,7 +59,8 @@ extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at onc
 extern int integ_answer_retention; /* SIGHUP: seconds that the answer of a conditional method is kept; 0: it is not */
 
 /* approvals */
-extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decision */
+extern int integ_approval_expiry;	 /* SIGHUP: seconds that one waits for a decision */
+extern int integ_approval_retention; /* SIGHUP: days that a decision is kept */
 
 /* processes */
 extern int integ_max_databases;	  /* POSTMASTER: databases with workers */

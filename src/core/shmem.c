@@ -87,6 +87,7 @@ prepare_database(IntegDatabase *database, LWLock *lock, LWLock *journal_lock, ch
 	ConditionVariableInit(&database->settled);
 	integ_wake_shmem_init(&database->dispatch);
 	integ_oauth_shmem_init(&database->oauth);
+	ConditionVariableInit(&database->sync.finished);
 	clear_ring(database);
 }
 

@@ -22,6 +22,7 @@
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "sync/slots.h"
 #include "utils/uuid.h"
 
 #define INTEG_ERROR_MAX 512 /* bytes kept of a last error */
@@ -116,6 +117,7 @@ typedef struct IntegDatabase
 	char held_reason[INTEG_ERROR_MAX];
 	ConditionVariable changed; /* state or a pid changed */
 	IntegHandlers handlers;
+	IntegSyncWorkers sync;
 
 	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
 	IntegOauthDesk oauth;	/* where tokens are asked for; likewise */
@@ -145,7 +147,8 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_JOBS 0x04
 #define INTEG_WAKE_DISPATCHERS 0x08
 #define INTEG_WAKE_HANDLERS 0x10
-#define INTEG_WAKE_ALL 0x1f
+#define INTEG_WAKE_SYNC 0x20
+#define INTEG_WAKE_ALL 0x3f
 
 typedef struct IntegShared
 {

@@ -296,8 +296,13 @@ RETURNS TABLE (id text, name text, description text, access text, approval_requi
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE ROWS 30 AS 'MODULE_PATHNAME', 'integ_methods';
 COMMENT ON FUNCTION integ_methods(text) IS 'The methods of an instance (by handle or id) or of a definition';
 
+CREATE FUNCTION integ.instance_find(name text) RETURNS uuid
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_instance_find';
+COMMENT ON FUNCTION integ.instance_find(text) IS
+    'The instance that a handle, an id or a definition means for the caller; raises IG404 and IG409';
+
 GRANT EXECUTE ON FUNCTION integ_connect(text, text, jsonb, jsonb), integ_disconnect(text), integ_resolve(text),
-    integ_methods(text) TO integ_user;
+    integ_methods(text), integ.instance_find(text) TO integ_user;
 
 -- Built-in definitions that instances use are dumped as well: an instance may
 -- stay with a version that the next installation does not bring.
