@@ -40,6 +40,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c background_workers/*.c)))
 SQL_PARTS = \
 	src/core/roles.sql \
 	src/access/access.sql \
+	src/core/options.sql \
 	src/schema/schema.sql \
 	src/template/template.sql \
 	src/definitions/definitions.sql \
@@ -60,9 +61,12 @@ SQL_PARTS = \
 	src/calls/calls.sql \
 	src/oauth/oauth.sql \
 	src/convert/records.sql \
+	src/search/search.sql \
 	src/convert/convert.sql \
+	src/schedule/schedule.sql \
 	src/convert/relations.sql \
 	src/sync/sync.sql \
+	src/sync/into.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

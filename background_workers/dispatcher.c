@@ -33,6 +33,8 @@
 
 /* What is under way when the dispatcher is told to stop may still be answered. */
 #define STOP_GRACE (500 * INT64CONST(1000))
+/* An answer of a token endpoint holds what cannot be had twice. Who stops us waits twice as long (commands.c). */
+#define STOP_GRACE_TOKENS (5 * USECS_PER_SEC)
 
 #define START_RETRY (10 * USECS_PER_SEC)
 #define STABLE_AFTER USECS_PER_MINUTE
@@ -150,6 +152,7 @@ prepare_process(void)
 	dlist_init(&dispatcher.backlogged);
 	dlist_init(&dispatcher.promising);
 	dlist_init(&dispatcher.unlocked);
+	dlist_init(&dispatcher.failing);
 	dlist_init(&dispatcher.claimed);
 	dlist_init(&dispatcher.ready);
 	dlist_init(&dispatcher.flying);
@@ -219,6 +222,12 @@ step_settle(void *arg)
 }
 
 static void
+step_failing(void *arg)
+{
+	integ_failing_write(&dispatcher);
+}
+
+static void
 step_claim(void *arg)
 {
 	integ_claim(&dispatcher);
@@ -276,6 +285,8 @@ work(void)
 	}
 	if (should_settle(now))
 		(void) run(step_settle, NULL);
+	if (integ_failing_due(&dispatcher) <= now)
+		(void) run(step_failing, NULL);
 	if (closed == 0 && dispatcher.nflights < INTEG_FLIGHTS_MAX && integ_claim_due(&dispatcher) <= now)
 		(void) run(step_claim, NULL);
 	if (!dlist_is_empty(&dispatcher.claimed))
@@ -284,6 +295,7 @@ work(void)
 
 	now = GetCurrentTimestamp();
 	due = Min(Min(next_rescan, next_recovery), integ_asking_due(&dispatcher));
+	due = Min(due, integ_failing_due(&dispatcher));
 	due = Min(due, closed == 0 ? integ_oauth_work_next() : now + closed);
 	if (closed != 0)
 		due = Min(due, now + closed);
@@ -331,15 +343,17 @@ end_round(void)
 static void
 stop(void)
 {
-	TimestampTz deadline = GetCurrentTimestamp() + STOP_GRACE;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz deadline = now + STOP_GRACE, last = now + STOP_GRACE_TOKENS;
 
 	dispatcher.stopping = true;
-	while ((dispatcher.nflying > 0 || integ_oauth_work_open()) && GetCurrentTimestamp() < deadline)
+	while ((dispatcher.nflying > 0 && now < deadline) || (integ_oauth_work_open() && now < last))
 	{
-		wait_until(deadline);
+		wait_until(now < deadline ? deadline : last);
 		(void) run(step_tokens, &dispatcher);
 		integ_receive(&dispatcher);
 		end_round();
+		now = GetCurrentTimestamp();
 	}
 	integ_give_up(&dispatcher);
 	(void) run(step_settle, NULL);

@@ -5,8 +5,6 @@
  */
 #include "worker.h"
 
-#include "access/xact.h"
-#include "core/compat.h"
 #include "core/guc.h"
 #include "handlers/worker.h"
 #include "miscadmin.h"
@@ -76,32 +74,10 @@ attach(void)
 	return taken;
 }
 
-/*
- * As the owner, whose settings and those of the database hold as in a session of its; but for these, which would
- * keep our own statements from their work.
- */
 static void
-connect_as_owner(void)
+connect_worker(void)
 {
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	} settings[] = {
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"session_replication_role", "origin"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-	};
-	const IntegWorkerExtra *extra = integ_worker_extra();
-
-	BackgroundWorkerInitializeConnectionByOid(extra->database, extra->owner, INTEG_WORKER_ANY_ROLE);
-	for (size_t i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET, PGC_S_OVERRIDE);
-	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
-		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
+	integ_worker_connect_as_owner();
 	integ_handler_call_init();
 	worker.scratch = AllocSetContextCreate(TopMemoryContext, "integ handler", ALLOCSET_DEFAULT_SIZES);
 	connected = true;
@@ -209,7 +185,7 @@ integ_handler_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	if (!attach())
 		proc_exit(0);
-	connect_as_owner();
+	connect_worker();
 
 	while (staying && worker.database->generation == integ_worker_extra()->generation)
 	{

@@ -20,6 +20,7 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/procsignal.h"
+#include "sync/lifecycle.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -55,6 +56,7 @@ static TimestampTz step_watermark(void);
 static TimestampTz step_scheduler(void);
 static TimestampTz step_dispatchers(void);
 static TimestampTz step_handlers(void);
+static TimestampTz step_sync(void);
 
 typedef struct Step
 {
@@ -77,6 +79,7 @@ static Step steps[] = {
 	{"scheduler", step_scheduler, INTEG_WAKE_JOBS, true, USECS_PER_SEC},
 	{"dispatchers", step_dispatchers, INTEG_WAKE_DISPATCHERS, true, USECS_PER_SEC},
 	{"handlers", step_handlers, INTEG_WAKE_HANDLERS, true, USECS_PER_SEC},
+	{"sync", step_sync, INTEG_WAKE_SYNC, true, USECS_PER_SEC},
 };
 
 #define RETRY_MAX (30 * USECS_PER_SEC)
@@ -186,6 +189,12 @@ static TimestampTz
 step_handlers(void)
 {
 	return integ_handlers_keep(mine);
+}
+
+static TimestampTz
+step_sync(void)
+{
+	return integ_sync_keep(mine);
 }
 
 static void
@@ -353,6 +362,7 @@ detach(int code, Datum arg)
 	{
 		(void) integ_dispatchers_stop(&mine->dispatch);
 		(void) integ_handlers_stop(&mine->handlers);
+		(void) integ_sync_workers_stop(&mine->sync);
 	}
 	if (extension_gone && mine->announced == announced)
 		integ_shmem_release(mine);
@@ -421,7 +431,7 @@ integ_keeper_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			pg_atomic_fetch_or_u32(&mine->wake, INTEG_WAKE_DISPATCHERS | INTEG_WAKE_HANDLERS);
+			pg_atomic_fetch_or_u32(&mine->wake, INTEG_WAKE_DISPATCHERS | INTEG_WAKE_HANDLERS | INTEG_WAKE_SYNC);
 		}
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);

@@ -4,12 +4,18 @@
 #include "worker.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "commands/prepare.h"
+#include "commands/sequence.h"
+#include "core/compat.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/timestamp.h"
 
 #define BACKOFF_MAX (5 * USECS_PER_MINUTE)
@@ -63,7 +69,12 @@ pin_settings(void)
 
 	for (size_t i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET, PGC_S_OVERRIDE);
-	/* Durable is what a write waits for; a stricter value stays. */
+}
+
+/* Durable is what a write waits for; a stricter value stays. */
+static void
+require_durable_commits(void)
+{
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
 		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
 }
@@ -75,6 +86,44 @@ integ_worker_connect(void)
 
 	BackgroundWorkerInitializeConnectionByOid(extra->database, extra->owner, 0);
 	pin_settings();
+	require_durable_commits();
+}
+
+void
+integ_worker_connect_as_owner(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} settings[] = {
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"session_replication_role", "origin"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+	};
+	const IntegWorkerExtra *extra = integ_worker_extra();
+
+	BackgroundWorkerInitializeConnectionByOid(extra->database, extra->owner, INTEG_WORKER_ANY_ROLE);
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET, PGC_S_OVERRIDE);
+	require_durable_commits();
+}
+
+void
+integ_worker_forget_session(void)
+{
+	StartTransactionCommand();
+	PortalHashTableDeleteAll();
+	SetPGVariable("session_authorization", NIL, false);
+	ResetAllOptions();
+	DropAllPreparedStatements();
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	ResetTempTableNamespace();
+	ResetSequenceCaches();
+	CommitTransactionCommand();
 }
 
 bool

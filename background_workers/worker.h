@@ -16,6 +16,7 @@ extern PGDLLEXPORT void integ_maintenance_main(Datum arg);
 extern PGDLLEXPORT void integ_probe_main(Datum arg);
 extern PGDLLEXPORT void integ_dispatcher_main(Datum arg);
 extern PGDLLEXPORT void integ_handler_main(Datum arg);
+extern PGDLLEXPORT void integ_sync_main(Datum arg);
 
 /* Registers the launcher; while shared libraries are preloaded. */
 extern void integ_launcher_register(void);
@@ -27,7 +28,7 @@ typedef struct IntegWorkerExtra
 	Oid owner;		   /* as whom it connects: integ_owner, or the owner of what it runs */
 	int slot;		   /* in integ_shared->databases, -1 for a probe */
 	uint64 generation; /* of the slot: another one means that it changed hands */
-	int number;		   /* of a dispatcher, and among how many; of a handler's slot, and its ticket */
+	int number;		   /* of a dispatcher, and among how many; of a handler's or sync worker's slot, and its ticket */
 	int total;
 } IntegWorkerExtra;
 
@@ -52,6 +53,19 @@ extern const IntegWorkerExtra *integ_worker_extra(void);
  * with settings of its own: search_path, no timeouts, synchronous_commit on.
  */
 extern void integ_worker_connect(void);
+
+/*
+ * Connects a worker as the owner of what it runs, whose settings and those of the database hold as in a session of its;
+ * but for these, which would keep our own statements from their work: isolation, read only, timeouts.
+ */
+extern void integ_worker_connect_as_owner(void);
+
+/*
+ * What runs next begins as the first did: role, settings, prepared statements, advisory locks and temporary tables
+ * are as DISCARD ALL leaves them. Plans stay: they know by themselves when they are no longer right. Outside a
+ * transaction.
+ */
+extern void integ_worker_forget_session(void);
 
 /*
  * Runs one step: an error ends its transaction, is logged and kept in error

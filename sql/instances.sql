@@ -281,7 +281,7 @@ SELECT m.id FROM integ_methods('new') m;
 SELECT m.id FROM integ_methods('inst_open') m;
 SELECT inst_test.connect('inst_open', 'open', NULL, '{"version": "latest"}');
 SELECT m.id FROM integ_methods('open') m;
-SELECT instance_id, version FROM integ.instances WHERE instance_id IN ('open', 'exact', 'new') ORDER BY 1;
+SELECT instance_id, version FROM integ.instances WHERE instance_id IN ('open', 'exact', 'new') ORDER BY 1, 2;
 RESET ROLE;
 SELECT integ_define(manifest || '{"version": "2.1.0", "methods": [{"id": "v21", "name": "2.1", "inputSchema": {}, "outputSchema": {}, "request": {"method": "GET"}}]}') FROM integ.definitions WHERE id = 'inst_open';
 SET ROLE inst_admin;

@@ -4,7 +4,8 @@
  *
  * What is approved is the rendered request, stored with its hash. When the
  * call runs, it is rendered again from the stored input, and leaves only where
- * that gives the very same bytes.
+ * that gives the very same bytes. Of a method of several requests all of them
+ * are rendered, and again where it goes on after an interruption with a write.
  */
 #ifndef INTEG_APPROVALS_APPROVAL_H
 #define INTEG_APPROVALS_APPROVAL_H
@@ -25,6 +26,20 @@ typedef struct IntegApproval
 /* Whether the call's method, as it is opened, is one that a person decides about. */
 extern bool integ_approval_needed(const IntegCall *call);
 
+/* What a person is shown, and the SHA-256 of its bytes in hexadecimal. */
+typedef struct IntegRendered
+{
+	const Jsonb *request;
+	char *hash;
+} IntegRendered;
+
+/*
+ * Renders all requests of an opened call, whichever is under way: of a method of several those that can be, with the
+ * names of what earlier answers bring. In the call's context. Raises what rendering the first one raises; calls
+ * integ_call_rewind.
+ */
+extern IntegRendered integ_approval_render(IntegCall *call);
+
 /*
  * In integ_call_build, before anything is rendered with its secrets: returns where the call needs no approval, or has
  * one for exactly this request. Otherwise raises IG409 (the request has changed since), or IG428, after it has had a
@@ -44,7 +59,11 @@ extern void integ_approval_enqueue(IntegCall *call, TimestampTz expires_at);
  */
 extern const IntegApproval *integ_approval_load(const pg_uuid_t *approval, const pg_uuid_t *call);
 
-/* The maintenance job: pending approvals whose time is over expire. Opens transactions. */
+/*
+ * The maintenance job: pending approvals whose time is over expire, and those decided about before
+ * integ.approval_retention are deleted, unless their call still runs by them. Opens transactions.
+ */
+extern void integ_approvals_run(void);
 extern void integ_approvals_expire(void);
 
 #endif /* INTEG_APPROVALS_APPROVAL_H */

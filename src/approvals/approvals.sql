@@ -29,6 +29,7 @@ CREATE TABLE integ.approvals (
 );
 CREATE INDEX approvals_pending_idx ON integ.approvals (expires_at) WHERE state = 'pending';
 CREATE INDEX approvals_instance_idx ON integ.approvals (instance, method) WHERE state = 'pending';
+CREATE INDEX approvals_decided_idx ON integ.approvals (decided_at) WHERE state <> 'pending';
 CREATE INDEX approvals_client_idx ON integ.approvals (client_id, requested_at);
 CREATE UNIQUE INDEX approvals_call_key ON integ.approvals (call_id, instance) WHERE state IN ('pending', 'approved');
 COMMENT ON TABLE integ.approvals IS
@@ -44,7 +45,7 @@ COMMENT ON COLUMN integ.approvals.method IS 'Method of the definition, or integ_
 COMMENT ON COLUMN integ.approvals.state IS 'pending, approved, rejected, expired';
 COMMENT ON COLUMN integ.approvals.input IS 'Input of the method: defaults filled in, and as its handler left it';
 COMMENT ON COLUMN integ.approvals.request IS
-    'What is sent: method, url, headers, body; without what authenticates it, credentials that the definition names elsewhere by their names';
+    'What is sent: method, url, headers, body; of a method of several requests a list of them, "requests". Without what authenticates it; other credentials, and what earlier answers bring, stand there by their names';
 COMMENT ON COLUMN integ.approvals.request_hash IS 'SHA-256 of it: a call whose request is another by then does not leave';
 COMMENT ON COLUMN integ.approvals.call_id IS 'The call that runs once it is approved (integ.calls, integ_await)';
 COMMENT ON COLUMN integ.approvals.is_enqueued IS 'Whether the call waits already (integ_enqueue), or is enqueued when it is approved';

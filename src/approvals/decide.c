@@ -139,7 +139,8 @@ tell(const Approval *approval, const char *state, const char *note)
 						  note != NULL ? ": " : "", note != NULL ? note : ""),
 				 strcmp(state, "approved") == 0
 					 ? psprintf("integ_await('%s') gives the result.", integ_uuid_text(&approval->call))
-					 : "Nothing was sent.");
+					 : "Nothing was sent.",
+				 NULL);
 }
 
 static void

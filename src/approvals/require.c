@@ -3,8 +3,6 @@
  */
 #include "approvals/approval.h"
 
-#include <openssl/evp.h>
-
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
@@ -12,8 +10,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
+#include "course/course.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -22,111 +19,14 @@
 /* Longest wait for the worker that stores what is asked for. */
 #define STORE_TIMEOUT_MS 10000
 
-/* What a person is shown, and what is hashed. */
-typedef struct Rendered
-{
-	const Jsonb *request;
-	char *hash;
-} Rendered;
-
 bool
 integ_approval_needed(const IntegCall *call)
 {
 	return call->method->is_write && call->method->approval_required;
 }
 
-static char *
-sha256(const char *data, size_t len)
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned int size;
-	char *text;
-
-	if (EVP_Digest(data, len, digest, &size, EVP_sha256(), NULL) != 1)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
-	text = palloc(size * 2 + 1);
-	(void) hex_encode((const char *) digest, size, text);
-	text[size * 2] = '\0';
-	return text;
-}
-
-static const char *
-url_of(const IntegCall *call)
-{
-	if (call->url != NULL)
-		return call->url;
-	return psprintf("%s%s%s%s", call->base_url, call->path, call->query != NULL ? "?" : "",
-					call->query != NULL ? call->query : "");
-}
-
-/* What this library says of itself is not what is approved. */
-static bool
-is_ours(const char *header)
-{
-	return pg_strcasecmp(header, "User-Agent") == 0;
-}
-
-static char *
-shown_body(const char *body, size_t len)
-{
-	if (memchr(body, '\0', len) == NULL && pg_verify_mbstr(PG_UTF8, body, (int) len, true))
-		return pnstrdup(body, len);
-	return psprintf("(%zu bytes, SHA-256 %s)", len, sha256(body, len));
-}
-
-/* The rendered request as a document and its hash: of its parts in their order, each with its length. */
-static Rendered
-describe(const IntegCall *call)
-{
-	const char *url = url_of(call);
-	IntegJsonBuilder builder;
-	StringInfoData bytes;
-
-	initStringInfo(&bytes);
-	appendStringInfo(&bytes, "%s %zu:%s\n", call->request.method, strlen(url), url);
-	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, "method", call->request.method);
-	integ_json_add_string(&builder, "url", url);
-	integ_json_open_object(&builder, "headers");
-	for (int i = 0; i < call->nheaders; i++)
-	{
-		const IntegHttpHeader *header = &call->headers[i];
-
-		if (is_ours(header->name))
-			continue;
-		appendStringInfo(&bytes, "%zu:%s %zu:%s\n", strlen(header->name), header->name, strlen(header->value),
-						 header->value);
-		integ_json_add_string(&builder, header->name, header->value);
-	}
-	integ_json_close(&builder);
-	if (call->request.body != NULL)
-	{
-		appendBinaryStringInfo(&bytes, call->request.body, call->request.body_len);
-		integ_json_add_string(&builder, "body", shown_body(call->request.body, call->request.body_len));
-	}
-	return (Rendered){.request = integ_json_end(&builder), .hash = sha256(bytes.data, bytes.len)};
-}
-
-/* As the call would be sent, but with the names of credentials in place of them. In the call's context. */
-static Rendered
-render(IntegCall *call)
-{
-	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
-	Rendered rendered;
-
-	call->names_secrets = true;
-	integ_call_render(call);
-	integ_call_write_body(call);
-	MemoryContextSwitchTo(call->context);
-	rendered = describe(call);
-	integ_call_rewind(call);
-	call->names_secrets = false;
-	MemoryContextSwitchTo(old);
-	return rendered;
-}
-
 static Jsonb *
-describe_approval(const IntegCall *call, const Rendered *rendered, bool is_enqueued, TimestampTz expires_at)
+describe_approval(const IntegCall *call, const IntegRendered *rendered, bool is_enqueued, TimestampTz expires_at)
 {
 	TimestampTz latest = GetCurrentTimestamp() + integ_approval_expiry * USECS_PER_SEC;
 	IntegJsonBuilder builder;
@@ -163,7 +63,7 @@ record_denied(const IntegCall *call)
 
 /* Raises IG428, with the approval that is pending then. */
 static void
-ask_and_refuse(IntegCall *call, const Rendered *rendered)
+ask_and_refuse(IntegCall *call, const IntegRendered *rendered)
 {
 	IntegHandlerSubject subject = {.owner = integ_owner_oid()};
 	Jsonb *stored = integ_handler_run(&subject, STORE, describe_approval(call, rendered, false, 0), STORE_TIMEOUT_MS);
@@ -185,17 +85,23 @@ refuse(const IntegCall *call, const char *detail, const char *hint)
 					errdetail("%s", detail), errhint("%s", hint)));
 }
 
+/* A call that was begun with an approval, or when it needed none, asks how far its job is, and what came of it. */
+static bool
+only_reads_on(const IntegCall *call)
+{
+	return call->course != NULL && call->course->trace.len > 0 && !call->exchange->is_write;
+}
+
 void
 integ_approval_require(IntegCall *call)
 {
-	Rendered rendered;
+	IntegRendered rendered;
 
-	/* The first exchange is what a person has seen; those that follow depend on its answer. */
-	if (!integ_approval_needed(call) || call->is_approved)
+	if (!integ_approval_needed(call) || call->is_approved || only_reads_on(call))
 		return;
 	if (call->approval == NULL && call->options.asynchronous)
-		refuse(call, "It was enqueued when it needed none, or is to be repeated; nothing was sent.", "Enqueue it anew.");
-	rendered = render(call);
+		refuse(call, "It was enqueued when it needed none, or is to be repeated; the request was not sent.", "Enqueue it anew.");
+	rendered = integ_approval_render(call);
 	if (call->approval == NULL)
 		ask_and_refuse(call, &rendered);
 	if (strcmp(call->approval->request_hash, rendered.hash) != 0)
@@ -211,7 +117,7 @@ void
 integ_approval_enqueue(IntegCall *call, TimestampTz expires_at)
 {
 	static IntegQuery store = {"SELECT " STORE "($1)", 1, {JSONBOID}};
-	Rendered rendered = render(call);
+	IntegRendered rendered = integ_approval_render(call);
 	Datum asked = JsonbPGetDatum(describe_approval(call, &rendered, true, expires_at));
 	IntegOwnerScope scope;
 

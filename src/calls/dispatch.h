@@ -40,6 +40,9 @@ typedef struct IntegPromise
 /* So many calls of an instance know when they come; those behind them stay where they are. */
 #define INTEG_PROMISES_MAX 128
 
+/* What an instance's last failure is told with. */
+#define INTEG_FAILURE_TEXT 256
+
 /*
  * What is known of an instance while calls of it run or wait. A lane with a
  * backlog is left out of the general claim and served by claims of its own as its
@@ -58,6 +61,12 @@ typedef struct IntegLane
 	dlist_node promising; /* in promising, while there are any */
 	IntegMark marks[INTEG_PRIORITIES];
 	dlist_node node; /* in backlogged, while backlog is not 0 */
+
+	/* calls that ended: see failing.c */
+	int failures;	/* final ones in a row, not written yet */
+	bool recovered; /* one has succeeded before them */
+	dlist_node failing;
+	char last_failure[INTEG_FAILURE_TEXT];
 } IntegLane;
 
 /* One claimed call on its way. */
@@ -128,6 +137,8 @@ typedef struct IntegDispatcher
 	dlist_head promising; /* lanes with calls that wait for a slot */
 	HTAB *ordered;		  /* (instance, ordering key) of calls under way */
 	dlist_head unlocked;  /* ordering keys whose next call may run */
+	dlist_head failing;	  /* lanes with failures that are not written */
+	TimestampTz failing_since;
 
 	dlist_head claimed; /* to be prepared */
 	dlist_head ready;	/* prepared, to be sent */
@@ -233,10 +244,12 @@ extern void integ_give_up(IntegDispatcher *dispatcher);
 extern bool integ_settle(IntegDispatcher *dispatcher);
 
 /*
- * notify.c: notifies channel integ_calls, when the transaction commits, that these calls have ended: their ids with
- * commas between them. Nothing where integ.notify_calls is off, or the queue of notifications is half full.
+ * failing.c: notes how a call has ended, once that is stored; writes what was noted, in a transaction, and switches
+ * off the instances that have failed for too long; when that is due.
  */
-extern void integ_calls_announce(const pg_uuid_t *const *calls, int count);
+extern void integ_failing_note(IntegDispatcher *dispatcher, const IntegFlight *flight);
+extern void integ_failing_write(IntegDispatcher *dispatcher);
+extern TimestampTz integ_failing_due(IntegDispatcher *dispatcher);
 
 /*
  * An exchange of the flight is over, by an answer or by what stopped it. Its lane has room again, unless it may be one

@@ -203,7 +203,8 @@ integ_lane_sweep(IntegDispatcher *dispatcher)
 		return;
 	hash_seq_init(&scan, dispatcher->lanes);
 	while ((lane = hash_seq_search(&scan)) != NULL)
-		if (lane->running == 0 && lane->backlog == 0 && lane->npromises == 0 && lane->paused_until <= now)
+		if (lane->running == 0 && lane->backlog == 0 && lane->npromises == 0 && lane->failures == 0 &&
+			lane->paused_until <= now)
 			(void) hash_search(dispatcher->lanes, &lane->instance, HASH_REMOVE, NULL);
 }
 

@@ -17,6 +17,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
+#include "operate/operate.h"
 #include "course/course.h"
 #include "oauth/ensure.h"
 #include "utils/array.h"
@@ -382,7 +383,7 @@ announce_done(const Batch *batch)
 	for (int i = 0; i < batch->count; i++)
 		if (!batch->flights[i]->settled)
 			calls[count++] = &batch->flights[i]->id;
-	integ_calls_announce(calls, count);
+	integ_announce_ids("integ_calls", calls, count);
 }
 
 /* One transaction for the batch. */
@@ -478,6 +479,7 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 		return;
 	}
 	integ_lane_leave(dispatcher, flight);
+	integ_failing_note(dispatcher, flight);
 	if (flight->ordering_key != NULL)
 	{
 		integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);

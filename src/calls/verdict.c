@@ -62,9 +62,8 @@ wait_for_slot(const IntegAttempt *attempt)
 	return (IntegVerdict){.kind = INTEG_VERDICT_RETRY, .retry_at = attempt->retry_after, .waits = true};
 }
 
-/* Conditions of this server that pass: no memory or disk, a conflict, a connection limit, a shutdown. */
-static bool
-passes_by_itself(int sqlerrcode)
+bool
+integ_passes_by_itself(int sqlerrcode)
 {
 	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
@@ -91,7 +90,7 @@ is_transient(const IntegAttempt *attempt)
 			/* Half an answer may be whole next time; a whole one that is not what it promised stays so. */
 			return attempt->server_error || (!attempt->answered && attempt->maybe_sent);
 		default:
-			return !attempt->maybe_sent && passes_by_itself(attempt->sqlerrcode);
+			return !attempt->maybe_sent && integ_passes_by_itself(attempt->sqlerrcode);
 	}
 }
 

@@ -52,6 +52,9 @@ typedef struct IntegVerdict
 /* Applies docs/errors.md's table ("retried by workers"). */
 extern IntegVerdict integ_call_verdict(const IntegAttempt *attempt);
 
+/* Conditions of this server that pass: no memory or disk, a conflict, a connection limit, a shutdown. */
+extern bool integ_passes_by_itself(int sqlerrcode);
+
 /*
  * When what has failed counted times is tried again. Full jitter: anywhere between now and a delay that doubles
  * each time, so that what failed together parts. random is from 0 up to 1.

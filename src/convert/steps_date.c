@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "convert/plan.h"
 #include "core/collation.h"
+#include "core/zone.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -21,8 +22,8 @@ compile_zone(ConvertCompile *compile, ConvertStep *step, const JsonbContainer *c
 
 	if (name == NULL)
 		return;
-	step->zone = pg_tzset(name);
-	if (step->zone == NULL || !pg_tz_acceptable(step->zone))
+	step->zone = integ_zone_find(name);
+	if (step->zone == NULL)
 		convert_invalid(compile, "Zones are names of the IANA database, such as Europe/Paris.",
 						"\"timezone\" of \"%s\" is \"%s\", which is no time zone", step->type->name, name);
 }

@@ -9,6 +9,7 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "discovery/discovery.h"
 #include "instances/instance.h"
 #include "utils/builtins.h"
 
@@ -183,37 +184,24 @@ list_left(IntegJsonBuilder *builder, const char *key, const SuggestFields *field
 	integ_json_close(builder);
 }
 
-/* The definition that a name means: its id, or that of an instance. */
-static const IntegDefinition *
-find_definition(const IntegActor *actor, const char *name)
+/* The entity of what a name means: a definition, or an instance with what only that has. */
+static const JsonbContainer *
+find_entity(const IntegActor *actor, const char *name, const char *id)
 {
 	const IntegDefinition *definition = integ_definition_get(name, NULL);
+	const IntegInstance *instance = NULL;
+	const JsonbContainer *entity;
 
-	if (definition != NULL && integ_definition_visible(definition, actor))
-		return definition;
-	return integ_instance_definition(integ_instance_resolve(actor, name));
-}
-
-static const JsonbContainer *
-find_entity(const IntegDefinition *definition, const char *id)
-{
-	const JsonbContainer *entities = integ_json_get_array(&definition->manifest->root, "entities");
-	IntegJsonWalk walk;
-	JsonbValue entity;
-
-	if (entities != NULL)
+	if (definition == NULL || !integ_definition_visible(definition, actor))
 	{
-		integ_json_walk_begin(&walk, entities);
-		while (integ_json_walk_element(&walk, &entity))
-		{
-			const char *found = integ_json_get_string(entity.val.binary.data, "id");
-
-			if (found != NULL && strcmp(found, id) == 0)
-				return entity.val.binary.data;
-		}
+		instance = integ_instance_resolve(actor, name);
+		definition = integ_instance_definition(instance);
 	}
-	ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("\"%s\" has no entity \"%s\"", definition->id, id),
-					errhint("Entities are listed in integ.definitions.entities.")));
+	entity = integ_discovery_entity(instance, definition, id);
+	if (entity == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("\"%s\" has no entity \"%s\"", name, id),
+						errhint("SELECT * FROM integ_entities(%s) lists them.", quote_literal_cstr(name))));
+	return entity;
 }
 
 /* integ_convert_suggest(definition text, entity text, target text, samples jsonb) → jsonb */
@@ -231,7 +219,7 @@ integ_convert_suggest(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	entity_id = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	target = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	entity = find_entity(find_definition(actor, text_to_cstring(PG_GETARG_TEXT_PP(0))), entity_id);
+	entity = find_entity(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), entity_id);
 	suggest_read_schema(integ_json_get_object(entity, "schema"), &sources);
 	if (!PG_ARGISNULL(3))
 		suggest_read_samples(PG_GETARG_JSONB_P(3), &sources);

@@ -32,6 +32,8 @@ int integ_dispatchers = 1;
 int integ_instance_concurrency = 64;
 int integ_retry_delay = 1000;
 int integ_max_retry_delay = 300000;
+int integ_deactivate_after_failures = 20;
+int integ_deactivate_after = 3600;
 int integ_idempotency_retention = 7 * 86400;
 int integ_max_handler_workers = 4;
 int integ_handler_timeout = 30000;
@@ -40,9 +42,11 @@ int integ_instance_sync_concurrency = 2;
 int integ_sync_retention = 90;
 char *integ_public_url;
 char *integ_allowed_return_urls;
+char *integ_reconnect_url;
 int integ_refresh_concurrency = 50;
 int integ_answer_retention = 7 * 86400;
 int integ_approval_expiry = 7 * 86400;
+int integ_approval_retention = 365;
 int integ_max_databases = 8;
 int integ_max_rate_limits = 4096;
 bool integ_hold = false;
@@ -94,6 +98,8 @@ define_strings(void)
 		 &integ_env_allowed, "", GUC_LIST_INPUT | GUC_SUPERUSER_ONLY, NULL},
 		{"integ.allowed_return_urls", "Prefixes of URLs that people may be sent to after an authorization.",
 		 &integ_allowed_return_urls, "", GUC_LIST_INPUT, NULL},
+		{"integ.reconnect_url", "Page of the application on which an instance is authorized again.",
+		 &integ_reconnect_url, "", 0, NULL},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
@@ -138,6 +144,10 @@ define_integers(void)
 		 &integ_retry_delay, 1000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.max_retry_delay", "Longest delay between attempts of a durable call.",
 		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.deactivate_after_failures", "Durable calls that fail one after the other and switch their instance off; 0: never.",
+		 &integ_deactivate_after_failures, 20, 0, 1000000, PGC_SIGHUP, 0},
+		{"integ.deactivate_after", "How long an instance must have failed before it is switched off.",
+		 &integ_deactivate_after, 3600, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
 		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_handler_workers", "Workers of each database that call users' functions.",
@@ -156,6 +166,8 @@ define_integers(void)
 		 &integ_answer_retention, 7 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.approval_expiry", "How long an approval waits for a decision.",
 		 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+		{"integ.approval_retention", "Days that an approval is kept after it was decided about.",
+		 &integ_approval_retention, 365, 1, 36500, PGC_SIGHUP, 0},
 		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
 		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
 		{"integ.max_rate_limits", "Rate limits, and circuit breakers, that shared memory has room for.",
@@ -185,7 +197,7 @@ integ_guc_define(void)
 							 vault_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("integ.hold", "While on, nothing leaves this cluster.", NULL,
 							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("integ.notify_calls", "Notifies channel integ_calls of durable calls that have ended.", NULL,
+	DefineCustomBoolVariable("integ.notify_calls", "Notifies channels integ_calls and integ_sync of what has ended.", NULL,
 							 &integ_notify_calls, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
 							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);

@@ -31,12 +31,14 @@ extern int integ_log_buffer;	/* POSTMASTER: kilobytes of shared memory a databas
 extern int integ_log_retention; /* SIGHUP: days that integ.requests is kept */
 
 /* durable calls */
-extern int integ_dispatchers;			/* SIGHUP: dispatchers of each database */
-extern int integ_instance_concurrency;	/* SIGHUP: calls at once to an instance whose definition does not say */
-extern int integ_retry_delay;			/* SIGHUP: milliseconds before the second attempt, at most */
-extern int integ_max_retry_delay;		/* SIGHUP: milliseconds that the delay doubles up to */
-extern bool integ_notify_calls;			/* SIGHUP: channel integ_calls is told what has ended */
-extern int integ_idempotency_retention; /* SIGHUP: seconds that the idempotency key of a call is kept */
+extern int integ_dispatchers;				/* SIGHUP: dispatchers of each database */
+extern int integ_instance_concurrency;		/* SIGHUP: calls at once to an instance whose definition does not say */
+extern int integ_retry_delay;				/* SIGHUP: milliseconds before the second attempt, at most */
+extern int integ_max_retry_delay;			/* SIGHUP: milliseconds that the delay doubles up to */
+extern int integ_deactivate_after_failures; /* SIGHUP: final failures in a row that switch an instance off; 0: never */
+extern int integ_deactivate_after;			/* SIGHUP: seconds that the first of them must be past */
+extern bool integ_notify_calls;				/* SIGHUP: channels integ_calls and integ_sync are told what has ended */
+extern int integ_idempotency_retention;		/* SIGHUP: seconds that the idempotency key of a call is kept */
 
 /* handlers */
 extern int integ_max_handler_workers; /* SIGHUP: of each database */
@@ -50,13 +52,15 @@ extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors
 /* OAuth */
 extern char *integ_public_url;			/* SUSET: base of the URLs that services call */
 extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */
+extern char *integ_reconnect_url;		/* SIGHUP: page of the application that begins an authorization; "": none */
 extern int integ_refresh_concurrency;	/* SIGHUP: token requests under way at once in a dispatcher */
 
 /* stored answers */
 extern int integ_answer_retention; /* SIGHUP: seconds that the answer of a conditional method is kept; 0: it is not */
 
 /* approvals */
-extern int integ_approval_expiry; /* SIGHUP: seconds that one waits for a decision */
+extern int integ_approval_expiry;	 /* SIGHUP: seconds that one waits for a decision */
+extern int integ_approval_retention; /* SIGHUP: days that a decision is kept */
 
 /* processes */
 extern int integ_max_databases;	  /* POSTMASTER: databases with workers */

@@ -56,6 +56,14 @@ read_text(PGFunction input, char *text, Datum *result)
 	return valid;
 }
 
+Interval *
+integ_read_interval(char *text)
+{
+	Datum datum;
+
+	return read_text(interval_in, text, &datum) ? DatumGetIntervalP(datum) : NULL;
+}
+
 static bool
 to_duration(const JsonbValue *value, int64 *result)
 {

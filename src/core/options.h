@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 typedef enum IntegOptionType
@@ -34,5 +35,8 @@ typedef struct IntegOption
  */
 extern void integ_options_parse(const Jsonb *options, const IntegOption *known, int nknown,
 								const char *function);
+
+/* A text as PostgreSQL reads an interval, in CurrentMemoryContext; NULL where it is none. */
+extern Interval *integ_read_interval(char *text);
 
 #endif /* INTEG_CORE_OPTIONS_H */

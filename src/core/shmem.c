@@ -54,16 +54,19 @@ request(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	RequestAddinShmemSpace(add_size(segment_size(), integ_limits_shmem_size()));
-	RequestNamedLWLockTranche(TRANCHE, 2 + integ_max_databases);
+	RequestNamedLWLockTranche(TRANCHE, 2 + 2 * integ_max_databases);
 }
 
-/* Empties ring and outcome slots. */
+/* Empties ring and outcome slots; positions of the ring begin anew, and with them the journal. */
 static void
 clear_ring(IntegDatabase *database)
 {
 	int count = integ_shmem_outcomes();
 
 	memset(&database->ring, 0, sizeof(database->ring));
+	database->journal.page = 0;
+	database->journal.sequence = 0;
+	memset(database->journal.behind, 0, sizeof(database->journal.behind));
 	for (int i = 0; i < count; i++)
 		database->outcomes[i] = (IntegOutcomeSlot){.next_free = i + 1 < count ? i + 1 : -1};
 	database->free_outcome = 0;
@@ -71,9 +74,10 @@ clear_ring(IntegDatabase *database)
 }
 
 static void
-prepare_database(IntegDatabase *database, LWLock *lock, char *memory)
+prepare_database(IntegDatabase *database, LWLock *lock, LWLock *journal_lock, char *memory)
 {
 	database->lock = lock;
+	database->journal.lock = journal_lock;
 	database->outcomes = (IntegOutcomeSlot *) memory;
 	database->data = memory + outcomes_size();
 	pg_atomic_init_u32(&database->wake, 0);
@@ -83,6 +87,7 @@ prepare_database(IntegDatabase *database, LWLock *lock, char *memory)
 	ConditionVariableInit(&database->settled);
 	integ_wake_shmem_init(&database->dispatch);
 	integ_oauth_shmem_init(&database->oauth);
+	ConditionVariableInit(&database->sync.finished);
 	clear_ring(database);
 }
 
@@ -109,7 +114,8 @@ startup(void)
 		/* The file is gone once the server is promoted and the launcher runs. */
 		integ_shared->standby_seen = stat(STANDBY_SIGNAL_FILE, &st) == 0;
 		for (int i = 0; i < integ_max_databases; i++)
-			prepare_database(&integ_shared->databases[i], &locks[1 + i].lock, memory + i * each);
+			prepare_database(&integ_shared->databases[i], &locks[1 + i].lock, &locks[2 + integ_max_databases + i].lock,
+							 memory + i * each);
 	}
 	integ_limits_shmem_init(&GetNamedLWLockTranche(TRANCHE)[1 + integ_max_databases].lock);
 	LWLockRelease(AddinShmemInitLock);
@@ -167,9 +173,11 @@ integ_shmem_announce(Oid database)
 	slot = find_locked(database);
 	if (slot == NULL && (slot = find_locked(InvalidOid)) != NULL)
 	{
+		LWLockAcquire(slot->journal.lock, LW_EXCLUSIVE);
 		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		clear_ring(slot);
 		LWLockRelease(slot->lock);
+		LWLockRelease(slot->journal.lock);
 		slot->generation++;
 		slot->suspended = 0;
 		slot->failures = 0;

@@ -4,9 +4,10 @@
  *
  * Locks, taken in this order:
  *   integ_shared->lock   which database has which slot, and the state of its workers
+ *   journal.lock         where the journal of intents is written (record/journal.h); held while its page is changed
  *   database->lock       the ring, the outcome slots and the keeper's latch
  * The limits have a lock of their own (limits/table.h), under which none of these is taken.
- * Neither is held across a wait or anything that can raise an error.
+ * But for the journal's none is held across a wait or anything that can raise an error.
  */
 #ifndef INTEG_CORE_SHMEM_H
 #define INTEG_CORE_SHMEM_H
@@ -21,6 +22,7 @@
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "sync/slots.h"
 #include "utils/uuid.h"
 
 #define INTEG_ERROR_MAX 512 /* bytes kept of a last error */
@@ -71,6 +73,7 @@ typedef struct IntegRing
 	uint64 tail;	 /* everything before it is settled: written or refused */
 	uint64 reserved; /* bytes promised to outcomes */
 	uint64 urgent;	 /* somebody waits for everything before this position */
+	uint64 intents;	 /* behind the last intent */
 	uint64 queued;	 /* entries ever queued and settled */
 	uint64 settled;
 	TimestampTz oldest;	  /* when the entry at tail was queued; 0 when empty */
@@ -81,6 +84,18 @@ typedef struct IntegRing
 	TimestampTz lost_since;
 	char lost_reason[INTEG_ERROR_MAX];
 } IntegRing;
+
+/* As many rows as record.sql makes. */
+#define INTEG_JOURNAL_PAGES 64
+
+/* Where the journal of intents is written. */
+typedef struct IntegJournal
+{
+	LWLock *lock;
+	int page;							/* of the table, the last that was begun */
+	uint64 sequence;					/* that it was begun with; 0: none was */
+	uint64 behind[INTEG_JOURNAL_PAGES]; /* positions of the ring: a page is free once tail is there */
+} IntegJournal;
 
 typedef struct IntegDatabase
 {
@@ -102,6 +117,7 @@ typedef struct IntegDatabase
 	char held_reason[INTEG_ERROR_MAX];
 	ConditionVariable changed; /* state or a pid changed */
 	IntegHandlers handlers;
+	IntegSyncWorkers sync;
 
 	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
 	IntegOauthDesk oauth;	/* where tokens are asked for; likewise */
@@ -110,6 +126,8 @@ typedef struct IntegDatabase
 	IntegHeld held;
 	pg_atomic_uint32 wake;	  /* INTEG_WAKE_… asked of the keeper */
 	pg_atomic_uint64 wakeups; /* how often the keeper woke */
+
+	IntegJournal journal; /* has a lock of its own */
 
 	/* guarded by lock */
 	LWLock *lock;
@@ -129,7 +147,8 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_JOBS 0x04
 #define INTEG_WAKE_DISPATCHERS 0x08
 #define INTEG_WAKE_HANDLERS 0x10
-#define INTEG_WAKE_ALL 0x1f
+#define INTEG_WAKE_SYNC 0x20
+#define INTEG_WAKE_ALL 0x3f
 
 typedef struct IntegShared
 {

@@ -94,6 +94,16 @@ integ_course_explain(const IntegCall *call, const char *detail)
 	return text.data;
 }
 
+const IntegExchange *
+integ_course_exchange(const IntegMethod *method, int number)
+{
+	if (method->job != NULL)
+		return number <= INTEG_JOB_DOWNLOAD ? integ_job_exchange(method->job, number) : NULL;
+	if (method->nsteps > 0)
+		return number < method->nsteps ? method->steps[number].exchange : NULL;
+	return number == 0 ? method->exchange : NULL;
+}
+
 void
 integ_course_begin(IntegCall *call)
 {
@@ -241,7 +251,5 @@ integ_course_resume(IntegCall *call, const Jsonb *progress)
 	fits = call->method->job != NULL ? integ_job_resume(call, next, before) : integ_steps_resume(call, next, before);
 	if (!fits)
 		refuse_progress(call);
-	/* It was, before its first request. */
-	call->is_approved = true;
 	MemoryContextSwitchTo(old);
 }

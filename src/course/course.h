@@ -57,6 +57,9 @@ enum
  */
 extern void integ_course_begin(IntegCall *call);
 
+/* The requests of a method in their order, from 0: its only one, its steps, or those of its job; NULL behind the last. */
+extern const IntegExchange *integ_course_exchange(const IntegMethod *method, int number);
+
 /*
  * At the end of integ_call_finish: takes what a successful exchange brought, and moves on. Of a failed one the
  * outcome's detail is completed with what ran before it. Failures of its own become the outcome.
@@ -82,6 +85,7 @@ extern void integ_course_resume(IntegCall *call, const Jsonb *progress);
 extern void integ_steps_begin_at(IntegCall *call, int first);
 extern void integ_steps_finish(IntegCall *call);
 extern void integ_job_begin_at(IntegCall *call, int phase);
+extern const IntegExchange *integ_job_exchange(const IntegMethodJob *job, int phase); /* NULL: it has none */
 extern void integ_job_finish(IntegCall *call);
 
 /* Take up what integ_course_save kept: the id of the step that is next, and "earlier"; false where they do not fit. */

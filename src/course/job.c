@@ -13,8 +13,8 @@
 #include "limits/headers.h"
 #include "utils/timestamp.h"
 
-static const IntegExchange *
-exchange_of(const IntegMethodJob *job, int phase)
+const IntegExchange *
+integ_job_exchange(const IntegMethodJob *job, int phase)
 {
 	switch (phase)
 	{
@@ -31,7 +31,7 @@ void
 integ_job_begin_at(IntegCall *call, int phase)
 {
 	call->course->at = phase;
-	call->exchange = exchange_of(call->method->job, phase);
+	call->exchange = integ_job_exchange(call->method->job, phase);
 }
 
 /* {"job": {"id": …, "submit": …, "status": …, "download": …}}: what this exchange brought, under its name. */
@@ -288,7 +288,7 @@ integ_job_resume(IntegCall *call, const char *next, const Jsonb *earlier)
 	course->earlier = earlier;
 	for (int phase = INTEG_JOB_POLL; phase <= INTEG_JOB_DOWNLOAD; phase++)
 	{
-		const IntegExchange *exchange = exchange_of(job, phase);
+		const IntegExchange *exchange = integ_job_exchange(job, phase);
 
 		if (exchange == NULL || strcmp(exchange->step, next) != 0)
 			continue;

@@ -111,9 +111,23 @@ integ_manifest_check_base_url(IntegManifestCheck *check)
 	integ_manifest_check_url(check, check->root, "baseUrl", "");
 }
 
+/* A request of longLived. */
+static void
+check_token_request(IntegManifestCheck *check, const JsonbContainer *long_lived, const char *key, const char *where)
+{
+	const JsonbContainer *request = integ_json_get_object(long_lived, key);
+	char *path = psprintf("%s/longLived/%s", where, key);
+
+	if (request == NULL)
+		return;
+	integ_manifest_check_url(check, request, "url", path);
+	integ_manifest_check_template(check, request, "parameters", path, INTEG_PLACEHOLDERS_AUTH, NULL);
+}
+
 static void
 check_oauth2(IntegManifestCheck *check, const JsonbContainer *config, const char *where)
 {
+	const JsonbContainer *long_lived = integ_json_get_object(config, "longLived");
 	char *grant = integ_json_get_string(config, "grantType");
 	JsonbValue unused;
 
@@ -121,6 +135,11 @@ check_oauth2(IntegManifestCheck *check, const JsonbContainer *config, const char
 	integ_manifest_check_url(check, config, "tokenUrl", where);
 	integ_manifest_check_url(check, config, "revokeUrl", where);
 	integ_manifest_check_url(check, config, "deviceAuthorizationUrl", where);
+	if (long_lived != NULL)
+	{
+		check_token_request(check, long_lived, "exchange", where);
+		check_token_request(check, long_lived, "renew", where);
+	}
 	if ((grant == NULL || strcmp(grant, "authorization_code") == 0) &&
 		!integ_json_get(config, "authorizationUrl", &unused))
 		integ_manifest_problem(check, where, "the grant \"authorization_code\" needs an authorizationUrl");

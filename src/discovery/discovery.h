@@ -124,6 +124,13 @@ extern IntegDiscovered *integ_discovery_run(const IntegDiscoveryRun *run);
 extern Jsonb *integ_discovery_store(const IntegInstance *instance, const IntegDiscovered *found, const Jsonb *only,
 									int64 refresh_seconds, MemoryContext context);
 
+/*
+ * The entity of that id: the instance's own (instance may be NULL: of the definition alone), else the definition's.
+ * NULL where there is none. In CurrentMemoryContext, or as long as the definition.
+ */
+extern const JsonbContainer *integ_discovery_entity(const IntegInstance *instance, const IntegDefinition *definition,
+													const char *id);
+
 /* The maintenance job: runs discovery again where it is due. Outside a transaction. */
 extern void integ_discovery_refresh(void);
 

@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/json_walk.h"
 #include "core/owner.h"
 #include "core/query.h"
 #include "fmgr.h"
@@ -54,15 +55,47 @@ own_entities(const IntegInstance *instance)
 	return list;
 }
 
-static bool
-is_shadowed(const List *own, const char *id)
+static const JsonbContainer *
+find_own(const List *own, const char *id)
 {
 	ListCell *cell;
 
 	foreach (cell, own)
-		if (strcmp(integ_json_get_string(&((const Jsonb *) lfirst(cell))->root, "id"), id) == 0)
-			return true;
-	return false;
+	{
+		const Jsonb *entity = lfirst(cell);
+
+		if (strcmp(integ_json_get_string(&entity->root, "id"), id) == 0)
+			return &entity->root;
+	}
+	return NULL;
+}
+
+static const JsonbContainer *
+find_defined(const IntegDefinition *definition, const char *id)
+{
+	const JsonbContainer *list = integ_json_get_array(&definition->manifest->root, "entities");
+	IntegJsonWalk walk;
+	JsonbValue entity;
+
+	if (list == NULL)
+		return NULL;
+	integ_json_walk_begin(&walk, list);
+	while (integ_json_walk_element(&walk, &entity))
+	{
+		const char *found = integ_json_get_string(entity.val.binary.data, "id");
+
+		if (found != NULL && strcmp(found, id) == 0)
+			return entity.val.binary.data;
+	}
+	return NULL;
+}
+
+const JsonbContainer *
+integ_discovery_entity(const IntegInstance *instance, const IntegDefinition *definition, const char *id)
+{
+	const JsonbContainer *own = instance == NULL ? NULL : find_own(own_entities(instance), id);
+
+	return own == NULL ? find_defined(definition, id) : own;
 }
 
 Datum
@@ -91,7 +124,7 @@ integ_entities(PG_FUNCTION_ARGS)
 	{
 		const Jsonb *entity = integ_json_value_jsonb(getIthJsonbValueFromContainer((JsonbContainer *) list, i));
 
-		if (!is_shadowed(own, integ_json_get_string(&entity->root, "id")))
+		if (find_own(own, integ_json_get_string(&entity->root, "id")) == NULL)
 			put_entity(result, entity, false);
 	}
 	return (Datum) 0;

@@ -135,6 +135,7 @@ typedef struct IntegCall
 	const struct IntegApproval *approval; /* NULL: none yet */
 	bool is_approved;					  /* the request is the one that was approved */
 	bool names_secrets;					  /* render with the names of credentials, to be shown */
+	bool names_earlier;					  /* … and of what earlier requests bring */
 
 	/* admit */
 	IntegGrant *grant; /* until the answer */

@@ -81,5 +81,5 @@ integ_call_record(IntegCall *call)
 		integ_record_outcome(call->intent, write_outcome(call), audit_detail(call));
 	call->intent = NULL;
 	integ_record_request(&entry);
-	integ_record_used(&call->instance->id);
+	integ_record_used(&call->instance->id, call->outcome.sqlerrcode == 0);
 }

@@ -195,7 +195,10 @@ integ_call_render(IntegCall *call)
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
 	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
-	call->scope.earlier = call->course != NULL && call->course->earlier != NULL ? &call->course->earlier->root : NULL;
+	call->scope.earlier = NULL;
+	if (call->course != NULL && call->course->earlier != NULL && !call->names_secrets)
+		call->scope.earlier = &call->course->earlier->root;
+	call->scope.names_earlier = call->names_earlier;
 	call->scope.secret = call->names_secrets ? secret_name : integ_call_secret;
 	call->scope.secret_arg = call;
 

@@ -8,25 +8,22 @@
 
 #include <unistd.h>
 
+#include "../background_workers/worker.h"
 #include "access/xact.h"
 #include "access/actor.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_type.h"
-#include "commands/prepare.h"
-#include "commands/sequence.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
-#include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -131,24 +128,6 @@ keep_error(IntegHandlerAnswer *answer, const ErrorData *error, int64 timeout_ms)
 								(long long) timeout_ms);
 }
 
-/*
- * The next call begins as the first did: role, settings, prepared statements, advisory locks and temporary tables
- * are as DISCARD ALL leaves them. Plans stay: they know by themselves when they are no longer right.
- */
-static void
-forget_session(void)
-{
-	StartTransactionCommand();
-	PortalHashTableDeleteAll();
-	SetPGVariable("session_authorization", NIL, false);
-	ResetAllOptions();
-	DropAllPreparedStatements();
-	LockReleaseAll(USER_LOCKMETHOD, true);
-	ResetTempTableNamespace();
-	ResetSequenceCaches();
-	CommitTransactionCommand();
-}
-
 void
 integ_handler_call(const IntegHandlerCall *call, IntegHandlerAnswer *answer)
 {
@@ -176,7 +155,7 @@ integ_handler_call(const IntegHandlerCall *call, IntegHandlerAnswer *answer)
 		keep_error(answer, error, call->timeout_ms);
 	}
 	PG_END_TRY();
-	forget_session();
+	integ_worker_forget_session();
 	MemoryContextSwitchTo(context);
 	debug_query_string = NULL;
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -260,7 +260,7 @@ update(IntegConnect *connect)
 		"is_active = is_active OR deactivated_by IS NULL, "
 		"deactivated_at = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_at END, "
 		"deactivated_reason = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_reason END, "
-		"last_error = NULL, last_error_at = NULL, updated_at = pg_catalog.now(), "
+		"last_error = NULL, last_error_at = NULL, failures = 0, failing_since = NULL, updated_at = pg_catalog.now(), "
 		"connected_at = CASE WHEN $9 = 'active' THEN coalesce(connected_at, pg_catalog.now()) ELSE connected_at END, "
 		"last_connected_at = CASE WHEN $9 = 'active' AND status <> 'active' THEN pg_catalog.now() ELSE last_connected_at END "
 		"WHERE id = $1",

@@ -23,6 +23,8 @@ CREATE TABLE integ.instances (
     health jsonb NOT NULL DEFAULT '{}',
     last_error text,
     last_error_at timestamptz,
+    failures integer NOT NULL DEFAULT 0,
+    failing_since timestamptz,
     external_account_id text,
     external_account_name text,
     token_fields jsonb NOT NULL DEFAULT '{}',
@@ -30,6 +32,7 @@ CREATE TABLE integ.instances (
     connected_at timestamptz,
     last_connected_at timestamptz,
     last_used_at timestamptz,
+    last_succeeded_at timestamptz,
     created_by text NOT NULL DEFAULT current_user,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -91,6 +94,9 @@ COMMENT ON COLUMN integ.instances.deactivated_reason IS 'Why it was switched off
 COMMENT ON COLUMN integ.instances.health IS 'Last health check: state, last_checked, error, details, latency';
 COMMENT ON COLUMN integ.instances.last_error IS 'What went wrong last, without secrets';
 COMMENT ON COLUMN integ.instances.last_error_at IS 'When it went wrong';
+COMMENT ON COLUMN integ.instances.failures IS
+    'Durable calls that have ended in failure one after the other since failing_since; counted anew after a success';
+COMMENT ON COLUMN integ.instances.failing_since IS 'When the first of them ended';
 COMMENT ON COLUMN integ.instances.external_account_id IS 'Id of the account at the service';
 COMMENT ON COLUMN integ.instances.external_account_name IS 'Name or address of the account at the service';
 COMMENT ON COLUMN integ.instances.token_fields IS
@@ -99,6 +105,7 @@ COMMENT ON COLUMN integ.instances.metadata IS 'Anything the application wants to
 COMMENT ON COLUMN integ.instances.connected_at IS 'When it first became active';
 COMMENT ON COLUMN integ.instances.last_connected_at IS 'When it last became active';
 COMMENT ON COLUMN integ.instances.last_used_at IS 'When it was last called; written in batches';
+COMMENT ON COLUMN integ.instances.last_succeeded_at IS 'When a request to it last succeeded; written in batches';
 COMMENT ON COLUMN integ.instances.created_by IS 'The user or role that connected it';
 COMMENT ON COLUMN integ.instances.created_at IS 'When it was made';
 COMMENT ON COLUMN integ.instances.updated_at IS 'When it was last changed by a person';
@@ -236,6 +243,11 @@ BEGIN
         NEW.deactivated_by := NULL;
         NEW.deactivated_at := NULL;
         NEW.deactivated_reason := NULL;
+        NEW.failures := 0;
+        NEW.failing_since := NULL;
+        IF OLD.status = 'error' THEN
+            NEW.status := 'active';
+        END IF;
     ELSIF OLD.is_active AND NOT NEW.is_active THEN
         NEW.deactivated_by := coalesce(@extschema@.integ_current_user_id(), current_user);
         NEW.deactivated_at := now();
@@ -284,8 +296,13 @@ RETURNS TABLE (id text, name text, description text, access text, approval_requi
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE ROWS 30 AS 'MODULE_PATHNAME', 'integ_methods';
 COMMENT ON FUNCTION integ_methods(text) IS 'The methods of an instance (by handle or id) or of a definition';
 
+CREATE FUNCTION integ.instance_find(name text) RETURNS uuid
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_instance_find';
+COMMENT ON FUNCTION integ.instance_find(text) IS
+    'The instance that a handle, an id or a definition means for the caller; raises IG404 and IG409';
+
 GRANT EXECUTE ON FUNCTION integ_connect(text, text, jsonb, jsonb), integ_disconnect(text), integ_resolve(text),
-    integ_methods(text) TO integ_user;
+    integ_methods(text), integ.instance_find(text) TO integ_user;
 
 -- Built-in definitions that instances use are dumped as well: an instance may
 -- stay with a version that the next installation does not bring.

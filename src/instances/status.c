@@ -36,8 +36,10 @@ integ_instance_credentials_entered(const pg_uuid_t *id)
 		"UPDATE integ.instances SET status = 'initializing', "
 		"is_active = is_active OR deactivated_by IS NULL, "
 		"deactivated_at = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_at END, "
-		"deactivated_reason = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_reason END "
-		"WHERE id = $1 AND status IN ('reauth_required', 'token_expired')",
+		"deactivated_reason = CASE WHEN deactivated_by IS NULL THEN NULL ELSE deactivated_reason END, "
+		"failures = 0, failing_since = NULL "
+		"WHERE id = $1 AND (status IN ('reauth_required', 'token_expired', 'error') "
+		"OR NOT is_active AND deactivated_by IS NULL AND status <> 'disconnected')",
 		1,
 		{UUIDOID}};
 	Datum value = UUIDPGetDatum(id);

@@ -18,6 +18,7 @@
 #include "record/record.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "vault/redact.h"
 
 PG_FUNCTION_INFO_V1(integ_oauth_callback);
 
@@ -231,6 +232,7 @@ integ_oauth_callback(PG_FUNCTION_ARGS)
 	Callback callback = {.actor = integ_actor_require(INTEG_LEVEL_USER, "complete authorizations")};
 	const IntegInstance *instance;
 
+	integ_redact_statement();
 	if (PG_ARGISNULL(0) || (PG_ARGISNULL(1) && PG_ARGISNULL(2)))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_oauth_callback needs the state and a code or an error")));
 	callback.state = text_to_cstring(PG_GETARG_TEXT_PP(0));

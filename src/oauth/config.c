@@ -23,6 +23,15 @@ integ_oauth_used(const IntegInstance *instance, const IntegDefinition *definitio
 	return oauth2_of(instance, definition) != NULL;
 }
 
+bool
+integ_oauth_by_person(const IntegInstance *instance, const IntegDefinition *definition)
+{
+	const JsonbContainer *manifest = oauth2_of(instance, definition);
+	const char *grant = manifest == NULL ? NULL : integ_json_get_string(manifest, "grantType");
+
+	return manifest != NULL && (grant == NULL || strcmp(grant, "authorization_code") == 0);
+}
+
 static bool
 is_loopback(const char *origin)
 {
@@ -32,9 +41,8 @@ is_loopback(const char *origin)
 		   strncmp(host, "localhost:", 10) == 0;
 }
 
-/* An endpoint of the manifest: its template over config and token fields. NULL where the manifest has none. */
-static const char *
-endpoint(const IntegOauthConfig *config, const char *key, const char **origin)
+const char *
+integ_oauth_endpoint(const IntegOauthConfig *config, const JsonbContainer *part, const char *key, const char **origin)
 {
 	const IntegInstance *instance = config->instance;
 	IntegTemplateScope scope = {.config = instance == NULL ? NULL : &instance->config->root,
@@ -45,7 +53,7 @@ endpoint(const IntegOauthConfig *config, const char *key, const char **origin)
 	char problem[256];
 	char *url, *found;
 
-	if (!integ_json_get(config->manifest, key, &source))
+	if (!integ_json_get(part, key, &source))
 		return NULL;
 	url = integ_template_text(integ_template_compile(&source, psprintf("/oauth2Config/%s", key)), &scope,
 							  INTEG_TEMPLATE_RAW);
@@ -64,6 +72,12 @@ endpoint(const IntegOauthConfig *config, const char *key, const char **origin)
 		*origin = pstrdup(found);
 	free(found);
 	return url;
+}
+
+static const char *
+endpoint(const IntegOauthConfig *config, const char *key, const char **origin)
+{
+	return integ_oauth_endpoint(config, config->manifest, key, origin);
 }
 
 static const char *
@@ -94,11 +108,12 @@ integ_oauth_config(const IntegInstance *instance, const IntegDefinition *definit
 	config->client_auth = choice(config->manifest, "tokenEndpointAuthMethod", "client_secret_basic");
 	config->strategy = choice(config->manifest, "refreshStrategy", "automatic");
 	config->separator = choice(config->manifest, "scopeSeparator", " ");
+	config->long_lived = integ_json_get_object(config->manifest, "longLived");
 	config->pkce = integ_json_get_bool(config->manifest, "pkce", true);
 }
 
 const char *
-integ_oauth_credential(const IntegOauthConfig *config, const char *name)
+integ_oauth_credential(const IntegOauthConfig *config, const char *name, const char *origin)
 {
 	const IntegInstance *instance = config->instance;
 	const IntegCredentialOwner owners[] = {
@@ -106,9 +121,12 @@ integ_oauth_credential(const IntegOauthConfig *config, const char *name)
 		{"definition", config->definition->id, instance->credentials.client_id},
 		{"definition", config->definition->id, config->definition->client_id},
 	};
-	/* A private key signs and does not leave. */
-	const char *origin = strcmp(name, "key") == 0 ? NULL : config->token_origin;
 
+	/* A private key signs and does not leave. */
+	if (strcmp(name, "key") == 0)
+		origin = NULL;
+	else if (origin == NULL)
+		origin = config->token_origin;
 	for (size_t i = 0; i < lengthof(owners); i++)
 	{
 		const IntegSecret *secret = integ_vault_open(&owners[i], name, origin, false);
@@ -123,8 +141,9 @@ const char **
 integ_oauth_origins(const IntegDefinition *definition, const IntegInstance *instance, const char *name, int *count)
 {
 	static const char *const ours[] = {"client_id", "client_secret", "refresh_token", "key"};
+	const bool is_client = strncmp(name, "client_", 7) == 0;
 	IntegOauthConfig config = {.instance = instance, .definition = definition};
-	const char **origins = palloc0(2 * sizeof(char *));
+	const char **origins = palloc0((1 + INTEG_OAUTH_REISSUE_ORIGINS) * sizeof(char *));
 	bool known = false;
 
 	for (size_t i = 0; i < lengthof(ours); i++)
@@ -137,6 +156,9 @@ integ_oauth_origins(const IntegDefinition *definition, const IntegInstance *inst
 		return origins;
 	(void) endpoint(&config, "tokenUrl", &config.token_origin);
 	origins[(*count)++] = config.token_origin;
+	config.long_lived = integ_json_get_object(config.manifest, "longLived");
+	if (is_client)
+		integ_oauth_reissue_origins(&config, origins, count);
 	return origins;
 }
 

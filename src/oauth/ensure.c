@@ -94,7 +94,7 @@ integ_oauth_repeat(IntegCall *call)
 void
 integ_oauth_give_up(IntegCall *call)
 {
-	IntegOauthAsk ask = make_ask(call, INTEG_OAUTH_REFUSED, 0);
+	IntegOauthAsk ask = make_ask(call, INTEG_OAUTH_REFUSED, call->token_version);
 	IntegOauthTicket *outcome = palloc(sizeof(IntegOauthTicket));
 
 	integ_oauth_try(&ask, outcome);

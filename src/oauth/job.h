@@ -27,6 +27,8 @@ typedef struct IntegOauthJob
 	IntegOauthConfig config;
 	const char *action; /* for audit and log: oauth.refresh … */
 	bool has_request;
+	bool reissue;	 /* exchanges the access token for a long-lived one */
+	bool anew;		 /* a new authorization that needs no person: bound to where the definition leads now */
 	bool suspicious; /* an earlier refresh may have used up the refresh token unnoticed */
 	IntegHttpRequest request;
 
@@ -55,6 +57,12 @@ extern void integ_oauth_prepare(IntegOauthJob *job);
 
 /* settle.c: what the answer means, into the tables. In a transaction. */
 extern void integ_oauth_settle(IntegOauthJob *job);
+
+/*
+ * What could not be prepared waits as what failed, so that it is not found due again at once, whatever is wrong with
+ * it. In a transaction.
+ */
+extern void integ_oauth_postpone(IntegOauthJob *job);
 
 /* The job ends with this error, which is not raised. */
 extern void integ_oauth_fail(IntegOauthJob *job, int sqlerrcode, const char *message, const char *detail,

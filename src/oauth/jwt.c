@@ -14,7 +14,7 @@
 static const char *
 sign(const IntegOauthConfig *config, const char *algorithm_name, const Jsonb *claims)
 {
-	const char *key = integ_oauth_credential(config, "key");
+	const char *key = integ_oauth_credential(config, "key", NULL);
 	char *key_id = integ_json_get_string(&config->instance->config->root, "key_id");
 	IntegJwtAlgorithm algorithm;
 	IntegJwtKey text;
@@ -62,7 +62,7 @@ add_times(IntegJsonBuilder *claims)
 const char *
 integ_oauth_client_assertion(const IntegOauthConfig *config)
 {
-	const char *client = integ_oauth_credential(config, "client_id");
+	const char *client = integ_oauth_credential(config, "client_id", NULL);
 	const char *algorithm = integ_json_get_string(config->manifest, "assertionAlgorithm");
 	IntegJsonBuilder claims;
 
@@ -100,7 +100,7 @@ integ_oauth_bearer_assertion(const IntegOauthConfig *config)
 	IntegJsonBuilder claims;
 
 	integ_json_begin_object(&claims);
-	integ_json_add_string(&claims, "iss", issuer != NULL ? issuer : integ_oauth_credential(config, "client_id"));
+	integ_json_add_string(&claims, "iss", issuer != NULL ? issuer : integ_oauth_credential(config, "client_id", NULL));
 	if (subject != NULL)
 		integ_json_add_string(&claims, "sub", subject);
 	integ_json_add_string(&claims, "aud", audience != NULL ? audience : config->token_url);

@@ -11,7 +11,6 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "instances/site.h"
-#include "operate/operate.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -33,19 +32,76 @@ refresh_time(const IntegOauthConfig *config, const IntegOauthAnswer *answer, boo
 }
 
 static void
-store_secret(const IntegOauthConfig *config, const char *name, const char *secret, const char *origin,
-			 TimestampTz expires_at)
+store_secret(const IntegOauthConfig *config, const char *name, const char *secret, IntegCredentialValue *value)
 {
 	const IntegInstance *instance = config->instance;
-	IntegCredentialValue value = {.data = secret,
-								  .len = strlen(secret),
-								  .origins = &origin,
-								  .norigins = 1,
-								  .expires_at = expires_at,
-								  .user_id = strcmp(instance->context_type, "user") == 0 ? instance->context_id : NULL,
-								  .role = integ_owner_oid()};
 
-	integ_vault_store(&instance->credentials, name, &value, false);
+	value->data = secret;
+	value->len = strlen(secret);
+	value->user_id = strcmp(instance->context_type, "user") == 0 ? instance->context_id : NULL;
+	value->role = integ_owner_oid();
+	integ_vault_store(&instance->credentials, name, value, false);
+}
+
+static bool
+is_among(const char *origin, const char *const *origins, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(origins[i], origin) == 0)
+			return true;
+	return false;
+}
+
+/* What the definition has for an instance that was told this. */
+static const char **
+declared_origins(const IntegOauthConfig *config, const IntegInstance *instance, int *count)
+{
+	const char **methods = integ_instance_origins(instance, count);
+	const char **origins = palloc((*count + INTEG_OAUTH_REISSUE_ORIGINS) * sizeof(char *));
+
+	memcpy(origins, methods, *count * sizeof(char *));
+	integ_oauth_reissue_origins(config, origins, count);
+	return origins;
+}
+
+/* What the token that is replaced is bound to; count 0: there is none. */
+static const char **
+bound_origins(const IntegInstance *instance, int *count)
+{
+	static IntegQuery query = {"SELECT pg_catalog.to_jsonb(allowed_origins) FROM integ.credentials "
+							   "WHERE instance = $1 AND name = 'access_token' AND state = 'current'",
+							   1,
+							   {UUIDOID}};
+	Datum id = UUIDPGetDatum(&instance->id);
+	Jsonb *bound = NULL;
+
+	if (integ_query(&query, &id, NULL) > 0)
+		bound = (Jsonb *) integ_result_varlena(0, 1, CurrentMemoryContext);
+	return integ_oauth_scopes(bound == NULL ? NULL : &bound->root, count);
+}
+
+/* See integ_oauth_keep. */
+static void
+bind_origins(const IntegOauthConfig *config, const Jsonb *fields, const char *origin, bool anew,
+			 IntegCredentialValue *value)
+{
+	IntegInstance told = *config->instance;
+	const char **declared, **bound, **before;
+	int ndeclared, nbound = 0, nbefore, count = 0;
+
+	told.token_fields = fields;
+	told.origin = origin;
+	declared = declared_origins(config, &told, &ndeclared);
+	bound = anew ? NULL : bound_origins(config->instance, &nbound);
+	if (nbound > 0)
+	{
+		before = declared_origins(config, config->instance, &nbefore);
+		for (int i = 0; i < ndeclared; i++)
+			if (is_among(declared[i], bound, nbound) || !is_among(declared[i], before, nbefore))
+				declared[count++] = declared[i];
+		ndeclared = count;
+	}
+	integ_vault_use_origins(value, declared, ndeclared);
 }
 
 /* What the answer told goes over what was known, key by key. */
@@ -63,7 +119,8 @@ update_instance(const IntegOauthConfig *config, const Jsonb *fields, const char 
 								3,
 								{UUIDOID, JSONBOID, TEXTOID}};
 	static IntegQuery recover = {
-		"UPDATE integ.instances SET is_active = true, deactivated_at = NULL, deactivated_reason = NULL "
+		"UPDATE integ.instances SET is_active = true, deactivated_at = NULL, deactivated_reason = NULL, "
+		"failures = 0, failing_since = NULL "
 		"WHERE id = $1 AND NOT is_active AND deactivated_by IS NULL AND status IN ('reauth_required', 'token_expired')",
 		1,
 		{UUIDOID}};
@@ -72,62 +129,69 @@ update_instance(const IntegOauthConfig *config, const Jsonb *fields, const char 
 
 	(void) integ_query(&update, values, NULL);
 	(void) integ_query(&recover, values, NULL);
-	if (strcmp(instance->status, "active") != 0)
-		integ_instance_set_status(&instance->id, "active", NULL, false);
+	if (strcmp(instance->status, "active") == 0)
+		return;
+	integ_instance_set_status(&instance->id, "active", NULL, false);
+	if (strcmp(instance->status, "initializing") != 0)
+		integ_oauth_announce(instance, "instance.recovered", NULL);
 }
 
 static void
-update_tokens(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const char *grant,
-			  const char *const *asked, int nasked)
+update_tokens(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const IntegOauthSource *came)
 {
 	static IntegQuery query = {
 		"INSERT INTO integ.oauth_tokens AS t (instance, client_id, grant_type, strategy, token_type, scopes, "
-		"requested_scopes, token_origin, version, obtained_at, expires_at, refresh_at, last_attempt_at) "
-		"VALUES ($1, $2, coalesce($3, $12), $4, coalesce($5, 'Bearer'), $6, coalesce($7, '{}'), $8, 1, $9, $10, $11, $9) "
+		"requested_scopes, token_origin, version, obtained_at, expires_at, refresh_at, last_attempt_at, long_lived) "
+		"VALUES ($1, $2, coalesce($3, $12), $4, coalesce($5, 'Bearer'), $6, coalesce($7, '{}'), $8, 1, $9, $10, $11, $9, $13) "
 		"ON CONFLICT (instance) DO UPDATE SET grant_type = coalesce($3, t.grant_type), "
 		"strategy = CASE WHEN $3 IS NULL THEN t.strategy ELSE $4 END, "
 		"token_type = coalesce($5, t.token_type), scopes = coalesce($6, CASE WHEN $3 IS NULL THEN t.scopes END), "
 		"requested_scopes = coalesce($7, t.requested_scopes), token_origin = $8, version = t.version + 1, "
 		"obtained_at = $9, expires_at = $10, refresh_at = $11, refresh_started_at = NULL, failures = 0, "
-		"last_attempt_at = $9, last_sqlstate = NULL, last_error = NULL",
-		12,
+		"last_attempt_at = $9, last_sqlstate = NULL, last_error = NULL, long_lived = $13",
+		13,
 		{UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZOID,
-		 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}};
+		 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, BOOLOID}};
+	const char *grant = came->grant;
 	TimestampTz now = GetCurrentTimestamp();
 	/* Without a refresh token only grants that need no person give another one. */
 	bool refreshable = answer->refresh_token != NULL || grant == NULL || strcmp(grant, "client_credentials") == 0 ||
 					   strcmp(grant, "jwt_bearer") == 0;
-	TimestampTz refresh_at = refresh_time(config, answer, refreshable, now);
-	Datum values[12] = {UUIDPGetDatum(&config->instance->id),
+	bool exchange = grant != NULL && answer->refresh_token == NULL && config->long_lived != NULL;
+	TimestampTz refresh_at =
+		exchange ? now : refresh_time(config, answer, refreshable || config->long_lived != NULL, now);
+	Datum values[13] = {UUIDPGetDatum(&config->instance->id),
 						CStringGetTextDatum(config->instance->client_id),
 						grant == NULL ? (Datum) 0 : CStringGetTextDatum(grant),
 						CStringGetTextDatum(config->strategy),
 						answer->token_type == NULL ? (Datum) 0 : CStringGetTextDatum(answer->token_type),
 						answer->scopes == NULL ? (Datum) 0 : integ_value_texts(answer->scopes, answer->nscopes),
-						asked == NULL ? (Datum) 0 : integ_value_texts(asked, nasked),
+						came->asked == NULL ? (Datum) 0 : integ_value_texts(came->asked, came->nasked),
 						CStringGetTextDatum(config->token_origin),
 						TimestampTzGetDatum(now),
 						TimestampTzGetDatum(answer->expires_at),
 						TimestampTzGetDatum(refresh_at),
-						CStringGetTextDatum(config->grant_type)};
-	char nulls[12];
+						CStringGetTextDatum(config->grant_type),
+						BoolGetDatum(came->long_lived)};
+	char nulls[13];
 
 	memset(nulls, ' ', sizeof(nulls));
 	nulls[2] = grant == NULL ? 'n' : ' ';
 	nulls[4] = answer->token_type == NULL ? 'n' : ' ';
 	nulls[5] = answer->scopes == NULL ? 'n' : ' ';
-	nulls[6] = asked == NULL ? 'n' : ' ';
+	nulls[6] = came->asked == NULL ? 'n' : ' ';
 	nulls[9] = answer->expires_at == DT_NOEND ? 'n' : ' ';
 	nulls[10] = refresh_at == 0 ? 'n' : ' ';
 	(void) integ_query(&query, values, nulls);
 }
 
 void
-integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const char *grant,
-				 const char *const *asked, int nasked, const Jsonb *extra)
+integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const IntegOauthSource *came)
 {
 	const IntegInstance *instance = config->instance;
-	const Jsonb *fields = merged_fields(config, answer, extra);
+	const Jsonb *fields = merged_fields(config, answer, came->extra);
+	IntegCredentialValue access = {.expires_at = answer->expires_at};
+	IntegCredentialValue refresh = {.expires_at = DT_NOEND};
 	IntegOwnerScope scope;
 	IntegSite site;
 
@@ -138,42 +202,16 @@ integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer,
 						errdetail("The manifest's baseUrl is \"%s\".", config->definition->base_url_source),
 						errhint("Correct tokenFields or redirectParameters of the definition.")));
 	integ_owner_enter(&scope);
-	store_secret(config, "access_token", answer->access_token, site.origin, answer->expires_at);
+	bind_origins(config, fields, site.origin, came->grant != NULL, &access);
+	store_secret(config, "access_token", answer->access_token, &access);
 	if (answer->refresh_token != NULL)
-		store_secret(config, "refresh_token", answer->refresh_token, config->token_origin, DT_NOEND);
-	update_tokens(config, answer, grant, asked, nasked);
+	{
+		const char *origin = config->token_origin;
+
+		integ_vault_use_origins(&refresh, &origin, 1);
+		store_secret(config, "refresh_token", answer->refresh_token, &refresh);
+	}
+	update_tokens(config, answer, came);
 	update_instance(config, fields, site.origin);
 	integ_owner_leave(&scope);
-}
-
-char *
-integ_oauth_mend(const IntegInstance *instance)
-{
-	if (integ_oauth_used(instance, integ_instance_definition(instance)))
-		return psprintf("Authorize it again: SELECT * FROM integ_oauth_start('%s').", instance->instance_id);
-	return psprintf("Enter its credentials again with integ_credential_set('%s', …).", instance->instance_id);
-}
-
-void
-integ_oauth_require_person(const IntegInstance *instance, const char *why)
-{
-	static IntegQuery stop = {"UPDATE integ.oauth_tokens SET refresh_at = NULL, refresh_started_at = NULL WHERE instance = $1",
-							  1,
-							  {UUIDOID}};
-	Datum id = UUIDPGetDatum(&instance->id);
-	IntegJsonBuilder builder;
-	IntegOwnerScope scope;
-
-	integ_owner_enter(&scope);
-	integ_instance_set_status(&instance->id, "reauth_required", why, true);
-	(void) integ_query(&stop, &id, NULL);
-	integ_owner_leave(&scope);
-	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, "instance_id", instance->instance_id);
-	integ_json_add_string(&builder, "reason", why);
-	integ_event_emit("instance.reauth_required", instance->client_id, &instance->id, integ_json_end(&builder));
-	integ_notify(strcmp(instance->context_type, "user") == 0 ? instance->context_id : NULL, instance->client_id,
-				 "instance.reauth_required",
-				 psprintf("\"%s\" must be authorized again: %s", instance->instance_id, why),
-				 integ_oauth_mend(instance));
 }

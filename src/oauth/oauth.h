@@ -11,6 +11,7 @@
 #include "definitions/definition.h"
 #include "http/http.h"
 #include "instances/instance.h"
+#include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -23,18 +24,22 @@ typedef struct IntegOauthConfig
 	const char *authorization_url;	/* or NULL */
 	const char *token_url;
 	const char *token_origin;
-	const char *revoke_url;	 /* or NULL */
-	const char *device_url;	 /* device authorization endpoint, or NULL */
-	const char *issuer;		 /* or NULL */
-	const char *grant_type;	 /* of the first token: authorization_code, client_credentials, jwt_bearer */
-	const char *client_auth; /* client_secret_basic, client_secret_post, private_key_jwt, none */
-	const char *strategy;	 /* automatic, on_demand, manual */
-	const char *separator;	 /* between scopes */
+	const char *revoke_url;			  /* or NULL */
+	const char *device_url;			  /* device authorization endpoint, or NULL */
+	const char *issuer;				  /* or NULL */
+	const char *grant_type;			  /* of the first token: authorization_code, client_credentials, jwt_bearer */
+	const char *client_auth;		  /* client_secret_basic, client_secret_post, private_key_jwt, none */
+	const char *strategy;			  /* automatic, on_demand, manual */
+	const char *separator;			  /* between scopes */
+	const JsonbContainer *long_lived; /* how access tokens are exchanged for long-lived ones, or NULL */
 	bool pkce;
 } IntegOauthConfig;
 
 /* Whether the instance authenticates by OAuth. */
 extern bool integ_oauth_used(const IntegInstance *instance, const IntegDefinition *definition);
+
+/* Whether it does, and it takes a person to authorize. */
+extern bool integ_oauth_by_person(const IntegInstance *instance, const IntegDefinition *definition);
 
 /*
  * Fills config in CurrentMemoryContext. Raises IG400 where the instance does not use OAuth, or an endpoint is no
@@ -45,11 +50,18 @@ extern void integ_oauth_config(const IntegInstance *instance, const IntegDefinit
 							   IntegOauthConfig *config);
 
 /*
- * client_id, client_secret, key: the instance's, else its client's for the definition, else the definition's, else
- * (client_id)
- * the config's. NULL where there is none. For the token endpoint only; as integ_vault_open.
+ * An endpoint in a part of the manifest: its template over config and token fields, in CurrentMemoryContext, with its
+ * origin (NULL: not wanted). NULL where there is none. Raises IG400 as integ_oauth_config.
  */
-extern const char *integ_oauth_credential(const IntegOauthConfig *config, const char *name);
+extern const char *integ_oauth_endpoint(const IntegOauthConfig *config, const JsonbContainer *part, const char *key,
+										const char **origin);
+
+/*
+ * client_id, client_secret, key: the instance's, else its client's for the definition, else the definition's, else
+ * (client_id) the config's. NULL where there is none. For a request to the origin, the token endpoint's where it is
+ * NULL; as integ_vault_open.
+ */
+extern const char *integ_oauth_credential(const IntegOauthConfig *config, const char *name, const char *origin);
 
 /* Where the credential goes unless somebody says so; NULL: as every other. *count origins, in CurrentMemoryContext. */
 extern const char **integ_oauth_origins(const IntegDefinition *definition, const IntegInstance *instance,
@@ -74,6 +86,24 @@ typedef struct IntegOauthGrant
  */
 extern void integ_oauth_token_request(const IntegOauthConfig *config, const IntegOauthGrant *grant,
 									  IntegHttpRequest *request);
+
+/*
+ * The request that exchanges the access token for a long-lived one, or a long-lived one for the next. In
+ * CurrentMemoryContext; what holds secrets is wiped with it. Raises IG401 where a credential is missing or the token
+ * has expired, IG403 where one may not go there.
+ */
+extern void integ_oauth_reissue_request(const IntegOauthConfig *config, bool long_lived, IntegHttpRequest *request);
+
+/* Adds the origins of these requests: access token and client secret go there as well. */
+#define INTEG_OAUTH_REISSUE_ORIGINS 2
+extern void integ_oauth_reissue_origins(const IntegOauthConfig *config, const char **origins, int *count);
+
+/* An empty form that is wiped with CurrentMemoryContext. */
+extern StringInfo integ_oauth_form(void);
+
+/* A request without the client's authentication; form NULL: no body. Raises IG400 where it cannot be sent. */
+extern void integ_oauth_plain_request(const IntegOauthConfig *config, const char *method, const char *url,
+									  StringInfo form, IntegHttpRequest *request);
 
 /* The request of another endpoint: parameters is an already encoded form, NULL for none; the client authenticates. */
 extern void integ_oauth_client_request(const IntegOauthConfig *config, const char *url, StringInfo form,
@@ -124,18 +154,35 @@ typedef struct IntegOauthAnswer
 extern void integ_oauth_read_answer(const IntegOauthConfig *config, const IntegHttpResponse *response,
 									TimestampTz sent_at, IntegOauthAnswer *answer);
 
+/* How tokens came. */
+typedef struct IntegOauthSource
+{
+	const char *grant;		  /* of a new authorization, as integ.oauth_tokens shows it; NULL: a refresh of the one before */
+	const char *const *asked; /* the scopes asked for; NULL: as before */
+	int nasked;
+	const Jsonb *extra; /* what the redirect told, or NULL */
+	bool long_lived;	/* exchanged for one that lives long */
+} IntegOauthSource;
+
 /*
  * Keeps new tokens: in the vault, in integ.oauth_tokens, and what the answer told in integ.instances, which becomes
- * active.
- * In the current transaction, whose commit must come before anybody uses them. asked are the scopes
- * asked for (NULL: as before); grant is what integ.oauth_tokens shows (NULL: as before); extra is what the redirect
- * told.
+ * active. In the current transaction, whose commit must come before anybody uses them.
+ *
+ * A new authorization binds the access token to the origins that the definition has for the instance now; a refresh
+ * to those of them that the token before was bound to, or that the token answer itself has moved: a definition that
+ * changes does not lead tokens elsewhere.
  */
-extern void integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer, const char *grant,
-							 const char *const *asked, int nasked, const Jsonb *extra);
+extern void integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer,
+							 const IntegOauthSource *came);
 
 /* The scopes of an array of the manifest or the options, NULL container: none. */
 extern const char **integ_oauth_scopes(const JsonbContainer *array, int *count);
+
+/*
+ * Tells of a change in the life of the instance (kind such as "instance.token_expired"), with its reason or NULL: an
+ * event, in the current transaction, and an entry of the audit.
+ */
+extern void integ_oauth_announce(const IntegInstance *instance, const char *kind, const char *reason);
 
 /*
  * The instance needs a person: status, event, notification, in the current transaction. Other instances are not

@@ -94,6 +94,7 @@ CREATE TABLE integ.oauth_tokens (
     last_attempt_at timestamptz,
     last_sqlstate text,
     last_error text,
+    long_lived boolean NOT NULL DEFAULT false,
     CONSTRAINT oauth_tokens_grant_type_check
         CHECK (grant_type IN ('authorization_code', 'device_code', 'client_credentials', 'jwt_bearer')),
     CONSTRAINT oauth_tokens_strategy_check CHECK (strategy IN ('automatic', 'on_demand', 'manual')),
@@ -123,6 +124,8 @@ COMMENT ON COLUMN integ.oauth_tokens.failures IS 'Refreshes that failed in a row
 COMMENT ON COLUMN integ.oauth_tokens.last_attempt_at IS 'When a refresh was last tried';
 COMMENT ON COLUMN integ.oauth_tokens.last_sqlstate IS 'SQLSTATE of the last failure; NULL: the last one succeeded';
 COMMENT ON COLUMN integ.oauth_tokens.last_error IS 'Message of the last failure, without secrets';
+COMMENT ON COLUMN integ.oauth_tokens.long_lived IS
+    'Whether the token was exchanged for a long-lived one (longLived of the definition), and is renewed as such';
 ALTER TABLE integ.oauth_tokens ENABLE ROW LEVEL SECURITY;
 CREATE POLICY oauth_tokens_read ON integ.oauth_tokens FOR SELECT USING (
     EXISTS (SELECT FROM integ.instances i WHERE i.id = instance));
@@ -166,3 +169,6 @@ CREATE FUNCTION integ_oauth_revoke(instance text, options jsonb DEFAULT '{}') RE
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_revoke';
 COMMENT ON FUNCTION integ_oauth_revoke(text, jsonb) IS
     'Revokes the tokens of an instance at the service (RFC 7009) and removes them here; false where the service could not be told. Option: timeout';
+
+GRANT EXECUTE ON FUNCTION integ_oauth_start(text, jsonb), integ_oauth_callback(text, text, text, jsonb),
+    integ_oauth_refresh(text, jsonb), integ_oauth_revoke(text, jsonb) TO integ_user, integ_impersonate;

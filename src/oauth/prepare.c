@@ -27,6 +27,8 @@ typedef struct Known
 	const char *last_error;
 	const char *token_origin;
 	bool in_flight;
+	bool long_lived;
+	const char *bound_to; /* the access token, where it is not bound to the instance's origin; else NULL */
 } Known;
 
 static void
@@ -49,18 +51,21 @@ static void
 read_known(const IntegOauthJob *job, Known *known)
 {
 	static IntegQuery query = {
-		"SELECT coalesce((SELECT c.version FROM integ.credentials c WHERE c.instance = t.instance AND c.name = 'access_token' "
-		"AND c.state = 'current'), 0), failures > 0 AND refresh_at > pg_catalog.clock_timestamp(), last_sqlstate, last_error, "
-		"token_origin, refresh_started_at IS NOT NULL FROM integ.oauth_tokens t WHERE instance = $1 FOR UPDATE OF t",
-		1,
-		{UUIDOID}};
+		"SELECT coalesce(c.version, 0), failures > 0 AND refresh_at > pg_catalog.clock_timestamp(), last_sqlstate, "
+		"last_error, token_origin, refresh_started_at IS NOT NULL, long_lived, "
+		"CASE WHEN $2 <> ALL (c.allowed_origins) THEN pg_catalog.array_to_string(c.allowed_origins, ', ') END "
+		"FROM integ.oauth_tokens t LEFT JOIN integ.credentials c ON c.instance = t.instance AND c.name = 'access_token' "
+		"AND c.state = 'current' WHERE t.instance = $1 FOR UPDATE OF t",
+		2,
+		{UUIDOID, TEXTOID}};
 	MemoryContext context = CurrentMemoryContext;
-	Datum id = UUIDPGetDatum(&job->instance);
+	char nulls[] = "  ";
+	Datum values[2] = {UUIDPGetDatum(&job->instance), integ_value_text(job->config.instance->origin, &nulls[1])};
 	IntegOwnerScope scope;
 
 	memset(known, 0, sizeof(*known));
 	integ_owner_enter(&scope);
-	if (integ_query(&query, &id, NULL) > 0)
+	if (integ_query(&query, values, nulls) > 0)
 	{
 		known->exists = true;
 		known->version = integ_result_int8(0, 1);
@@ -69,6 +74,8 @@ read_known(const IntegOauthJob *job, Known *known)
 		known->last_error = integ_result_text(0, 4, context);
 		known->token_origin = integ_result_text(0, 5, context);
 		known->in_flight = integ_result_bool(0, 6);
+		known->long_lived = integ_result_bool(0, 7);
+		known->bound_to = integ_result_text(0, 8, context);
 	}
 	integ_owner_leave(&scope);
 }
@@ -105,13 +112,50 @@ sqlstate_of(const char *text)
 	return MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
 }
 
+/* Whoever asks for a token that needs no person may have corrected what was wrong. */
+static bool
+may_try(const IntegOauthJob *job)
+{
+	return job->seen == INTEG_OAUTH_ANYWAY && job->ticket >= 0 &&
+		   !integ_oauth_by_person(job->config.instance, job->config.definition);
+}
+
+/*
+ * The definition leads elsewhere than where the token was authorized for: a refresh must not carry it along. Where no
+ * person is needed to authorize, whoever calls integ_oauth_refresh agrees.
+ */
+static bool
+is_moved(IntegOauthJob *job, const Known *known)
+{
+	const IntegInstance *instance = job->config.instance;
+	char *message = psprintf("\"%s\" now goes to another origin", instance->instance_id);
+
+	if (known->bound_to == NULL)
+		return false;
+	if (may_try(job))
+	{
+		job->anew = true;
+		return false;
+	}
+	if (integ_oauth_by_person(instance, job->config.definition))
+		need_person(job, psprintf("its base URL has moved from %s to %s", known->bound_to, instance->origin), message);
+	else
+		integ_oauth_fail(job, ERRCODE_INTEG_FORBIDDEN, message,
+						 psprintf("Its token was obtained for %s, and its base URL is at %s.", known->bound_to,
+								  instance->origin),
+						 psprintf("SELECT integ_oauth_refresh('%s') obtains one for the new address.",
+								  instance->instance_id));
+	return true;
+}
+
 /* True where the answer is known without a request. */
 static bool
 is_answered(IntegOauthJob *job, const Known *known)
 {
 	const IntegInstance *instance = job->config.instance;
 
-	if (strcmp(instance->status, "reauth_required") == 0 || strcmp(instance->status, "disconnected") == 0)
+	if (strcmp(instance->status, "disconnected") == 0 ||
+		(strcmp(instance->status, "reauth_required") == 0 && !may_try(job)))
 		integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
 						 psprintf("\"%s\" must be authorized again", instance->instance_id), NULL,
 						 integ_oauth_mend(instance));
@@ -125,8 +169,29 @@ is_answered(IntegOauthJob *job, const Known *known)
 		need_person(job, psprintf("the token endpoint has moved from %s to %s", known->token_origin, job->config.token_origin),
 					psprintf("the refresh token of \"%s\" belongs to another token endpoint", instance->instance_id));
 	else
-		return false;
+		return is_moved(job, known);
 	return true;
+}
+
+/* The access token itself is what the next one is had for: only while it is valid. */
+static void
+prepare_reissue(IntegOauthJob *job, const Known *known)
+{
+	const IntegOauthConfig *config = &job->config;
+	TimestampTz expires_at;
+	int64 version;
+
+	if (!integ_vault_describe(&config->instance->credentials, "access_token", &version, &expires_at) ||
+		expires_at <= GetCurrentTimestamp())
+	{
+		need_person(job, "the access token has expired, and only a valid one is exchanged for the next",
+					psprintf("the token of \"%s\" cannot be re-issued", config->instance->instance_id));
+		return;
+	}
+	job->reissue = true;
+	integ_oauth_reissue_request(config, known->long_lived, &job->request);
+	job->has_request = true;
+	mark_started(job);
 }
 
 static void
@@ -144,6 +209,11 @@ prepare_refresh(IntegOauthJob *job)
 	refresh = integ_vault_open(&config->instance->credentials, "refresh_token", config->token_origin, false);
 	if (refresh != NULL)
 		grant.refresh_token = refresh->data;
+	else if (config->long_lived != NULL && known.exists)
+	{
+		prepare_reissue(job, &known);
+		return;
+	}
 	else if (strcmp(config->grant_type, "authorization_code") == 0)
 	{
 		need_person(job, "the service gave no refresh token, and the access token has expired or is refused",
@@ -274,6 +344,16 @@ prepare_revoke(IntegOauthJob *job)
 					 NULL);
 }
 
+/* A token that was refused is of no interest once there is another. */
+static bool
+is_replaced(const IntegOauthJob *job)
+{
+	Known known;
+
+	read_known(job, &known);
+	return job->seen > 0 && known.version > job->seen;
+}
+
 void
 integ_oauth_prepare(IntegOauthJob *job)
 {
@@ -292,6 +372,8 @@ integ_oauth_prepare(IntegOauthJob *job)
 			break;
 		case INTEG_OAUTH_REFUSED:
 			job->action = "oauth.refused";
+			if (is_replaced(job))
+				break;
 			need_person(job, "the service refuses its credentials",
 						psprintf("the service refuses the credentials of \"%s\"", job->config.instance->instance_id));
 			break;

@@ -6,18 +6,29 @@
 #include "core/errors.h"
 #include "core/uuid.h"
 #include "http/client.h"
+#include "http/url.h"
 #include "miscadmin.h"
 #include "record/record.h"
 
-/* The path of the endpoint, without origin and query. */
 static const char *
-path_of(const char *url, const char *origin)
+origin_of(const IntegHttpRequest *request)
 {
-	size_t len = strlen(origin);
-	char *path = pstrdup(strncmp(url, origin, len) == 0 ? url + len : "");
+	char problem[256];
+	char *found = integ_url_origin(request->url, problem, sizeof(problem));
+	char *origin = pstrdup(found == NULL ? "" : found);
 
-	path[strcspn(path, "?#")] = '\0';
-	return path;
+	free(found);
+	return origin;
+}
+
+/* The path of the endpoint, without the query: it may hold a token. */
+static const char *
+path_of(const char *url)
+{
+	const char *host = strstr(url, "://");
+	const char *path = host == NULL ? url : host + 3 + strcspn(host + 3, "/?#");
+
+	return pnstrdup(path, strcspn(path, "?#"));
 }
 
 void
@@ -41,8 +52,8 @@ integ_oauth_record(const IntegOauthConfig *config, const char *action, const cha
 		IntegRequestEntry entry = {.subject = &subject,
 								   .started_at = started_at,
 								   .http_method = request->method,
-								   .origin = config->token_origin,
-								   .path_template = path_of(request->url, config->token_origin),
+								   .origin = origin_of(request),
+								   .path_template = path_of(request->url),
 								   .is_write = true,
 								   .status = (int) response->status,
 								   .error = error,

@@ -28,9 +28,8 @@ wipe(void *arg)
 	explicit_bzero(text->data, text->maxlen);
 }
 
-/* A text that is wiped with its context. */
-static StringInfo
-make_form(void)
+StringInfo
+integ_oauth_form(void)
 {
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 	StringInfo form = palloc(sizeof(StringInfoData));
@@ -70,7 +69,7 @@ integ_oauth_form_add(StringInfo form, const char *name, const char *value)
 static const char *
 require_client(const IntegOauthConfig *config, const char *name)
 {
-	const char *value = integ_oauth_credential(config, name);
+	const char *value = integ_oauth_credential(config, name, NULL);
 
 	if (value == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
@@ -85,7 +84,7 @@ require_client(const IntegOauthConfig *config, const char *name)
 static const char *
 basic_header(const IntegOauthConfig *config)
 {
-	StringInfo pair = make_form();
+	StringInfo pair = integ_oauth_form();
 	int room;
 	char *header;
 	int len;
@@ -123,24 +122,27 @@ authenticate(const IntegOauthConfig *config, StringInfo form, IntegHttpHeader *h
 	}
 }
 
-void
-integ_oauth_client_request(const IntegOauthConfig *config, const char *url, StringInfo form, IntegHttpRequest *request)
+static void
+make_request(const IntegOauthConfig *config, const char *method, const char *url, StringInfo form, bool client,
+			 IntegHttpRequest *request)
 {
 	IntegHttpHeader *headers = palloc0(HEADERS * sizeof(IntegHttpHeader));
 	char problem[256];
 	int nheaders = 0;
 
-	headers[nheaders++] = (IntegHttpHeader){"Content-Type", "application/x-www-form-urlencoded"};
+	if (form != NULL)
+		headers[nheaders++] = (IntegHttpHeader){"Content-Type", "application/x-www-form-urlencoded"};
 	headers[nheaders++] = (IntegHttpHeader){"Accept", "application/json"};
 	headers[nheaders++] = (IntegHttpHeader){"User-Agent", "integ/" INTEG_VERSION};
-	authenticate(config, form, headers, &nheaders);
+	if (client)
+		authenticate(config, form, headers, &nheaders);
 	memset(request, 0, sizeof(*request));
-	request->method = "POST";
+	request->method = method;
 	request->url = url;
 	request->headers = headers;
 	request->nheaders = nheaders;
-	request->body = form->data;
-	request->body_len = form->len;
+	request->body = form == NULL ? NULL : form->data;
+	request->body_len = form == NULL ? 0 : form->len;
 	request->timeout_ms = integ_request_timeout;
 	request->connect_timeout_ms = integ_connect_timeout;
 	request->max_response = MAX_ANSWER;
@@ -151,6 +153,19 @@ integ_oauth_client_request(const IntegOauthConfig *config, const char *url, Stri
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the token request of \"%s\" cannot be sent", config->instance->instance_id),
 						errdetail("%s", problem), errhint("Correct the credentials of the client.")));
+}
+
+void
+integ_oauth_client_request(const IntegOauthConfig *config, const char *url, StringInfo form, IntegHttpRequest *request)
+{
+	make_request(config, "POST", url, form, true, request);
+}
+
+void
+integ_oauth_plain_request(const IntegOauthConfig *config, const char *method, const char *url, StringInfo form,
+						  IntegHttpRequest *request)
+{
+	make_request(config, method, url, form, false, request);
 }
 
 static void
@@ -182,7 +197,7 @@ integ_oauth_token_request(const IntegOauthConfig *config, const IntegOauthGrant 
 		const char *name;
 	} names[] = {{"device_code", "urn:ietf:params:oauth:grant-type:device_code"},
 				 {"jwt_bearer", "urn:ietf:params:oauth:grant-type:jwt-bearer"}};
-	StringInfo form = make_form();
+	StringInfo form = integ_oauth_form();
 	const char *type = grant->type;
 
 	for (size_t i = 0; i < lengthof(names); i++)

@@ -11,7 +11,6 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
-#include "operate/operate.h"
 #include "utils/builtins.h"
 #include "vault/vault.h"
 
@@ -60,13 +59,45 @@ note_failure(IntegOauthJob *job, const IntegOauthAnswer *answer, bool answer_los
 	char nulls[] = "    "
 				   "n   ";
 	IntegOwnerScope scope;
+	bool lapsed;
 
 	nulls[4] = answer->retry_at == 0 ? 'n' : ' ';
 	integ_owner_enter(&scope);
 	(void) integ_query(&query, values, nulls);
-	if (strcmp(instance->status, "active") == 0 && integ_query(&expired, values, NULL) > 0)
+	lapsed = instance != NULL && strcmp(instance->status, "active") == 0 && integ_query(&expired, values, NULL) > 0;
+	if (lapsed)
 		integ_instance_set_status(&job->instance, "token_expired", job->message, false);
 	integ_owner_leave(&scope);
+	if (lapsed)
+		integ_oauth_announce(instance, "instance.token_expired", job->message);
+}
+
+void
+integ_oauth_postpone(IntegOauthJob *job)
+{
+	static IntegQuery due = {"SELECT FROM integ.oauth_tokens WHERE instance = $1 AND "
+							 "refresh_at <= pg_catalog.clock_timestamp() FOR UPDATE",
+							 1,
+							 {UUIDOID}};
+	const IntegOauthAnswer nothing = {.result = INTEG_OAUTH_UNAVAILABLE};
+	Datum id = UUIDPGetDatum(&job->instance);
+	IntegOwnerScope scope;
+	bool is_due;
+
+	integ_owner_enter(&scope);
+	is_due = integ_query(&due, &id, NULL) > 0;
+	integ_owner_leave(&scope);
+	/* What a crash has left unknown stays so. */
+	if (is_due)
+		note_failure(job, &nothing, true);
+}
+
+static void
+keep_refreshed(const IntegOauthJob *job, const IntegOauthAnswer *answer)
+{
+	IntegOauthSource came = {.grant = job->anew ? job->config.grant_type : NULL, .long_lived = job->reissue};
+
+	integ_oauth_keep(&job->config, answer, &came);
 }
 
 static void
@@ -78,23 +109,28 @@ settle_refresh(IntegOauthJob *job, const IntegOauthAnswer *answer)
 	switch (answer->result)
 	{
 		case INTEG_OAUTH_GRANTED:
-			integ_oauth_keep(&job->config, answer, NULL, NULL, 0, NULL);
+			keep_refreshed(job, answer);
 			return;
 		case INTEG_OAUTH_INVALID:
 		case INTEG_OAUTH_DENIED:
 			integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
 							 psprintf("the service refused to refresh the token of \"%s\"", handle), explain(answer),
-							 psprintf("Authorize it again: SELECT * FROM integ_oauth_start('%s').", handle));
+							 integ_oauth_mend(instance));
 			integ_oauth_require_person(
 				instance, job->suspicious
 							  ? psprintf("%s; an earlier refresh was cut off between the service's answer and its being "
 										 "stored, and a rotated token was lost with it",
 										 explain(answer))
-							  : psprintf("the service refused the refresh token (%s)", explain(answer)));
+							  : psprintf("the service refused the %s (%s)",
+										 integ_oauth_by_person(instance, job->config.definition) ? "refresh token" : "grant",
+										 explain(answer)));
 			return;
 		case INTEG_OAUTH_CLIENT:
 			integ_oauth_fail(job, ERRCODE_INTEG_UNAUTHENTICATED,
-							 psprintf("the authorization server refused the client of \"%s\"", handle), explain(answer),
+							 job->reissue
+								 ? psprintf("the service did not re-issue the token of \"%s\"", handle)
+								 : psprintf("the authorization server refused the client of \"%s\"", handle),
+							 explain(answer),
 							 psprintf("Correct client_id and client_secret: integ_credential_set('definition:%s', …).",
 									  job->config.definition->id));
 			break;
@@ -182,22 +218,11 @@ read_flow(const IntegOauthJob *job, const char ***scopes, int *count, bool *nonc
 }
 
 static void
-announce_connected(const IntegOauthJob *job)
-{
-	const IntegInstance *instance = job->config.instance;
-	IntegJsonBuilder builder;
-
-	integ_json_begin_object(&builder);
-	integ_json_add_string(&builder, "instance_id", instance->instance_id);
-	integ_json_add_string(&builder, "definition_id", instance->definition_id);
-	integ_event_emit("instance.authorized", instance->client_id, &instance->id, integ_json_end(&builder));
-}
-
-static void
 settle_granted(IntegOauthJob *job, IntegOauthAnswer *answer)
 {
 	const Jsonb *extra = NULL;
 	const char **scopes = NULL;
+	IntegOauthSource came;
 	bool nonce_fits = true;
 	int count = 0;
 	JsonbValue params;
@@ -222,9 +247,13 @@ settle_granted(IntegOauthJob *job, IntegOauthAnswer *answer)
 		answer->scopes = scopes;
 		answer->nscopes = count;
 	}
-	integ_oauth_keep(&job->config, answer, job->device ? "device_code" : "authorization_code", scopes, count, extra);
+	came = (IntegOauthSource){.grant = job->device ? "device_code" : "authorization_code",
+							  .asked = scopes,
+							  .nasked = count,
+							  .extra = extra};
+	integ_oauth_keep(&job->config, answer, &came);
 	end_flow(job, "completed", answer);
-	announce_connected(job);
+	integ_oauth_announce(job->config.instance, "instance.authorized", NULL);
 }
 
 static void

@@ -266,7 +266,7 @@ asks_for_identity(const Start *start)
 static const char *
 client_id(const Start *start)
 {
-	const char *id = integ_oauth_credential(&start->config, "client_id");
+	const char *id = integ_oauth_credential(&start->config, "client_id", NULL);
 
 	if (id == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),

@@ -11,6 +11,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "fmgr.h"
+#include "instances/history.h"
 #include "oauth/job.h"
 #include "oauth/oauth.h"
 #include "utils/builtins.h"
@@ -31,9 +32,8 @@ parse_timeout(FunctionCallInfo fcinfo, const char *function)
 }
 
 static const IntegInstance *
-find_managed(FunctionCallInfo fcinfo, const char *action, IntegOauthConfig *config)
+find_managed(FunctionCallInfo fcinfo, const IntegActor *actor, const char *action, IntegOauthConfig *config)
 {
-	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, action);
 	const IntegInstance *instance;
 
 	if (PG_ARGISNULL(0))
@@ -48,7 +48,8 @@ integ_oauth_refresh(PG_FUNCTION_ARGS)
 {
 	static IntegQuery query = {"SELECT expires_at FROM integ.oauth_tokens WHERE instance = $1", 1, {UUIDOID}};
 	IntegOauthConfig config;
-	const IntegInstance *instance = find_managed(fcinfo, "refresh the token of", &config);
+	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "refresh tokens");
+	const IntegInstance *instance = find_managed(fcinfo, actor, "refresh the token of", &config);
 	IntegOauthAsk ask = {.kind = INTEG_OAUTH_REFRESH,
 						 .instance = instance->id,
 						 .seen = INTEG_OAUTH_ANYWAY,
@@ -107,10 +108,12 @@ Datum
 integ_oauth_revoke(PG_FUNCTION_ARGS)
 {
 	IntegOauthConfig config;
-	const IntegInstance *instance = find_managed(fcinfo, "revoke the token of", &config);
+	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "revoke tokens");
+	const IntegInstance *instance = find_managed(fcinfo, actor, "revoke the token of", &config);
 	bool revoked = integ_oauth_revoke_at_service(instance, parse_timeout(fcinfo, "integ_oauth_revoke"));
 
 	forget(&instance->id);
-	integ_oauth_record(&config, "oauth.forget", "succeeded", NULL, NULL, 0, NULL);
+	integ_instance_history(actor, "oauth.forget", "instance.disconnected", &instance->id, instance->instance_id,
+						   instance->definition_id, instance->client_id);
 	PG_RETURN_BOOL(revoked);
 }

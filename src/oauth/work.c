@@ -175,17 +175,29 @@ send(IntegOauthJob *job)
 	}
 }
 
+/* The error that stopped the preparation is what those who wait are told, whatever else goes wrong. */
+static void
+postpone(IntegOauthJob *job)
+{
+	const IntegOauthJob stopped = *job;
+
+	if (!guarded(job, integ_oauth_postpone))
+		integ_oauth_fail(job, stopped.sqlerrcode, stopped.message, stopped.detail, stopped.hint);
+}
+
 static void
 begin(IntegOauthJob *job)
 {
 	njobs++;
 	if (guarded(job, integ_oauth_prepare) && job->has_request && job->sqlerrcode == 0)
-		send(job);
-	else
 	{
-		record(job);
-		end_job(job);
+		send(job);
+		return;
 	}
+	if (job->kind == INTEG_OAUTH_REFRESH && job->sqlerrcode != 0)
+		postpone(job);
+	record(job);
+	end_job(job);
 }
 
 static void
@@ -279,7 +291,10 @@ typedef struct Due
 	bool device;
 } Due;
 
-/* What is due, and when the next will be. One transaction. */
+/*
+ * What is due and not under way, and when the next will be. One transaction. Rows that are under way are due too, and
+ * older than the others: the limit has room for them, or one service that does not answer would stop all others.
+ */
 static int
 find_due(Due *due, int room)
 {
@@ -290,10 +305,12 @@ find_due(Due *due, int room)
 																			   "AND " INTEG_MINE("instance", "$1", "$2") " ORDER BY at LIMIT $3",
 		3,
 		{INT4OID, INT4OID, INT8OID}};
-	Datum values[3] = {Int32GetDatum(my_total), Int32GetDatum(my_number), Int64GetDatum(room + 1)};
+	Datum values[3] = {Int32GetDatum(my_total), Int32GetDatum(my_number), Int64GetDatum(room + njobs + 1)};
 	TimestampTz next = GetCurrentTimestamp() + RESCAN;
+	bool isnull;
 	int count = 0;
 	uint64 rows;
+	Datum flow;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -301,23 +318,24 @@ find_due(Due *due, int room)
 	rows = integ_query(&query, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
-		bool isnull, device;
+		pg_uuid_t instance = *DatumGetUUIDP(integ_result_datum(i, 1, &isnull));
 
 		if (!integ_result_bool(i, 3))
 		{
 			next = Min(next, DatumGetTimestampTz(integ_result_datum(i, 4, &isnull)));
 			break;
 		}
+		if (is_busy(&instance))
+			continue;
 		if (count == room)
 		{
 			next = DT_NOBEGIN;
 			break;
 		}
-		due[count].instance = *DatumGetUUIDP(integ_result_datum(i, 1, &isnull));
-		(void) integ_result_datum(i, 2, &device);
-		due[count].device = !device;
-		if (due[count].device)
-			due[count].flow = *DatumGetUUIDP(integ_result_datum(i, 2, &isnull));
+		flow = integ_result_datum(i, 2, &isnull);
+		due[count] = (Due){.instance = instance, .device = !isnull};
+		if (!isnull)
+			due[count].flow = *DatumGetUUIDP(flow);
 		count++;
 	}
 	SPI_finish();

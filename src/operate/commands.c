@@ -144,6 +144,7 @@ tell_to_leave(IntegDatabase *slot)
 	gone = slot->keeper_pid == 0 && slot->maintenance_pid == 0;
 	gone &= integ_dispatchers_stop(&slot->dispatch);
 	gone &= integ_handlers_stop(&slot->handlers);
+	gone &= integ_sync_workers_stop(&slot->sync);
 	if (gone)
 		integ_shmem_state(slot, INTEG_DATABASE_STOPPED);
 	else

@@ -32,14 +32,15 @@ integ_event_emit(const char *kind, const char *client, const pg_uuid_t *instance
 }
 
 void
-integ_notify(const char *recipient, const char *client, const char *kind, const char *text, const char *hint)
+integ_notify(const char *recipient, const char *client, const char *kind, const char *text, const char *hint,
+			 const char *link)
 {
 	static IntegQuery insert = {
-		"INSERT INTO integ.notifications (recipient, client_id, kind, text, hint) VALUES ($1, $2, $3, $4, $5)",
-		5,
-		{TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
-	char nulls[] = "     ";
-	Datum arguments[5];
+		"INSERT INTO integ.notifications (recipient, client_id, kind, text, hint, link) VALUES ($1, $2, $3, $4, $5, $6)",
+		6,
+		{TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	char nulls[] = "      ";
+	Datum arguments[6];
 	IntegOwnerScope scope;
 
 	arguments[0] = integ_value_text(recipient, &nulls[0]);
@@ -47,6 +48,7 @@ integ_notify(const char *recipient, const char *client, const char *kind, const 
 	arguments[2] = CStringGetTextDatum(kind);
 	arguments[3] = CStringGetTextDatum(text);
 	arguments[4] = integ_value_text(hint, &nulls[4]);
+	arguments[5] = integ_value_text(link, &nulls[5]);
 	integ_owner_enter(&scope);
 	integ_query(&insert, arguments, nulls);
 	integ_owner_leave(&scope);

@@ -30,7 +30,7 @@ static const IntegJob jobs[] = {
 	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
 	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over", integ_discovery_refresh},
-	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time", integ_approvals_expire},
+	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time, and forgets those decided about long ago", integ_approvals_run},
 	{"oauth_flows", "10 minutes", "Ends authorizations whose time is over, and forgets old ones", integ_oauth_sweep},
 	{"health", "5 minutes", "Calls the health check of every active instance", integ_health_run},
 };

@@ -44,10 +44,18 @@ extern PGDLLEXPORT void integ_event_emit(const char *kind, const char *client, c
 
 /*
  * Adds a row to integ.notifications in the current transaction. recipient is a user id, NULL for the
- * administrators of the client; client NULL means global; hint may be NULL.
+ * administrators of the client; client NULL means global; hint and link may be
+ * NULL.
  */
 extern PGDLLEXPORT void integ_notify(const char *recipient, const char *client, const char *kind, const char *text,
-									 const char *hint);
+									 const char *hint, const char *link);
+
+/*
+ * Tells who listens on the channel that these have ended: a hint that saves asking, which nothing may rely on. Left out
+ * where integ.notify_calls is off or the queue of notifications fills up. Sent when the transaction commits. Workers
+ * only.
+ */
+extern void integ_announce_ids(const char *channel, const pg_uuid_t *const *ids, int count);
 
 /* One maintenance job. */
 typedef struct IntegJob

@@ -69,6 +69,7 @@ CREATE TABLE integ.notifications (
     kind text COLLATE "C" NOT NULL,
     text text NOT NULL,
     hint text,
+    link text,
     channel text NOT NULL DEFAULT 'inbox',
     state text NOT NULL DEFAULT 'new',
     read_at timestamptz,
@@ -85,6 +86,7 @@ COMMENT ON COLUMN integ.notifications.client_id IS 'Client it is for; ''*'' for 
 COMMENT ON COLUMN integ.notifications.kind IS 'Such as instance.reauth_required';
 COMMENT ON COLUMN integ.notifications.text IS 'What happened';
 COMMENT ON COLUMN integ.notifications.hint IS 'What to do';
+COMMENT ON COLUMN integ.notifications.link IS 'Page on which to do it, where the application has one (integ.reconnect_url)';
 COMMENT ON COLUMN integ.notifications.channel IS 'Where it goes; inbox: only this table';
 COMMENT ON COLUMN integ.notifications.state IS 'new, then sent or failed where a channel delivers it';
 COMMENT ON COLUMN integ.notifications.read_at IS 'When the recipient read it';

@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "oauth/state.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -24,6 +25,9 @@ PG_FUNCTION_INFO_V1(integ_status);
 PG_FUNCTION_INFO_V1(integ_version);
 
 #define STATUS_COLUMNS 8
+
+/* A refresh has the last fifth of a token's life to succeed in; one that waits longer than this is worth a look. */
+#define LATE_REFRESH USECS_PER_MINUTE
 
 /* One line of the answer; NULL and 0 where nothing is to be said. */
 typedef struct Line
@@ -344,6 +348,35 @@ put_partitions(ReturnSetInfo *result)
 	put(result, &line);
 }
 
+static void
+put_tokens(ReturnSetInfo *result, const IntegActor *actor)
+{
+	IntegOauthState oauth = integ_oauth_state(actor);
+	Line line = {.component = "tokens",
+				 .database = MyDatabaseId,
+				 .last_error = oauth.last_error,
+				 .depth = oauth.due,
+				 .oldest = oauth.due_since};
+
+	line.state = psprintf(INT64_FORMAT " kept, " INT64_FORMAT " expire within 10 minutes, " INT64_FORMAT " expired",
+						  oauth.tokens, oauth.expiring, oauth.expired);
+	if (oauth.due > 0 && GetCurrentTimestamp() - oauth.due_since > LATE_REFRESH)
+		line.hint = "Refreshes are late: look at the dispatchers; if they run, raise integ.refresh_concurrency.";
+	else if (oauth.last_error != NULL)
+		line.hint = "integ.oauth_tokens has each failure, and when it is tried again (refresh_at).";
+	put(result, &line);
+
+	line = (Line){.component = "authorizations",
+				  .database = MyDatabaseId,
+				  .last_error = oauth.person_error,
+				  .depth = oauth.persons,
+				  .oldest = oauth.persons_since};
+	line.state = oauth.persons > 0 ? "a person is needed" : "complete";
+	if (oauth.persons > 0)
+		line.hint = "SELECT instance_id, last_error FROM integ.instances WHERE status = 'reauth_required'; integ_oauth_start authorizes again.";
+	put(result, &line);
+}
+
 Datum
 integ_status(PG_FUNCTION_ARGS)
 {
@@ -370,6 +403,7 @@ integ_status(PG_FUNCTION_ARGS)
 	put_held(result);
 	put_master_key(result);
 	put_partitions(result);
+	put_tokens(result, actor);
 	return (Datum) 0;
 }
 

@@ -264,9 +264,9 @@ integ_entry_plain(char *buffer, IntegEntryKind kind, const void *body, uint32 le
 }
 
 IntegEntry *
-integ_entry_used(char *buffer, const pg_uuid_t *instance)
+integ_entry_used(char *buffer, const IntegUsed *used)
 {
-	return integ_entry_plain(buffer, INTEG_ENTRY_USED, instance->data, UUID_LEN);
+	return integ_entry_plain(buffer, INTEG_ENTRY_USED, used, sizeof(*used));
 }
 
 IntegEntry *
@@ -280,6 +280,32 @@ integ_entry_event(char *buffer, const IntegEventEntry *event, const char *payloa
 	memcpy(INTEG_ENTRY_BODY(entry) + sizeof(*event), payload, length);
 	entry->body = sizeof(*event) + length;
 	return end(entry);
+}
+
+TimestampTz
+integ_entry_time(const IntegEntry *entry)
+{
+	uint64 time;
+
+	memcpy(&time, INTEG_ENTRY_BODY(entry) + INTEG_ENTRY_CREATED_AT, sizeof(time));
+	return (TimestampTz) pg_ntoh64(time);
+}
+
+const char *
+integ_entry_field(const IntegEntry *entry, int place, uint32 *length)
+{
+	const char *at = INTEG_ENTRY_BODY(entry);
+
+	for (int i = 0;; i++)
+	{
+		memcpy(length, at, sizeof(*length));
+		*length = pg_ntoh32(*length);
+		at += sizeof(*length);
+		if (i == place)
+			return *length == (uint32) -1 ? NULL : at;
+		if (*length != (uint32) -1)
+			at += *length;
+	}
 }
 
 void

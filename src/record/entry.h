@@ -16,7 +16,7 @@ typedef enum IntegEntryKind
 {
 	INTEG_ENTRY_REQUEST,
 	INTEG_ENTRY_AUDIT,
-	INTEG_ENTRY_USED,  /* body: the uuid of the instance */
+	INTEG_ENTRY_USED,  /* body: an IntegUsed */
 	INTEG_ENTRY_EVENT, /* body: IntegEventEntry and the payload's text */
 	INTEG_ENTRY_LIMIT  /* body: limits/table.h's IntegBlockRow */
 } IntegEntryKind;
@@ -40,16 +40,28 @@ typedef struct IntegEntry
 #define INTEG_ENTRY_CREATED_AT 4
 #define INTEG_ENTRY_CLIENT 12
 
+/* Places of fields of a row of the audit. */
+#define INTEG_AUDIT_CALL 2
+#define INTEG_AUDIT_ACTION 9
+#define INTEG_AUDIT_OUTCOME 10
+
 /* The columns the fields belong to, in their order. */
 extern const char *const integ_request_columns[];
 extern const int integ_request_columns_count;
 extern const char *const integ_audit_columns[];
 extern const int integ_audit_columns_count;
 
+/* That an instance was called. */
+typedef struct IntegUsed
+{
+	pg_uuid_t instance;
+	bool succeeded;
+} IntegUsed;
+
 /* Each fills buffer (INTEG_ENTRY_MAX bytes, MAXALIGNed) and returns it as an entry. None raises. */
 extern IntegEntry *integ_entry_request(char *buffer, const IntegRequestEntry *request);
 extern IntegEntry *integ_entry_audit(char *buffer, const IntegAuditEntry *audit, TimestampTz created_at);
-extern IntegEntry *integ_entry_used(char *buffer, const pg_uuid_t *instance);
+extern IntegEntry *integ_entry_used(char *buffer, const IntegUsed *used);
 
 /* An event on its way to integ.events. */
 typedef struct IntegEventEntry
@@ -68,6 +80,12 @@ extern IntegEntry *integ_entry_plain(char *buffer, IntegEntryKind kind, const vo
 /* Gap rows: lost entries, since when and why. lost 0 means an unknown number. */
 extern IntegEntry *integ_entry_request_gap(char *buffer, uint32 lost, TimestampTz since, const char *reason);
 extern IntegEntry *integ_entry_audit_gap(char *buffer, uint32 lost, TimestampTz since, const char *reason);
+
+/* created_at of a row. */
+extern TimestampTz integ_entry_time(const IntegEntry *entry);
+
+/* A field of a row by its place: its bytes as COPY sends them, and *length of them; NULL where it is NULL. */
+extern const char *integ_entry_field(const IntegEntry *entry, int place, uint32 *length);
 
 /* Sets created_at of a row. */
 extern void integ_entry_set_time(IntegEntry *entry, TimestampTz created_at);

@@ -212,10 +212,7 @@ make_plan(LogPlan *plan, Relation log, Relation partition)
 static int64
 day_of(const IntegEntry *entry)
 {
-	uint64 time;
-
-	memcpy(&time, INTEG_ENTRY_BODY(entry) + INTEG_ENTRY_CREATED_AT, sizeof(time));
-	return integ_day_of((TimestampTz) pg_ntoh64(time));
+	return integ_day_of(integ_entry_time(entry));
 }
 
 /* Whether all belong into the partition of the first. */

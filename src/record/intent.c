@@ -2,9 +2,12 @@
  * Writes: the intent is on disk before the request leaves, and its outcome
  * follows whatever becomes of the caller.
  *
+ * A session puts its intents on disk by itself, in the journal; where it cannot, and in workers
+ * outside a transaction, the recorder does it at once, and is waited for.
+ *
  * An intent belongs to the (sub)transaction it was made in. When that aborts,
  * or the backend ends, with the outcome unsettled, it is settled as "unknown".
- * After a crash the recorder does the same from the table (recover.c).
+ * After a crash the recorder does the same from the journal and the table (recover.c).
  */
 #include "record/record.h"
 
@@ -16,6 +19,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "record/entry.h"
+#include "record/journal.h"
 #include "record/ring.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
@@ -42,6 +46,13 @@ static union
 #define KEEPER_CHECK_MS 100
 
 static dlist_head open_intents = DLIST_STATIC_INIT(open_intents);
+
+/* The outcome that this process settled last, and the place behind it in the ring: it goes along with the next. */
+static struct
+{
+	IntegIntent *intent;
+	uint64 position;
+} last_outcome;
 
 /* Nobody will settle it any more. */
 static void
@@ -193,6 +204,46 @@ outcome_state(const IntegIntent *intent)
 	return state;
 }
 
+/* The last outcome, if it may still be in memory alone. */
+static const IntegEntry *
+outcome_to_write(IntegDatabase *database)
+{
+	const IntegIntent *last = last_outcome.intent;
+
+	if (last == NULL || last->database != database || last->generation != database->generation ||
+		integ_ring_is_settled(database, last_outcome.position))
+		return NULL;
+	return last->entry;
+}
+
+static void
+forget_last_outcome(void)
+{
+	if (last_outcome.intent != NULL)
+		pfree(last_outcome.intent);
+	last_outcome.intent = NULL;
+}
+
+/* Puts the intents (some may be NULL) on disk, and the last outcome before them. False where the recorder has to. */
+static bool
+write_journal(IntegDatabase *database, IntegIntent *const *intents, int count, uint64 position)
+{
+	const IntegEntry **entries = palloc((count + 1) * sizeof(*entries));
+	int nentries = 0;
+	bool written;
+
+	if ((entries[0] = outcome_to_write(database)) != NULL)
+		nentries++;
+	for (int i = 0; i < count; i++)
+		if (intents[i] != NULL)
+			entries[nentries++] = intents[i]->entry;
+	written = integ_journal_write(database, entries, nentries, position);
+	pfree(entries);
+	if (written)
+		forget_last_outcome();
+	return written;
+}
+
 static IntegOutcomeState
 wait_until_durable(IntegIntent *intent, TimestampTz deadline)
 {
@@ -207,14 +258,17 @@ wait_until_durable(IntegIntent *intent, TimestampTz deadline)
 	return state;
 }
 
-static void
-append(IntegIntent *intent, TimestampTz deadline)
+/* Returns the place behind it in the ring. */
+static uint64
+append(IntegIntent *intent, bool urgent, TimestampTz deadline)
 {
-	switch (integ_ring_append_intent(intent->database, intent->entry, integ_entry_outcome_size(intent->entry),
-									 deadline))
+	uint64 position = 0;
+
+	switch (integ_ring_append_intent(intent->database, intent->entry, integ_entry_outcome_size(intent->entry), urgent,
+									 deadline, &position))
 	{
 		case INTEG_APPEND_DONE:
-			return;
+			break;
 		case INTEG_APPEND_FULL:
 			refuse("The ring between callers and the recorder stayed full for integ.max_sync_wait.",
 				   "SELECT * FROM integ_status() says what the recorder does; raise integ.log_buffer if it only lags.");
@@ -226,6 +280,26 @@ append(IntegIntent *intent, TimestampTz deadline)
 		case INTEG_APPEND_GONE:
 			refuse("The extension was dropped meanwhile.", "Call again once it is back.");
 	}
+	return position;
+}
+
+/* Returns when the intent is on disk. */
+static void
+make_durable(IntegIntent *intent, bool journal, uint64 position, TimestampTz deadline)
+{
+	IntegOutcomeState state;
+
+	if (journal && write_journal(intent->database, &intent, 1, position))
+		return;
+	if (journal)
+		integ_ring_hurry(intent->database, position);
+	state = wait_until_durable(intent, deadline);
+	if (state == INTEG_OUTCOME_REFUSED)
+		refuse("The recorder could not write the row of the audit.",
+			   "SELECT * FROM integ_status() shows the recorder's last error.");
+	if (state != INTEG_OUTCOME_DURABLE)
+		refuse("The recorder did not answer within integ.max_sync_wait.",
+			   "SELECT * FROM integ_status() says what the recorder does.");
 }
 
 IntegIntent *
@@ -235,7 +309,8 @@ integ_record_intent(const IntegAuditEntry *audit)
 	IntegAuditEntry pending = *audit;
 	IntegDatabase *database;
 	IntegIntent *intent;
-	volatile IntegOutcomeState state = INTEG_OUTCOME_QUEUED;
+	bool journal = integ_journal_is_usable();
+	volatile uint64 position = 0;
 
 	integ_record_require();
 	register_callbacks();
@@ -244,7 +319,7 @@ integ_record_intent(const IntegAuditEntry *audit)
 	intent = open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0));
 	PG_TRY();
 	{
-		append(intent, deadline);
+		position = append(intent, !journal, deadline);
 	}
 	PG_CATCH();
 	{
@@ -256,13 +331,7 @@ integ_record_intent(const IntegAuditEntry *audit)
 
 	PG_TRY();
 	{
-		state = wait_until_durable(intent, deadline);
-		if (state == INTEG_OUTCOME_REFUSED)
-			refuse("The recorder could not write the row of the audit.",
-				   "SELECT * FROM integ_status() shows the recorder's last error.");
-		if (state != INTEG_OUTCOME_DURABLE)
-			refuse("The recorder did not answer within integ.max_sync_wait.",
-				   "SELECT * FROM integ_status() says what the recorder does.");
+		make_durable(intent, journal, position, deadline);
 	}
 	PG_CATCH();
 	{
@@ -276,15 +345,15 @@ integ_record_intent(const IntegAuditEntry *audit)
 
 /* Queues one intent of several; NULL where there is no room for it in time. */
 static IntegIntent *
-queue_intent(IntegDatabase *database, const IntegAuditEntry *audit, TimestampTz deadline)
+queue_intent(IntegDatabase *database, const IntegAuditEntry *audit, bool urgent, TimestampTz deadline, uint64 *position)
 {
 	IntegAuditEntry pending = *audit;
 	IntegIntent *intent;
 
 	pending.outcome = "pending";
 	intent = open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0));
-	if (integ_ring_append_intent(database, intent->entry, integ_entry_outcome_size(intent->entry), deadline) !=
-		INTEG_APPEND_DONE)
+	if (integ_ring_append_intent(database, intent->entry, integ_entry_outcome_size(intent->entry), urgent, deadline,
+								 position) != INTEG_APPEND_DONE)
 	{
 		pfree(intent);
 		return NULL;
@@ -312,18 +381,26 @@ integ_record_intents(const IntegAuditEntry *audits, int count, IntegIntent **int
 {
 	IntegDatabase *database = integ_shmem_mine();
 	TimestampTz deadline = wait_deadline();
+	bool journal = integ_journal_is_usable();
+	bool written;
+	uint64 position = 0;
 
 	memset(intents, 0, count * sizeof(*intents));
 	if (database == NULL)
 		return;
 	register_callbacks();
 	for (int i = 0; i < count && (i == 0 || intents[i - 1] != NULL); i++)
-		intents[i] = queue_intent(database, &audits[i], deadline);
+		intents[i] = queue_intent(database, &audits[i], !journal, deadline, &position);
+	if (position == 0)
+		return;
+	written = journal && write_journal(database, intents, count, position);
+	if (journal && !written)
+		integ_ring_hurry(database, position);
 	for (int i = 0; i < count; i++)
 	{
 		if (intents[i] == NULL)
 			continue;
-		intents[i]->released = becomes_durable(intents[i], deadline);
+		intents[i]->released = written || becomes_durable(intents[i], deadline);
 		if (intents[i]->released)
 			continue;
 		integ_record_outcome(intents[i], "failed", "{\"reason\": \"nothing was sent\"}");
@@ -350,6 +427,7 @@ integ_record_outcome(IntegIntent *intent, const char *outcome, const char *detai
 {
 	dlist_delete(&intent->node);
 	integ_entry_make_outcome(intent->entry, GetCurrentTimestamp(), known_outcome(outcome), detail);
-	integ_ring_append_outcome(intent->database, intent->generation, intent->entry);
-	pfree(intent);
+	forget_last_outcome();
+	last_outcome.intent = intent;
+	last_outcome.position = integ_ring_append_outcome(intent->database, intent->generation, intent->entry);
 }

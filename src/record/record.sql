@@ -137,6 +137,22 @@ COMMENT ON COLUMN integ.recorder.settled_before IS 'Every write recorded before 
 COMMENT ON COLUMN integ.recorder.is_clean IS 'The recorder stopped with nothing left to write';
 COMMENT ON COLUMN integ.recorder.updated_at IS 'When the row was written';
 
+-- Written in place by journal.c: each row fills a page, and so many there are (core/shmem.h).
+CREATE TABLE integ.intent_journal (
+    page integer NOT NULL,
+    entries bytea NOT NULL,
+    CONSTRAINT intent_journal_pkey PRIMARY KEY (page)
+);
+ALTER TABLE integ.intent_journal ALTER COLUMN entries SET STORAGE PLAIN;
+INSERT INTO integ.intent_journal (page, entries)
+SELECT n, pg_catalog.decode(pg_catalog.repeat('00', pg_catalog.current_setting('block_size')::integer - 192), 'hex')
+FROM pg_catalog.generate_series(0, 63) AS n;
+COMMENT ON TABLE integ.intent_journal IS
+    'Intents of writes, on disk before their requests leave, on their way to integ.audit_log: written in place, outside transactions. Not dumped: what it holds is in the audit too once the server has stopped';
+COMMENT ON COLUMN integ.intent_journal.page IS 'Which page it is';
+COMMENT ON COLUMN integ.intent_journal.entries IS 'Lines of the audit as they travel';
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON integ.intent_journal FROM CURRENT_USER;
+
 -- Whether a client may read its audit: its plan may say {"audit": false}.
 CREATE POLICY requests_read ON integ.requests FOR SELECT USING (
     (SELECT integ_current_level()) = 'superadmin'
@@ -152,6 +168,7 @@ CREATE POLICY recorder_read ON integ.recorder FOR SELECT USING ((SELECT integ_cu
 ALTER TABLE integ.requests ENABLE ROW LEVEL SECURITY;
 ALTER TABLE integ.audit_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE integ.recorder ENABLE ROW LEVEL SECURITY;
+ALTER TABLE integ.intent_journal ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON integ.requests, integ.audit_log TO integ_user;
 GRANT SELECT ON integ.recorder TO integ_superadmin;
 

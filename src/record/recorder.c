@@ -216,7 +216,7 @@ note_used(const Batch *batch, int from, int to)
 {
 	for (int i = from; i < to; i++)
 		if (batch->entries[i]->kind == INTEG_ENTRY_USED)
-			integ_touch_note((pg_uuid_t *) INTEG_ENTRY_BODY(batch->entries[i]), batch->entries[i]->queued_at);
+			integ_touch_note((IntegUsed *) INTEG_ENTRY_BODY(batch->entries[i]), batch->entries[i]->queued_at);
 }
 
 /* Rows that are not copied: events, and blocks of rate limits. */
@@ -401,27 +401,35 @@ write_ring(IntegDatabase *database)
 	write_range(&batch, 0, batch.count);
 }
 
+void
+integ_recorder_write(IntegDatabase *database, IntegEntry **entries, int count)
+{
+	Batch batch = {.database = database, .entries = entries, .count = count};
+
+	if (count > 0)
+		write_range(&batch, 0, count);
+}
+
 /* One gap row for each log that lost entries. */
 static void
 write_gaps(IntegDatabase *database)
 {
 	IntegRing ring;
 	IntegEntry *entries[2];
-	Batch batch = {.database = database, .entries = entries};
+	int count = 0;
 
 	LWLockAcquire(database->lock, LW_SHARED);
 	ring = database->ring;
 	LWLockRelease(database->lock);
 
 	if (ring.lost_requests > 0)
-		entries[batch.count++] =
+		entries[count++] =
 			integ_entry_request_gap(palloc(INTEG_ENTRY_MAX), Min(ring.lost_requests, PG_UINT32_MAX),
 									ring.lost_since, ring.lost_reason);
 	if (ring.lost_audit > 0)
-		entries[batch.count++] = integ_entry_audit_gap(palloc(INTEG_ENTRY_MAX), Min(ring.lost_audit, PG_UINT32_MAX),
-													   ring.lost_since, ring.lost_reason);
-	if (batch.count > 0)
-		write_range(&batch, 0, batch.count);
+		entries[count++] = integ_entry_audit_gap(palloc(INTEG_ENTRY_MAX), Min(ring.lost_audit, PG_UINT32_MAX),
+												 ring.lost_since, ring.lost_reason);
+	integ_recorder_write(database, entries, count);
 }
 
 TimestampTz

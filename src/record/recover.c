@@ -1,6 +1,6 @@
 /*
- * What a crash leaves: intents without an outcome, and reads that were still in
- * shared memory.
+ * What a crash leaves: intents and outcomes that only the journal has, intents without
+ * an outcome, and reads that were still in shared memory.
  *
  * Every backend settles its own intents, however it ends; only a crash keeps it
  * from that. A crash makes new shared memory with another boot id, so that the
@@ -14,6 +14,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "miscadmin.h"
+#include "record/journal.h"
 #include "record/ring.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -21,11 +22,28 @@
 
 #define WATERMARK_INTERVAL USECS_PER_MINUTE
 
+static void
+begin(IntegOwnerScope *scope)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	integ_owner_enter(scope);
+}
+
+static void
+end(IntegOwnerScope *scope)
+{
+	integ_owner_leave(scope);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 /* What the table last knew. */
 typedef struct Known
 {
 	bool exists;
 	bool same_boot;
+	pg_uuid_t boot;
 	bool clean;
 	TimestampTz settled_before;
 	TimestampTz updated_at;
@@ -35,11 +53,12 @@ static Known
 read_known(void)
 {
 	static IntegQuery query = {
-		"SELECT boot = $1 AND database = $2, is_clean, settled_before, updated_at FROM integ.recorder",
+		"SELECT boot = $1 AND database = $2, is_clean, settled_before, updated_at, boot FROM integ.recorder",
 		2,
 		{UUIDOID, OIDOID}};
 	Datum arguments[2] = {UUIDPGetDatum(&integ_shared->boot), ObjectIdGetDatum(MyDatabaseId)};
 	Known known = {.settled_before = DT_NOBEGIN};
+	bool isnull;
 
 	if (integ_query(&query, arguments, NULL) > 0)
 	{
@@ -48,6 +67,7 @@ read_known(void)
 		known.clean = integ_result_bool(0, 2);
 		known.settled_before = (TimestampTz) integ_result_int8(0, 3);
 		known.updated_at = (TimestampTz) integ_result_int8(0, 4);
+		known.boot = *DatumGetUUIDP(integ_result_datum(0, 5, &isnull));
 	}
 	return known;
 }
@@ -66,6 +86,57 @@ write_known(TimestampTz settled_before, bool clean)
 						  TimestampTzGetDatum(settled_before), BoolGetDatum(clean)};
 
 	integ_query(&write, arguments, NULL);
+}
+
+/* Whether the audit has the line; no two are of the same call, action, outcome and time. */
+static bool
+is_recorded(const IntegEntry *entry)
+{
+	static IntegQuery query = {
+		"SELECT FROM integ.audit_log WHERE call_id = $1 AND created_at = $2 AND action = $3 AND outcome = $4",
+		4,
+		{UUIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}};
+	const char *fields[4];
+	uint32 lengths[4];
+	const int places[4] = {INTEG_AUDIT_CALL, 0, INTEG_AUDIT_ACTION, INTEG_AUDIT_OUTCOME};
+	Datum arguments[4];
+
+	for (int i = 0; i < 4; i++)
+		fields[i] = integ_entry_field(entry, places[i], &lengths[i]);
+	arguments[0] = PointerGetDatum(fields[0]);
+	arguments[1] = TimestampTzGetDatum(integ_entry_time(entry));
+	arguments[2] = PointerGetDatum(cstring_to_text_with_len(fields[2], lengths[2]));
+	arguments[3] = PointerGetDatum(cstring_to_text_with_len(fields[3], lengths[3]));
+	return integ_query(&query, arguments, NULL) > 0;
+}
+
+/* What the journal has and the audit has not. */
+static List *
+read_journal(const Known *known)
+{
+	List *entries = integ_journal_read(&known->boot, known->settled_before);
+	ListCell *cell;
+
+	foreach (cell, entries)
+		if (is_recorded(lfirst(cell)))
+			entries = foreach_delete_current(entries, cell);
+	return entries;
+}
+
+/* In transactions of their own: they are in the audit before the boot that wrote them is forgotten. */
+static void
+move_journal(IntegDatabase *database, List *journal)
+{
+	int count = list_length(journal);
+	IntegEntry **entries;
+
+	if (count == 0)
+		return;
+	entries = palloc(count * sizeof(*entries));
+	for (int i = 0; i < count; i++)
+		entries[i] = list_nth(journal, i);
+	integ_recorder_write(database, entries, count);
+	ereport(LOG, (errmsg("integ: %d lines of the audit were moved from the journal of intents", count)));
 }
 
 /*
@@ -124,20 +195,26 @@ recover(const Known *known)
 void
 integ_recorder_recover(IntegDatabase *database)
 {
+	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;
+	List *journal = NIL;
 	Known known;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	integ_owner_enter(&scope);
+	begin(&scope);
 	known = read_known();
+	MemoryContextSwitchTo(context);
+	if (known.exists && !known.same_boot)
+		journal = read_journal(&known);
+	end(&scope);
+	MemoryContextSwitchTo(context);
+	move_journal(database, journal);
+
+	begin(&scope);
 	if (!known.same_boot)
 		recover(&known);
 	else if (known.clean)
 		write_known(known.settled_before, false);
-	integ_owner_leave(&scope);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	end(&scope);
 }
 
 void
@@ -146,19 +223,15 @@ integ_recorder_watermark(IntegDatabase *database, bool clean)
 	static uint64 written_at; /* the ring's position then: nothing has happened since */
 	static TimestampTz written_last;
 	TimestampTz now = GetCurrentTimestamp();
-	uint64 position = database->ring.urgent;
+	uint64 position = database->ring.intents;
 	IntegOwnerScope scope;
 
 	if (!clean && (position == written_at || now < written_last + WATERMARK_INTERVAL))
 		return;
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	integ_owner_enter(&scope);
+	begin(&scope);
 	/* An hour earlier than it need be, for clocks that are set back. */
 	write_known(integ_ring_settled_before(database) - USECS_PER_HOUR, clean);
-	integ_owner_leave(&scope);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	end(&scope);
 	written_at = position;
 	written_last = now;
 }

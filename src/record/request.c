@@ -46,6 +46,7 @@ typedef struct UsedInstance
 {
 	pg_uuid_t instance; /* hash key */
 	TimestampTz told;
+	TimestampTz told_success;
 } UsedInstance;
 
 /* The backend's memory of what it told the recorder when. */
@@ -70,8 +71,9 @@ remember(const pg_uuid_t *instance, bool *known)
 }
 
 void
-integ_record_used(const pg_uuid_t *instance)
+integ_record_used(const pg_uuid_t *instance, bool succeeded)
 {
+	IntegUsed told = {.instance = *instance, .succeeded = succeeded};
 	IntegDatabase *database = integ_shmem_mine();
 	TimestampTz now = GetCurrentTimestamp();
 	UsedInstance *used;
@@ -80,8 +82,12 @@ integ_record_used(const pg_uuid_t *instance)
 	if (database == NULL)
 		return;
 	used = remember(instance, &known);
-	if (known && now - used->told < USED_INTERVAL)
+	if (!known)
+		used->told = used->told_success = 0;
+	if (now - (succeeded ? used->told_success : used->told) < USED_INTERVAL)
 		return;
 	used->told = now;
-	integ_ring_append(database, integ_entry_used(buffer.bytes, instance), 0);
+	if (succeeded)
+		used->told_success = now;
+	integ_ring_append(database, integ_entry_used(buffer.bytes, &told), 0);
 }

@@ -106,7 +106,7 @@ integ_ring_append_urgent(IntegDatabase *database, IntegEntry *entry)
 }
 
 static IntegAppend
-try_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve)
+try_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve, bool urgent, uint64 *position)
 {
 	IntegRing *ring = &database->ring;
 	IntegAppend result = INTEG_APPEND_DONE;
@@ -133,7 +133,8 @@ try_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve)
 		*slot = (IntegOutcomeSlot){
 			.state = INTEG_OUTCOME_QUEUED, .reserved = reserve, .since = since, .next_free = -1};
 		ring->reserved += reserve;
-		keeper = push(database, entry, true);
+		keeper = push(database, entry, urgent);
+		*position = ring->intents = ring->head;
 	}
 	LWLockRelease(database->lock);
 	wake(keeper);
@@ -141,11 +142,40 @@ try_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve)
 }
 
 void
+integ_ring_hurry(IntegDatabase *database, uint64 position)
+{
+	IntegRing *ring = &database->ring;
+	Latch *keeper = NULL;
+
+	LWLockAcquire(database->lock, LW_EXCLUSIVE);
+	if (database->database == MyDatabaseId && position > ring->tail)
+	{
+		ring->urgent = Max(ring->urgent, position);
+		ring->wake_at = 0;
+		keeper = database->keeper_latch;
+	}
+	LWLockRelease(database->lock);
+	wake(keeper);
+}
+
+bool
+integ_ring_is_settled(IntegDatabase *database, uint64 position)
+{
+	bool settled;
+
+	LWLockAcquire(database->lock, LW_SHARED);
+	settled = database->ring.tail >= position;
+	LWLockRelease(database->lock);
+	return settled;
+}
+
+uint64
 integ_ring_append_outcome(IntegDatabase *database, uint64 generation, IntegEntry *entry)
 {
 	IntegRing *ring = &database->ring;
 	IntegOutcomeSlot *slot = &database->outcomes[entry->slot];
 	Latch *keeper = NULL;
+	uint64 position = 0;
 
 	LWLockAcquire(database->lock, LW_EXCLUSIVE);
 	if (database->generation == generation)
@@ -155,9 +185,11 @@ integ_ring_append_outcome(IntegDatabase *database, uint64 generation, IntegEntry
 		slot->reserved = 0;
 		slot->state = INTEG_OUTCOME_SETTLED;
 		keeper = push(database, entry, false);
+		position = ring->head;
 	}
 	LWLockRelease(database->lock);
 	wake(keeper);
+	return position;
 }
 
 void
@@ -232,15 +264,15 @@ integ_ring_append(IntegDatabase *database, IntegEntry *entry, int wait_ms)
 }
 
 IntegAppend
-integ_ring_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve,
-						 TimestampTz deadline)
+integ_ring_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve, bool urgent,
+						 TimestampTz deadline, uint64 *position)
 {
-	IntegAppend result = try_append_intent(database, entry, reserve);
+	IntegAppend result = try_append_intent(database, entry, reserve, urgent, position);
 
 	if (result == INTEG_APPEND_DONE || result == INTEG_APPEND_GONE)
 		return result;
 	ConditionVariablePrepareToSleep(&database->room);
-	while ((result = try_append_intent(database, entry, reserve)) != INTEG_APPEND_DONE &&
+	while ((result = try_append_intent(database, entry, reserve, urgent, position)) != INTEG_APPEND_DONE &&
 		   result != INTEG_APPEND_GONE && milliseconds_until(deadline) > 0)
 		(void) ConditionVariableTimedSleep(&database->room, milliseconds_until(deadline), PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();

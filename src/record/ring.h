@@ -29,13 +29,23 @@ extern bool integ_ring_append_urgent(IntegDatabase *database, IntegEntry *entry)
 
 /*
  * Takes an outcome slot, reserves reserve bytes for its outcome and appends the intent; entry->slot
- * and its created_at are set. Waits interruptibly until the deadline.
+ * and its created_at are set. urgent: the recorder is to write it at once. Waits interruptibly for room until the
+ * deadline. *position is the place behind the entry.
  */
-extern IntegAppend integ_ring_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve,
-											TimestampTz deadline);
+extern IntegAppend integ_ring_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve, bool urgent,
+											TimestampTz deadline, uint64 *position);
 
-/* Appends the outcome in the room reserved for it. Never waits, never raises. */
-extern void integ_ring_append_outcome(IntegDatabase *database, uint64 generation, IntegEntry *entry);
+/* Has the recorder write at once what is before the position. Never raises. */
+extern void integ_ring_hurry(IntegDatabase *database, uint64 position);
+
+/*
+ * Appends the outcome in the room reserved for it. Never waits, never raises. Returns the place behind it,
+ * 0 where the slot belongs to another database by now.
+ */
+extern uint64 integ_ring_append_outcome(IntegDatabase *database, uint64 generation, IntegEntry *entry);
+
+/* Whether everything before the position is settled. */
+extern bool integ_ring_is_settled(IntegDatabase *database, uint64 position);
 
 /* Counts entries that were lost, for the next gap row. reason says why. */
 extern void integ_ring_lose(IntegDatabase *database, IntegEntryKind kind, uint32 count, const char *reason);

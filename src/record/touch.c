@@ -1,5 +1,5 @@
 /*
- * last_used_at of instances, written in batches.
+ * last_used_at and last_succeeded_at of instances, written in batches.
  */
 #include "record/recorder.h"
 
@@ -21,15 +21,17 @@ typedef struct Touched
 {
 	pg_uuid_t instance; /* hash key */
 	TimestampTz at;
+	TimestampTz succeeded_at; /* 0: not since it was last written */
 } Touched;
 
 static HTAB *touched;
 static TimestampTz touched_last;
 
 void
-integ_touch_note(const pg_uuid_t *instance, TimestampTz at)
+integ_touch_note(const IntegUsed *used, TimestampTz at)
 {
 	Touched *entry;
+	bool found;
 
 	if (touched == NULL)
 	{
@@ -38,17 +40,20 @@ integ_touch_note(const pg_uuid_t *instance, TimestampTz at)
 
 		touched = hash_create("integ touched instances", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	entry = hash_search(touched, instance, HASH_ENTER, NULL);
+	entry = hash_search(touched, &used->instance, HASH_ENTER, &found);
 	entry->at = at;
+	if (!found || used->succeeded)
+		entry->succeeded_at = used->succeeded ? at : 0;
 }
 
-/* In an owner scope: the notes as arrays of ids and times. */
+/* In an owner scope: the notes as arrays of ids, times of use and times of success (-infinity: none). */
 static void
 collect(Datum *arguments)
 {
 	long count = hash_get_num_entries(touched);
 	Datum *ids = palloc(sizeof(Datum) * count);
 	Datum *times = palloc(sizeof(Datum) * count);
+	Datum *successes = palloc(sizeof(Datum) * count);
 	HASH_SEQ_STATUS scan;
 	Touched *entry;
 	int i = 0;
@@ -57,11 +62,14 @@ collect(Datum *arguments)
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
 		ids[i] = UUIDPGetDatum(&entry->instance);
-		times[i++] = TimestampTzGetDatum(entry->at);
+		times[i] = TimestampTzGetDatum(entry->at);
+		successes[i++] = TimestampTzGetDatum(entry->succeeded_at != 0 ? entry->succeeded_at : DT_NOBEGIN);
 	}
 	arguments[0] = PointerGetDatum(construct_array(ids, i, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	arguments[1] = PointerGetDatum(
 		construct_array(times, i, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	arguments[2] = PointerGetDatum(
+		construct_array(successes, i, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* Rows that somebody else holds are left for the next time: a lock of a user's must not hold up the recorder. */
@@ -69,14 +77,16 @@ static void
 write_touched(void)
 {
 	static IntegQuery touch = {
-		"UPDATE integ.instances i SET last_used_at = greatest(i.last_used_at, u.at)"
-		" FROM (SELECT l.id, t.at FROM integ.instances l"
-		"       JOIN ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS t (id, at) ON t.id = l.id"
+		"UPDATE integ.instances i SET last_used_at = greatest(i.last_used_at, u.at),"
+		" last_succeeded_at = nullif(greatest(i.last_succeeded_at, u.succeeded_at), '-infinity')"
+		" FROM (SELECT l.id, t.at, t.succeeded_at FROM integ.instances l"
+		"       JOIN ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+		"       AS t (id, at, succeeded_at) ON t.id = l.id"
 		"       FOR NO KEY UPDATE OF l SKIP LOCKED) u"
 		" WHERE i.id = u.id RETURNING i.id",
-		2,
-		{UUIDARRAYOID, TIMESTAMPTZARRAYOID}};
-	Datum arguments[2];
+		3,
+		{UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}};
+	Datum arguments[3];
 	IntegOwnerScope scope;
 	uint64 count;
 	bool isnull;

@@ -37,8 +37,11 @@ typedef struct IntegSyncSlot
 	int64 lease; /* in the row that it runs; never used again */
 	TimestampTz since;
 	Latch *latch;
-	pg_uuid_t execution; /* while STARTING or BUSY */
-	bool cancel;		 /* the execution is to be cancelled: the row says so */
+	pg_uuid_t execution; /* this and the next three while STARTING or BUSY */
+	pg_uuid_t task;
+	pg_uuid_t instance; /* zeros: several */
+	uint32 client;		/* hash of it */
+	bool cancel;		/* the execution is to be cancelled: the row says so */
 } IntegSyncSlot;
 
 typedef struct IntegSyncWorkers

@@ -213,6 +213,7 @@ CREATE TABLE integ.sync_executions_open (
     error jsonb,
     lease bigint,
     resumed integer NOT NULL DEFAULT 0,
+    stalled integer NOT NULL DEFAULT 0,
     cancel_requested boolean NOT NULL DEFAULT false,
     CONSTRAINT sync_executions_open_trigger_check CHECK (trigger IN ('schedule', 'manual', 'webhook', 'retry')),
     CONSTRAINT sync_executions_open_direction_check CHECK (direction IN ('pull', 'push', 'bidirectional')),
@@ -223,10 +224,11 @@ CREATE TABLE integ.sync_executions_open (
     CONSTRAINT sync_executions_open_records_check CHECK (pg_catalog.jsonb_typeof(records) = 'array'),
     CONSTRAINT sync_executions_open_options_check CHECK (pg_catalog.jsonb_typeof(options) = 'object')
 ) WITH (fillfactor = 50);
-CREATE INDEX sync_executions_open_queue_idx ON integ.sync_executions_open (client_id, instance, run_at, id)
-    WHERE status = 'queued';
+CREATE INDEX sync_executions_open_queue_idx ON integ.sync_executions_open
+    (client_id, (COALESCE(instance, '00000000-0000-0000-0000-000000000000')), run_at, id) WHERE status = 'queued';
 CREATE INDEX sync_executions_open_due_idx ON integ.sync_executions_open (run_at) WHERE status = 'queued';
-CREATE INDEX sync_executions_open_task_idx ON integ.sync_executions_open (task, status);
+CREATE INDEX sync_executions_open_task_idx ON integ.sync_executions_open (task, status, run_at, id);
+CREATE INDEX sync_executions_open_cancel_idx ON integ.sync_executions_open (id) WHERE cancel_requested;
 CREATE UNIQUE INDEX sync_executions_open_running_key ON integ.sync_executions_open (task) WHERE status = 'running';
 COMMENT ON TABLE integ.sync_executions_open IS
     'Executions that wait or run. Made by the scheduler and by integ_sync_run; run_at may be updated here, cancel_requested ends one';
@@ -269,6 +271,8 @@ COMMENT ON COLUMN integ.sync_executions_open.difference IS 'Of a dry run: what i
 COMMENT ON COLUMN integ.sync_executions_open.error IS 'What ended it: sqlstate, message, detail, hint';
 COMMENT ON COLUMN integ.sync_executions_open.lease IS 'The worker that runs it: one number a process';
 COMMENT ON COLUMN integ.sync_executions_open.resumed IS 'How often it went on after its worker had ended';
+COMMENT ON COLUMN integ.sync_executions_open.stalled IS
+    'How often in a row its worker ended before it had stored anything';
 COMMENT ON COLUMN integ.sync_executions_open.cancel_requested IS 'It is to end as soon as it can, and keeps what it has stored';
 
 CREATE TABLE integ.sync_executions_done (
@@ -600,6 +604,70 @@ GRANT INSERT (id, task_id, name, description, context_type, context_id, client_i
 GRANT INSERT, UPDATE, DELETE ON integ.sync_task_sources TO integ_user;
 GRANT DELETE ON integ.sync_cursors TO integ_user;
 GRANT UPDATE (run_at, cancel_requested) ON integ.sync_executions_open TO integ_user;
+
+-- --- what follows from a change ---
+
+CREATE FUNCTION integ.tg_sync_task_check() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_sync_task_check';
+COMMENT ON FUNCTION integ.tg_sync_task_check() IS
+    'Checks a task as a row, and says when it runs next; lets nobody give away what runs with another''s rights';
+CREATE TRIGGER sync_tasks_check BEFORE INSERT OR UPDATE ON integ.sync_tasks
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_sync_task_check();
+
+CREATE FUNCTION integ.tg_sync_task_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_sync_task_changed';
+COMMENT ON FUNCTION integ.tg_sync_task_changed() IS 'Ends what waits or runs of a task that is not to run any more';
+CREATE TRIGGER sync_tasks_changed AFTER UPDATE OR DELETE ON integ.sync_tasks
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_sync_task_changed();
+ALTER TABLE integ.sync_tasks ENABLE ALWAYS TRIGGER sync_tasks_changed;
+
+CREATE FUNCTION integ.tg_sync_wake() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_sync_wake';
+COMMENT ON FUNCTION integ.tg_sync_wake() IS 'Has the keeper look for what is due when the transaction commits';
+CREATE TRIGGER sync_tasks_wake AFTER INSERT OR UPDATE OR DELETE ON integ.sync_tasks
+    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_sync_wake();
+ALTER TABLE integ.sync_tasks ENABLE ALWAYS TRIGGER sync_tasks_wake;
+-- Not with the progress of every page.
+CREATE TRIGGER sync_executions_open_wake AFTER INSERT OR UPDATE OF run_at, cancel_requested ON integ.sync_executions_open
+    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_sync_wake();
+ALTER TABLE integ.sync_executions_open ENABLE ALWAYS TRIGGER sync_executions_open_wake;
+
+-- --- functions ---
+
+CREATE FUNCTION integ.sync_execution_store(asked jsonb) RETURNS jsonb
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_execution_store';
+COMMENT ON FUNCTION integ.sync_execution_store(jsonb) IS 'Stores an execution that is asked for; for integ''s own worker';
+
+CREATE FUNCTION integ_sync_run(task text, wait boolean DEFAULT false, dry_run boolean DEFAULT false,
+                               options jsonb DEFAULT '{}')
+RETURNS integ.sync_executions
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'integ_sync_run';
+COMMENT ON FUNCTION integ_sync_run(text, boolean, boolean, jsonb) IS
+    'Runs a sync task now (handle or id), whatever becomes of this transaction, and returns its execution; wait: once it has ended. A dry run shows what would change. Options: timeout, full, records, maxDeletePercent';
+
+CREATE FUNCTION integ_sync_retry(execution uuid, records text DEFAULT 'all', wait boolean DEFAULT false)
+RETURNS integ.sync_executions
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'integ_sync_retry';
+COMMENT ON FUNCTION integ_sync_retry(uuid, text, boolean) IS
+    'Repeats an execution that has ended: all of it, or its failed_records; returns the new one';
+
+CREATE FUNCTION integ_sync_cancel(execution uuid) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_sync_cancel';
+COMMENT ON FUNCTION integ_sync_cancel(uuid) IS
+    'Ends an execution once this transaction has committed, and says what it was: queued, or running (it keeps the pages it has stored)';
+
+CREATE FUNCTION integ_sync_pause(task text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_sync_pause';
+COMMENT ON FUNCTION integ_sync_pause(text) IS
+    'Pauses a task: it is not scheduled, and what waits or runs of it ends as cancelled';
+
+CREATE FUNCTION integ_sync_resume(task text) RETURNS timestamptz
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_sync_resume';
+COMMENT ON FUNCTION integ_sync_resume(text) IS
+    'Makes a task active again that is paused, disabled or in error, and returns when its schedule runs it next';
+
+GRANT EXECUTE ON FUNCTION integ_sync_run(text, boolean, boolean, jsonb), integ_sync_retry(uuid, text, boolean),
+    integ_sync_cancel(uuid), integ_sync_pause(text), integ_sync_resume(text) TO integ_user, integ_impersonate;
 
 SELECT pg_catalog.pg_extension_config_dump('integ.sync_tasks', '');
 SELECT pg_catalog.pg_extension_config_dump('integ.sync_task_sources', '');

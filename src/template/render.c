@@ -82,6 +82,37 @@ template_is_earlier(const IntegTemplateScope *scope, const TemplateRef *ref)
 		   integ_json_get(scope->earlier, ref->steps.steps[0].key, &unused);
 }
 
+/* Whether it is something of "steps" or "job" that is not known yet, in a request that is to be shown. */
+static bool
+is_named_only(const IntegTemplateScope *scope, const TemplateRef *ref)
+{
+	const char *root = ref->steps.count > 0 ? ref->steps.steps[0].key : NULL;
+
+	return scope->names_earlier && ref->root == TEMPLATE_INPUT && root != NULL &&
+		   (strcmp(root, "steps") == 0 || strcmp(root, "job") == 0);
+}
+
+/* "{steps.create.id}" */
+static bool
+name_value(const TemplateRef *ref, JsonbValue *value)
+{
+	value->type = jbvString;
+	value->val.string.val = psprintf("{%s}", ref->name);
+	value->val.string.len = strlen(value->val.string.val);
+	return true;
+}
+
+/* Of the element of a list; where only the list's name is known, the name. */
+static bool
+local_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *value)
+{
+	const JsonbValue *element = &render->locals[ref->slot];
+
+	if (template_steps_follow(ref->steps.steps, ref->steps.count, element, value))
+		return true;
+	return render->scope->names_earlier && element->type == jbvString && name_value(ref, value);
+}
+
 bool
 template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *value)
 {
@@ -93,8 +124,10 @@ template_ref_value(TemplateRender *render, const TemplateRef *ref, JsonbValue *v
 		case TEMPLATE_CREDENTIALS:
 			return credential_value(render, ref, value);
 		case TEMPLATE_LOCAL:
-			return template_steps_follow(ref->steps.steps, ref->steps.count, &render->locals[ref->slot], value);
+			return local_value(render, ref, value);
 		case TEMPLATE_INPUT:
+			if (is_named_only(render->scope, ref))
+				return name_value(ref, value);
 			container = template_is_earlier(render->scope, ref) ? render->scope->earlier : render->scope->input;
 			break;
 		case TEMPLATE_CONFIG:
@@ -211,6 +244,14 @@ template_each(TemplateRender *render, const TemplateNode *node,
 
 	if (!template_ref_value(render, node->ref, &list) || list.type == jbvNull)
 		return false;
+	if (is_named_only(render->scope, node->ref))
+	{
+		render->locals[node->slot] = list;
+		if (node->index_slot >= 0)
+			render->locals[node->index_slot] = list;
+		turn(render, node->body, arg);
+		return true;
+	}
 	if (!integ_json_is_array(&list))
 		template_fail(render->template->where, "\"%s\" is not a list, and \"$each\" needs one", node->ref->name);
 	integ_json_walk_begin(&walk, list.val.binary.data);

@@ -17,7 +17,6 @@
 #include "vault/sealing.h"
 #include "vault/secret.h"
 
-#define MAX_ORIGINS 32
 #define MAX_HINT 100
 
 /* A hint shows this many characters of a secret that is at least three times as long. */
@@ -195,12 +194,6 @@ parse_expiry(const char *text)
 	return expires_at;
 }
 
-static int
-compare_origins(const void *left, const void *right)
-{
-	return strcmp(*(const char *const *) left, *(const char *const *) right);
-}
-
 static char *
 canonical_origin(const char *text)
 {
@@ -214,21 +207,6 @@ canonical_origin(const char *text)
 	copy = pstrdup(origin);
 	free(origin);
 	return copy;
-}
-
-/* Sorted and without repetition: they are part of what the ciphertext is bound to. */
-static void
-use_origins(IntegCredentialValue *value, int count)
-{
-	if (count > MAX_ORIGINS)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("too many origins"),
-						errdetail("At most %d are stored with a credential.", MAX_ORIGINS),
-						errhint("Name those that the credential may go to: {\"origins\": […]}.")));
-	qsort(value->origins, count, sizeof(char *), compare_origins);
-	value->norigins = 0;
-	for (int i = 0; i < count; i++)
-		if (value->norigins == 0 || strcmp(value->origins[i], value->origins[value->norigins - 1]) != 0)
-			value->origins[value->norigins++] = value->origins[i];
 }
 
 static void
@@ -250,8 +228,7 @@ parse_origins(const Jsonb *array, IntegCredentialValue *value)
 							errhint("Write {\"origins\": [\"https://api.example.com\"]}.")));
 		origins[count++] = canonical_origin(integ_json_value_text(&item));
 	}
-	value->origins = origins;
-	use_origins(value, count);
+	integ_vault_use_origins(value, origins, count);
 }
 
 /*
@@ -282,8 +259,10 @@ default_origins(const IntegVaultTarget *target, const char *name, IntegCredentia
 	}
 	if (target->instance != NULL && target->instance->origin != NULL)
 	{
-		value->origins = integ_instance_origins(target->instance, &value->norigins);
-		use_origins(value, value->norigins);
+		int count;
+		const char **declared = integ_instance_origins(target->instance, &count);
+
+		integ_vault_use_origins(value, declared, count);
 	}
 	else if (target->instance != NULL || strcmp(target->owner.kind, "definition") == 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("where may the credential of %s go?", target->label),

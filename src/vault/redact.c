@@ -32,24 +32,32 @@ static bool prepared;
 /* The statement in which one of the functions ran; 0: none yet. */
 static TimestampTz secret_statement;
 
+/* Whether the text goes on as the name of a function that is given a secret. */
+static bool
+is_function(const char *text)
+{
+	static const char *const names[] = {"_credential_set", "_credential_rotate", "_oauth_callback"};
+
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (pg_strncasecmp(text, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
 /*
- * Whether a statement mentions integ_credential_set or _rotate in any case. Every
- * statement of the server passes here, however long: so look at underscores only.
+ * Whether a statement mentions one of the functions in any case. Every statement of the
+ * server passes here, however long: so look at underscores only.
  */
 static bool
 mentions(const char *text)
 {
-	static const char before[] = "integ", between[] = "credential_";
+	static const char before[] = "integ";
 	const char *begin = text;
 
 	while (text != NULL && (text = strchr(text, '_')) != NULL)
 	{
-		const char *verb = text + sizeof(between);
-
 		if (text - begin >= (ptrdiff_t) sizeof(before) - 1 &&
-			pg_strncasecmp(text - (sizeof(before) - 1), before, sizeof(before) - 1) == 0 &&
-			pg_strncasecmp(text + 1, between, sizeof(between) - 1) == 0 &&
-			(pg_strncasecmp(verb, "set", 3) == 0 || pg_strncasecmp(verb, "rotate", 6) == 0))
+			pg_strncasecmp(text - (sizeof(before) - 1), before, sizeof(before) - 1) == 0 && is_function(text))
 			return true;
 		text++;
 	}

@@ -1,7 +1,8 @@
 /*
- * Keeping plain values of integ_credential_set and integ_credential_rotate out
- * of the server's log and of pg_stat_activity, as far as PostgreSQL lets us.
- * What remains is listed in docs/vault.md; sealed values need none of this.
+ * Keeping plain values of integ_credential_set and integ_credential_rotate, and
+ * the codes of integ_oauth_callback, out of the server's log and of
+ * pg_stat_activity, as far as PostgreSQL lets us. What remains is listed in
+ * docs/vault.md; sealed values need none of this.
  */
 #ifndef INTEG_VAULT_REDACT_H
 #define INTEG_VAULT_REDACT_H

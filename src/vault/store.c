@@ -20,6 +20,27 @@ typedef struct Existing
 	int64 version; /* the highest so far */
 } Existing;
 
+static int
+compare_origins(const void *left, const void *right)
+{
+	return strcmp(*(const char *const *) left, *(const char *const *) right);
+}
+
+void
+integ_vault_use_origins(IntegCredentialValue *value, const char **origins, int count)
+{
+	if (count > INTEG_CREDENTIAL_ORIGINS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("too many origins"),
+						errdetail("At most %d are stored with a credential.", INTEG_CREDENTIAL_ORIGINS_MAX),
+						errhint("Name those that the credential may go to: {\"origins\": […]}.")));
+	qsort(origins, count, sizeof(char *), compare_origins);
+	value->origins = origins;
+	value->norigins = 0;
+	for (int i = 0; i < count; i++)
+		if (value->norigins == 0 || strcmp(origins[i], origins[value->norigins - 1]) != 0)
+			origins[value->norigins++] = origins[i];
+}
+
 bytea *
 integ_vault_encrypt(const IntegDataKey *key, const IntegCredentialOwner *owner, const char *name, int64 version,
 					const char *const *origins, int norigins, const char *plain, size_t plain_len)

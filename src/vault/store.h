@@ -24,6 +24,15 @@ typedef struct IntegCredentialValue
 	Oid role;				/* who sets it */
 } IntegCredentialValue;
 
+/* Most origins of one credential. */
+#define INTEG_CREDENTIAL_ORIGINS_MAX 32
+
+/*
+ * Makes canonical origins those of the value, sorted and without repetition: they are part of what the ciphertext is
+ * bound to. The array is used as it is and reordered. Raises IG400 where there are too many.
+ */
+extern void integ_vault_use_origins(IntegCredentialValue *value, const char **origins, int count);
+
 /*
  * Encrypts and writes a value under the active data key, as the current one. rotate: keeps the one
  * before as "previous" until it is promoted; a value that was never promoted is replaced, so

@@ -33,6 +33,8 @@ What a caller sent (server.py):
 
 In more than one breath (services.py): /graphql, /jobs, /crm, /versioned
 
+Tokens (tokens.py): /oauth/NAME/token grants, rotates, verifies assertions
+
 Faults (faults.py), by path or, on any other path, by `_fault=NAME` in the query:
     /fault/status?code=429&retry_after=3   /fault/delay?ms=500   /fault/reset …
 """

@@ -13,11 +13,13 @@ often a job was asked for.
     GET  /versioned/KEY        a document with an ETag and a Last-Modified, or 304; ?no_store, ?bare: without either;
                                POST makes it another version
     *    /services/data/…      Salesforce (salesforce.py)
+    *    /oauth/NAME/…         a token service (tokens.py)
 """
 import re
 
 import faults
 import salesforce
+import tokens
 from answers import Answer, problem
 
 
@@ -144,4 +146,4 @@ def versioned(handler):
 
 
 ROUTES = {"gate": gate, "open": open_gate, "versioned": versioned, "graphql": graphql, "jobs": jobs, "crm": crm,
-          "services": salesforce.route}
+          "services": salesforce.route, "oauth": tokens.route}

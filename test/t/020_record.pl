@@ -46,7 +46,8 @@ like(sql("SELECT detail FROM integ.writes WHERE call_id = '$call'"), qr/reason/,
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 $call = $session->query_safe(q(BEGIN; SELECT test_intent()));
-is(sql("SELECT outcome FROM integ.writes WHERE call_id = '$call'"), 'pending', 'the intent is on disk when the function returns');
+is(outcomes($call), 'pending', 'the intent is in the audit while nobody knows the outcome');
+is(sql("SELECT outcome FROM integ.writes WHERE call_id = '$call'"), 'pending', 'and the write is under way');
 is(sql('SELECT in_flight()'), 1, 'an outcome slot is reserved');
 $session->query_safe(q(SELECT test_outcome('succeeded', '{"status": 201}'); ROLLBACK));
 is(outcomes($call), 'pending succeeded', 'the outcome survives the caller\'s rollback');
@@ -124,9 +125,9 @@ $node->wait_for_sql(q(SELECT count(*) FILTER (WHERE kind = 'request') + coalesce
                       FROM integ.requests WHERE client_id = 'full' OR kind = 'gap'), 'every request is in the log or in a gap row');
 is(sql(q(SELECT count(*) > 0 FROM integ.requests WHERE kind = 'gap' AND error ~ 'full')), 't', 'and the gap row says why');
 
-# An intent whose session stopped waiting was never sent: it is closed as failed.
+# An intent whose session stopped waiting was never sent: it is closed as failed. Without the journal the recorder is waited for.
 $holder = $node->background_psql('postgres');
-$holder->query_safe('BEGIN; LOCK TABLE integ.audit_log IN ACCESS EXCLUSIVE MODE');
+$holder->query_safe('BEGIN; LOCK TABLE integ.audit_log, integ.intent_journal IN ACCESS EXCLUSIVE MODE');
 ($state) = $node->sql_error(q(SET integ.max_sync_wait = '300ms'; SELECT test_intent('late')));
 is($state, 'IG500', 'the recorder does not answer');
 $holder->query_safe('COMMIT');

@@ -61,7 +61,8 @@ wait_keeper('postgres', 'dropped and created again');
 sql('postgres', 'BEGIN; DROP EXTENSION integ CASCADE; CREATE EXTENSION integ; CREATE EXTENSION integ_test_record; COMMIT');
 wait_keeper('postgres', 'dropped and created in one transaction');
 sql('postgres', q(SELECT test_intent('again')));
-is(sql('postgres', q(SELECT count(*) FROM integ.audit_log WHERE client_id = 'again' AND outcome = 'pending')), 1, 'and it records');
+$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.audit_log WHERE client_id = 'again' AND outcome = 'pending'), 'its line');
+pass('and it records');
 my $db = database('twice');
 sql($db, 'BEGIN; DROP EXTENSION integ CASCADE; ROLLBACK');
 sql($db, q(SELECT test_intent('again')));
@@ -109,7 +110,8 @@ wait_until('another keeper', sub { my $new = keeper_pid('twice'); $new ne '' && 
 sql('postgres', q(ALTER DATABASE twice RESET statement_timeout; ALTER DATABASE twice RESET search_path));
 wait_keeper('twice');
 sql('twice', q(SELECT test_intent('settings')));
-is(sql('twice', q(SELECT count(*) >= 1 FROM integ.audit_log WHERE client_id = 'settings')), 't', 'settings of the database do not reach the recorder');
+$node->wait_for_sql(q(SELECT count(*) >= 1 FROM integ.audit_log WHERE client_id = 'settings'), 'its line', 'twice');
+pass('settings of the database do not reach the recorder');
 sql('postgres', 'ALTER DATABASE twice RESET ALL');
 
 # --- commands that need the database ---
@@ -194,7 +196,8 @@ $node->wait_for_sql(q(SELECT last_error LIKE 'recorder: %requests%' FROM integ_s
 	'the broken one says so');
 is(sql('broken', q(SELECT count(*) FROM integ.events WHERE kind = 'keeper.failed' AND payload ->> 'step' = 'recorder')), 1, 'as an event, once');
 sql('moved', q(SELECT test_intent('fine')));
-is(sql('moved', q(SELECT count(*) FROM integ.audit_log WHERE client_id = 'fine')) > 0, 1, 'another database goes on');
+$node->wait_for_sql(q(SELECT count(*) > 0 FROM integ.audit_log WHERE client_id = 'fine'), 'its line', 'moved');
+pass('another database goes on');
 sql('broken', q(UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'retention'));
 $node->wait_for_sql(q(SELECT last_run_at > now() - interval '1 minute' FROM integ.maintenance_jobs WHERE name = 'retention'),
 	'its other steps go on', 'broken');

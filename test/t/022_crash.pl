@@ -83,6 +83,7 @@ wait_until('another keeper', sub { my $pid = worker('keeper'); $pid ne '' && $pi
 wait_running();
 is(lines($open), 'pending', 'a write that is still under way is left alone');
 $session->query_safe('SELECT test_outcome(); COMMIT; SELECT test_intent()');
+$node->wait_for_sql("SELECT count(*) = 2 FROM integ.audit_log WHERE call_id = '$open'", 'its outcome');
 is(lines($open), 'pending succeeded', 'and is settled by whom it belongs to');
 is(sql(q(SELECT count(*) FROM integ.requests WHERE client_id = 'kept')), 10, 'reads survive the keeper');
 eval { $session->quit };

@@ -128,7 +128,7 @@ Datum
 test_used(PG_FUNCTION_ARGS)
 {
 	INTEG(integ_record_used)
-	(PG_GETARG_UUID_P(0));
+	(PG_GETARG_UUID_P(0), true);
 	PG_RETURN_VOID();
 }
 
@@ -154,7 +154,7 @@ test_notify(PG_FUNCTION_ARGS)
 {
 	INTEG(integ_notify)
 	(text_or_null(fcinfo, 0), text_or_null(fcinfo, 1), text_or_null(fcinfo, 2),
-	 text_or_null(fcinfo, 3), text_or_null(fcinfo, 4));
+	 text_or_null(fcinfo, 3), text_or_null(fcinfo, 4), NULL);
 	PG_RETURN_VOID();
 }
 

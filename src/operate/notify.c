@@ -1,7 +1,7 @@
 /*
- * Tells who listens that calls have ended: a hint that saves asking, which nothing may rely on.
+ * Tells who listens what has ended.
  */
-#include "calls/dispatch.h"
+#include "operate/operate.h"
 
 #include "commands/async.h"
 #include "core/guc.h"
@@ -10,8 +10,6 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-
-#define CHANNEL "integ_calls"
 
 /* A payload is shorter than this (NOTIFY_PAYLOAD_MAX_LENGTH, which async.c keeps to itself). */
 #define PAYLOAD_MAX (BLCKSZ - NAMEDATALEN - 128)
@@ -29,7 +27,7 @@ has_room(void)
 }
 
 void
-integ_calls_announce(const pg_uuid_t *const *calls, int count)
+integ_announce_ids(const char *channel, const pg_uuid_t *const *ids, int count)
 {
 	StringInfoData payload;
 
@@ -38,15 +36,15 @@ integ_calls_announce(const pg_uuid_t *const *calls, int count)
 	initStringInfo(&payload);
 	for (int i = 0; i < count; i++)
 	{
-		const char *id = integ_uuid_text(calls[i]);
+		const char *id = integ_uuid_text(ids[i]);
 
 		if (payload.len + 1 + strlen(id) >= PAYLOAD_MAX)
 		{
-			Async_Notify(CHANNEL, payload.data);
+			Async_Notify(channel, payload.data);
 			resetStringInfo(&payload);
 		}
 		appendStringInfo(&payload, "%s%s", payload.len > 0 ? "," : "", id);
 	}
-	Async_Notify(CHANNEL, payload.data);
+	Async_Notify(channel, payload.data);
 	pfree(payload.data);
 }

@@ -1,0 +1,72 @@
+/*
+ * The lifecycle of executions: internal to sync and its worker.
+ */
+#ifndef INTEG_SYNC_LIFECYCLE_H
+#define INTEG_SYNC_LIFECYCLE_H
+
+#include "postgres.h"
+
+#include "core/shmem.h"
+#include "sync/sync.h"
+
+/* Every column of an execution that goes with it into history, in one order. */
+#define INTEG_SYNC_COLUMNS                                                                                      \
+	"id, created_at, task, task_id, client_id, context_id, instance, owner, direction, trigger, triggered_by, " \
+	"scheduled_for, slots, run_at, started_at, retry_of, retry_count, dry_run, options, records, "              \
+	"pages, total_records, processed_records, fetched, created, updated, unchanged, skipped, deleted, failed, " \
+	"difference, resumed"
+
+/* What this process is to the execution it runs: the slot of its worker; NULL outside of a sync worker. */
+extern void integ_sync_attach_slot(IntegDatabase *database, IntegSyncSlot *slot);
+
+/*
+ * keep.c: in the keeper, outside a transaction: gives back executions of workers that are no more, makes those that
+ * are due, and gives them to workers, within integ.max_sync_workers. Returns when it is next to be called.
+ */
+extern TimestampTz integ_sync_keep(IntegDatabase *database);
+
+/*
+ * recover.c: what has to be put right in the rows, each in an owner scope: executions whose worker is no more wait
+ * again, or have failed where that happens over and over; those that are to be cancelled and wait are.
+ */
+extern void integ_sync_recover(IntegDatabase *database);
+
+/* close.c: ends an execution that waits, in an owner scope: its row becomes history with this status and reason. */
+extern void integ_sync_close(const pg_uuid_t *execution, const char *status, const char *reason);
+
+/* As above for all executions of a task that wait; those that run are to be cancelled. */
+extern void integ_sync_close_task(const pg_uuid_t *task, const char *reason);
+
+/* The worker gives the execution back, to be gone on with: it was told to end, or something broke (message). */
+extern void integ_sync_release(const pg_uuid_t *execution, int64 lease, const char *message);
+
+/*
+ * finish.c: how an execution ended, in an owner scope: its row, of whatever status, becomes history; it is counted in
+ * its task, who wanted to know is told, and a retry made where the task says so. False where the row is gone.
+ */
+extern bool integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *outcome);
+
+/*
+ * due.c: makes the executions that are due at a time, in an owner scope. Returns when the next is, DT_NOEND for none;
+ * now where there may be more.
+ */
+extern TimestampTz integ_sync_make_due(TimestampTz now);
+
+/*
+ * choose.c: the executions that may begin now, oldest first, in CurrentMemoryContext; in an owner scope. next is when
+ * another one may.
+ */
+typedef struct IntegSyncCandidate
+{
+	pg_uuid_t id;
+	pg_uuid_t task;
+	pg_uuid_t instance; /* zeros: several */
+	uint32 client;		/* hash of it */
+	Oid owner;
+	TimestampTz run_at;
+	bool taken;
+} IntegSyncCandidate;
+
+extern IntegSyncCandidate *integ_sync_candidates(TimestampTz now, int most, int *count, TimestampTz *next);
+
+#endif /* INTEG_SYNC_LIFECYCLE_H */
