@@ -203,7 +203,7 @@ record_function(IntegCall *call)
 		return;
 	if (call->method->is_write)
 		integ_record_audit(&entry);
-	integ_record_used(&call->instance->id);
+	integ_record_used(&call->instance->id, call->outcome.sqlerrcode == 0);
 }
 
 void
