@@ -128,16 +128,19 @@ my (%answered, %sent);
 for my $round (1 .. rounds(3, 100))
 {
 	my $pid = value(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ listener'));
-	my $killer = fork();
-	if ($killer == 0)
-	{
-		select(undef, undef, undef, 0.05 + rand(0.3));
-		kill 'KILL', $pid;
-		exec 'true';
-	}
-	for (1 .. 200)
+	my $killer;
+
+	for my $number (1 .. 200)
 	{
 		my $id = 'k-' . $next++;
+
+		# At any moment after the first ones.
+		if ($number == 5 && ($killer = fork()) == 0)
+		{
+			select(undef, undef, undef, rand(0.2));
+			kill 'KILL', $pid;
+			exec 'true';
+		}
 		$sent{$id} = 1;
 		my $status = deliver($id)->{status};
 		$answered{$id} = 1 if $status =~ /^2/;
