@@ -67,6 +67,7 @@ SQL_PARTS = \
 	src/convert/relations.sql \
 	src/sync/sync.sql \
 	src/sync/into.sql \
+	src/cards/cards.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.
