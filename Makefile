@@ -68,6 +68,7 @@ SQL_PARTS = \
 	src/sync/sync.sql \
 	src/sync/into.sql \
 	src/cards/cards.sql \
+	src/webhooks/webhooks.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

@@ -26,10 +26,13 @@
 #define KEEPER_PAUSE (100 * INT64CONST(1000))
 #define RECOVERY_RETRY (2 * USECS_PER_SEC)
 
-/* Answers wait for others this long at most, to be stored together, */
+/*
+ * Answers are stored together: when there are so many, after so long, or, where nothing more can be claimed meanwhile,
+ * a little sooner.
+ */
+#define SETTLE_COUNT 128
+#define SETTLE_DELAY_MAX (10 * INT64CONST(1000))
 #define SETTLE_DELAY (2 * INT64CONST(1000))
-/* and no longer than until there are so many. */
-#define SETTLE_COUNT 32
 
 /* What is under way when the dispatcher is told to stop may still be answered. */
 #define STOP_GRACE (500 * INT64CONST(1000))
@@ -255,11 +258,20 @@ closed_for(void)
 }
 
 static bool
-should_settle(TimestampTz now)
+may_claim(int64 closed, TimestampTz now)
 {
-	return dispatcher.nanswered > 0 &&
-		   (dispatcher.nanswered >= SETTLE_COUNT || dispatcher.nflying == 0 ||
-			now - dispatcher.answered_since >= SETTLE_DELAY);
+	return closed == 0 && dispatcher.nflights < INTEG_FLIGHTS_MAX && integ_claim_due(&dispatcher) <= now;
+}
+
+/* When what has been answered is stored at the latest, where more may or may not be claimed meanwhile. */
+static TimestampTz
+settle_due(bool more)
+{
+	if (dispatcher.nanswered == 0)
+		return DT_NOEND;
+	if (dispatcher.nanswered >= SETTLE_COUNT || (dispatcher.nflying == 0 && !more))
+		return DT_NOBEGIN;
+	return dispatcher.answered_since + (more ? SETTLE_DELAY_MAX : SETTLE_DELAY);
 }
 
 /* One round; returns when the next is due unless something happens before. */
@@ -283,11 +295,11 @@ work(void)
 		next_rescan = now + RESCAN_INTERVAL;
 		(void) run(step_rescan, NULL);
 	}
-	if (should_settle(now))
+	if (settle_due(may_claim(closed, now)) <= now)
 		(void) run(step_settle, NULL);
 	if (integ_failing_due(&dispatcher) <= now)
 		(void) run(step_failing, NULL);
-	if (closed == 0 && dispatcher.nflights < INTEG_FLIGHTS_MAX && integ_claim_due(&dispatcher) <= now)
+	if (may_claim(closed, now))
 		(void) run(step_claim, NULL);
 	if (!dlist_is_empty(&dispatcher.claimed))
 		(void) run(step_prepare, NULL);
@@ -301,8 +313,7 @@ work(void)
 		due = Min(due, now + closed);
 	else if (dispatcher.nflights < INTEG_FLIGHTS_MAX)
 		due = Min(due, integ_claim_due(&dispatcher));
-	if (dispatcher.nanswered > 0)
-		due = Min(due, dispatcher.nflying == 0 ? 0 : dispatcher.answered_since + SETTLE_DELAY);
+	due = Min(due, settle_due(false));
 	return paused_until > now ? Max(due, paused_until) : due;
 }
 

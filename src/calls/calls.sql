@@ -45,7 +45,7 @@ CREATE TABLE integ.calls_open (
     CONSTRAINT calls_open_idempotency_key_check
         CHECK (idempotency_key <> '' AND pg_catalog.octet_length(idempotency_key) <= 512),
     CONSTRAINT calls_open_input_check CHECK (pg_catalog.jsonb_typeof(input) = 'object')
-) WITH (fillfactor = 60);
+) WITH (fillfactor = 50);
 CREATE INDEX calls_open_due_idx ON integ.calls_open (priority, next_attempt_at, id);
 CREATE INDEX calls_open_instance_idx ON integ.calls_open (instance, priority, next_attempt_at, id);
 CREATE INDEX calls_open_ordering_idx ON integ.calls_open (instance, ordering_key, id) WHERE ordering_key IS NOT NULL;

@@ -21,6 +21,12 @@
 
 #define CANDIDATE_COLUMNS "o.ctid, o.id, o.instance, o.next_attempt_at, o.ordering_key"
 
+/*
+ * Candidates are locked when they are read, since the statement that claims them must not wait for anybody: what
+ * somebody else has locked stays. Those that turn out to have no room are let go at the end of the transaction.
+ */
+#define LOCKED " FOR NO KEY UPDATE OF o SKIP LOCKED"
+
 /* A call with an ordering key is a candidate only when it is the first of its key. */
 #define FIRST_OF_KEY                                                        \
 	"(o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.calls_open e" \
@@ -192,7 +198,8 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 {
 	static IntegQuery first = {
 		"SELECT " CANDIDATE_COLUMNS ", o.state, o.priority FROM integ.calls_open o"
-		" WHERE o.instance = $1 AND o.ordering_key = $2 ORDER BY o.id LIMIT 1",
+		" WHERE o.instance = $1 AND o.id = (SELECT f.id FROM integ.calls_open f"
+		"  WHERE f.instance = $1 AND f.ordering_key = $2 ORDER BY f.id LIMIT 1)" LOCKED,
 		2,
 		{UUIDOID, TEXTOID}};
 	pg_uuid_t instance;
@@ -228,7 +235,7 @@ read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 {
 	static IntegQuery one = {
 		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
-		" WHERE o.id = $1 AND o.instance = $2 AND o.next_attempt_at <= $3 AND o.state = 'waiting'",
+		" WHERE o.id = $1 AND o.instance = $2 AND o.next_attempt_at <= $3 AND o.state = 'waiting'" LOCKED,
 		3,
 		{UUIDOID, UUIDOID, TIMESTAMPTZOID}};
 	dlist_mutable_iter iter;
@@ -289,7 +296,7 @@ read_priority(IntegDispatcher *dispatcher, int priority, int limit, TimestampTz 
 		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
 		" WHERE o.priority = $1 AND o.next_attempt_at <= $2 AND (o.next_attempt_at, o.id) > ($3, $4)"
 		" AND o.state IN ('queued', 'waiting') AND " INTEG_MINE("o.instance", "$5", "$6") " AND o.instance <> ALL ($7) AND " FIRST_OF_KEY
-																						  " ORDER BY o.next_attempt_at, o.id LIMIT $8",
+																						  " ORDER BY o.next_attempt_at, o.id LIMIT $8" LOCKED,
 		8,
 		{INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, INT8OID}};
 	IntegMark *mark = &dispatcher->marks[priority];
@@ -336,7 +343,7 @@ read_lane(IntegDispatcher *dispatcher, IntegLane *lane, int priority, TimestampT
 		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
 		" WHERE o.instance = $1 AND o.priority = $2 AND o.next_attempt_at <= $3"
 		" AND (o.next_attempt_at, o.id) > ($4, $5) AND o.state IN ('queued', 'waiting') AND " FIRST_OF_KEY
-		" ORDER BY o.next_attempt_at, o.id LIMIT $6",
+		" ORDER BY o.next_attempt_at, o.id LIMIT $6" LOCKED,
 		6,
 		{UUIDOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID}};
 	int limit = Min(integ_lane_room(lane, now), INTEG_BATCH_MAX - ncandidates);
@@ -442,37 +449,31 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	return flight;
 }
 
-/* Claims the candidates; what somebody else has locked or changed meanwhile stays. */
+/* Claims the candidates, which are locked. */
 static void
 claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 {
 	static IntegQuery claim = {
 		"UPDATE integ.calls_open o SET state = 'running', lease = $1, attempt = o.attempt + 1, started_at = $2,"
 		" sent_at = NULL"
-		" WHERE o.ctid = ANY (ARRAY(SELECT c.ctid FROM integ.calls_open c WHERE c.ctid = ANY ($3) AND c.id = ANY ($4)"
-		"  AND c.state IN ('queued', 'waiting') FOR UPDATE SKIP LOCKED))"
+		" WHERE o.ctid = ANY ($3)"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
 		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401', o.progress",
-		4,
-		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID, UUIDARRAYOID}};
+		3,
+		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));
-	Datum *ids = palloc(ncandidates * sizeof(Datum));
 	IntegFlight **turns = palloc0(ncandidates * sizeof(IntegFlight *));
-	Datum values[4];
+	Datum values[3];
 	uint64 count;
 
 	qsort(candidates, ncandidates, sizeof(Candidate), compare_candidates);
 	for (int i = 0; i < ncandidates; i++)
-	{
 		ctids[i] = PointerGetDatum(&candidates[i].ctid);
-		ids[i] = UUIDPGetDatum(&candidates[i].id);
-	}
 	values[0] = Int64GetDatum(dispatcher->lease);
 	values[1] = TimestampTzGetDatum(now);
 	values[2] = PointerGetDatum(construct_array(ctids, ncandidates, TIDOID, sizeof(ItemPointerData), false,
 												TYPALIGN_SHORT));
-	values[3] = PointerGetDatum(construct_array(ids, ncandidates, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	count = integ_query(&claim, values, NULL);
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -524,12 +525,8 @@ drop_unclaimed(void)
 		MemoryContextDelete(dlist_container(IntegFlight, node, dlist_pop_head_node(&fresh))->context);
 }
 
-/*
- * A claim that a crash takes back is claimed again: what must not be sent twice is marked durably
- * before it leaves (prepare.c). So the claim's commit does not wait for disk.
- */
-static void
-need_not_be_durable(void)
+void
+integ_commit_without_waiting(void)
 {
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
@@ -551,7 +548,11 @@ integ_claim(IntegDispatcher *dispatcher)
 	unfinished = true;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	need_not_be_durable();
+	/*
+	 * A claim that a crash takes back is claimed again: what must not be sent twice is marked durably before it
+	 * leaves (prepare.c).
+	 */
+	integ_commit_without_waiting();
 	SPI_connect();
 	read_promised(dispatcher, now);
 	read_unlocked(dispatcher, now);

@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "access/xlogdefs.h"
 #include "calls/verdict.h"
 #include "calls/wake.h"
 #include "core/shmem.h"
@@ -147,7 +148,8 @@ typedef struct IntegDispatcher
 	dlist_head answered; /* to be settled */
 	int nflights;
 	int nflying;
-	int nwrites; /* of flights whose intent is recorded and whose outcome is not */
+	XLogRecPtr marked_until; /* what marks the writes that are ready as sent; flushed before any of them leaves */
+	int nwrites;			 /* of flights whose intent is recorded and whose outcome is not */
 	int nanswered;
 	TimestampTz answered_since;
 	bool out_of_memory; /* a flight could not be started */
@@ -212,6 +214,9 @@ extern void integ_claim_news(IntegDispatcher *dispatcher);
 extern TimestampTz integ_claim_due(IntegDispatcher *dispatcher);
 extern void integ_claim(IntegDispatcher *dispatcher);
 extern void integ_claim_later(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
+
+/* claim.c: the commit of the transaction under way is not to wait for disk. */
+extern void integ_commit_without_waiting(void);
 
 /*
  * ask.c: asks what the definition's functions are to say to a flight, which is then asking; takes

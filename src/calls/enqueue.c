@@ -4,6 +4,8 @@
  * The caller's rights and the input are checked now, so that a mistake shows
  * where it was made, and again when the call runs.
  */
+#include "calls/enqueue.h"
+
 #include "approvals/approval.h"
 #include "calls/wake.h"
 #include "catalog/pg_type.h"

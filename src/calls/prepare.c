@@ -5,6 +5,7 @@
 #include "calls/dispatch.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "approvals/approval.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
@@ -169,10 +170,11 @@ is_mine_to_run(IntegFlight *flight, TimestampTz now)
 }
 
 /*
- * A write that must not be repeated is marked on disk before it leaves: after a crash
- * only what is marked may have been sent.
+ * A write that must not be repeated is marked on disk before it leaves: after a crash only what is marked may have
+ * been sent. The commit itself does not wait for disk: the intents, which follow, need the same, and integ_send
+ * sees to it that both are there. False where there was nothing to mark.
  */
-static void
+static bool
 mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 {
 	static IntegQuery mark = {
@@ -197,12 +199,14 @@ mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 		accumArrayResult(instances, UUIDPGetDatum(&flight->instance), false, UUIDOID, CurrentMemoryContext);
 	}
 	if (!any)
-		return;
+		return false;
 	values[0] = TimestampTzGetDatum(now);
 	values[1] = makeArrayResult(ids, CurrentMemoryContext);
 	values[2] = makeArrayResult(instances, CurrentMemoryContext);
 	values[3] = Int64GetDatum(dispatcher->lease);
 	(void) integ_query(&mark, values, NULL);
+	integ_commit_without_waiting();
+	return true;
 }
 
 static bool
@@ -266,6 +270,7 @@ void
 integ_prepare(IntegDispatcher *dispatcher)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool marked;
 	dlist_iter iter;
 
 	if (dlist_is_empty(&dispatcher->claimed))
@@ -281,10 +286,12 @@ integ_prepare(IntegDispatcher *dispatcher)
 			guarded_prepare(flight);
 	}
 	SPI_connect();
-	mark_sent(dispatcher, now);
+	marked = mark_sent(dispatcher, now);
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	if (marked)
+		dispatcher->marked_until = XactLastCommitEnd;
 
 	while (!dlist_is_empty(&dispatcher->claimed))
 	{

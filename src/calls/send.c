@@ -4,6 +4,7 @@
  */
 #include "calls/dispatch.h"
 
+#include "access/xlog.h"
 #include "core/errors.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -104,6 +105,8 @@ integ_send(IntegDispatcher *dispatcher)
 	if (dlist_is_empty(&dispatcher->ready))
 		return;
 	record_intents(dispatcher);
+	/* As a rule the intents have taken the marks with them. */
+	XLogFlush(dispatcher->marked_until);
 	dlist_foreach_modify(iter, &dispatcher->ready)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);

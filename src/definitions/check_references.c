@@ -194,7 +194,8 @@ check_health(IntegManifestCheck *check)
 static void
 check_webhook(IntegManifestCheck *check)
 {
-	static const char *const keyed[] = {"hmac-sha1", "hmac-sha256", "hmac-sha512", "sha256", "ed25519", "equal"};
+	static const char *const keyed[] = {"hmac-sha1", "hmac-sha256", "hmac-sha512", "sha256", "ed25519",
+										"rsa-sha256", "equal"};
 	const JsonbContainer *webhook = integ_json_get_object(check->root, "webhook");
 	const JsonbContainer *signature;
 	JsonbValue unused;

@@ -6,6 +6,7 @@
 #include "catalog/pg_largeobject.h"
 #include "core/base64.h"
 #include "core/errors.h"
+#include "core/hex.h"
 #include "core/json.h"
 #include "core/json_walk.h"
 #include "miscadmin.h"
@@ -65,16 +66,8 @@ decode_hex(const IntegCall *call, const char *hex, size_t len, const char *what,
 
 	if ((len - start) % 2 != 0)
 		refuse(call, what, "It has an odd number of hexadecimal digits.");
-	for (size_t i = start; i < len; i += 2)
-	{
-		unsigned char high = pg_ascii_tolower((unsigned char) hex[i]);
-		unsigned char low = pg_ascii_tolower((unsigned char) hex[i + 1]);
-
-		if (!isxdigit(high) || !isxdigit(low))
-			refuse(call, what, "It is not written in hexadecimal.");
-		bytes[(i - start) / 2] = (char) ((high <= '9' ? high - '0' : high - 'a' + 10) << 4 |
-										 (low <= '9' ? low - '0' : low - 'a' + 10));
-	}
+	if (!integ_hex_decode(hex + start, len - start, (uint8_t *) bytes))
+		refuse(call, what, "It is not written in hexadecimal.");
 	content->data = bytes;
 	content->len = (len - start) / 2;
 }

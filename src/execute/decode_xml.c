@@ -36,7 +36,7 @@ typedef struct Element
 
 typedef struct Reader
 {
-	IntegCall *call;
+	char *problem; /* why it is refused */
 	xmlTextReaderPtr xml;
 	const JsonbContainer *lists; /* names of elements that are lists also where there is one, or NULL */
 	Element elements[MAX_DEPTH + 1];
@@ -52,7 +52,7 @@ free_reader(void *xml)
 static bool
 refuse(Reader *reader, char *detail)
 {
-	integ_decode_refuse(reader->call, "is not the XML that it should be", detail);
+	reader->problem = detail;
 	return false;
 }
 
@@ -265,12 +265,11 @@ refuse_syntax(Reader *reader)
 }
 
 static void
-open_reader(Reader *reader, const char *encoding)
+open_reader(Reader *reader, const char *text, size_t len, const char *encoding)
 {
-	const IntegHttpResponse *response = reader->call->response;
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 
-	reader->xml = xmlReaderForMemory(response->body, (int) response->body_len, NULL, encoding,
+	reader->xml = xmlReaderForMemory(text, (int) len, NULL, encoding,
 									 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	if (reader->xml == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -281,32 +280,44 @@ open_reader(Reader *reader, const char *encoding)
 	xmlTextReaderSetStructuredErrorHandler(reader->xml, ignore_error, NULL);
 }
 
-void
-integ_decode_xml(IntegCall *call)
+const Jsonb *
+integ_decode_xml_text(const char *text, size_t len, const char *content_type, const JsonbContainer *lists,
+					  char **problem)
 {
 	Reader *reader = palloc0(sizeof(Reader));
 	JsonbParseState *state = NULL;
 	IntegMediaType type;
 	int status = 0;
 
-	integ_media_type_parse(integ_http_response_header(call->response, "content-type"), &type);
-	reader->call = call;
-	reader->lists = integ_json_get_array(call->exchange->xml, "lists");
+	integ_media_type_parse(content_type, &type);
+	reader->lists = lists;
 	initStringInfo(&reader->elements[0].text);
 	xmlResetLastError();
-	open_reader(reader, type.charset[0] != '\0' ? type.charset : NULL);
-	while ((status = xmlTextReaderRead(reader->xml)) == 1)
+	open_reader(reader, text, len, type.charset[0] != '\0' ? type.charset : NULL);
+	while (reader->problem == NULL && (status = xmlTextReaderRead(reader->xml)) == 1)
 	{
-		if (!read_node(reader))
-			return;
+		(void) read_node(reader);
 		CHECK_FOR_INTERRUPTS();
 	}
-	if (status < 0 || reader->depth != 0 || reader->elements[0].members == NIL)
-	{
+	if (reader->problem == NULL && (status < 0 || reader->depth != 0 || reader->elements[0].members == NIL))
 		refuse_syntax(reader);
-		return;
-	}
+	*problem = reader->problem;
+	if (reader->problem != NULL)
+		return NULL;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_member(reader, &state, linitial(reader->elements[0].members));
-	call->body = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+void
+integ_decode_xml(IntegCall *call)
+{
+	const IntegHttpResponse *response = call->response;
+	char *problem;
+
+	call->body = integ_decode_xml_text(response->body, response->body_len,
+									   integ_http_response_header(response, "content-type"),
+									   integ_json_get_array(call->exchange->xml, "lists"), &problem);
+	if (problem != NULL)
+		integ_decode_refuse(call, "is not the XML that it should be", problem);
 }

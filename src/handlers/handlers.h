@@ -86,8 +86,20 @@ extern void integ_handler_drop(IntegHandlerTicket *ticket);
 extern PGDLLEXPORT Jsonb *integ_handler_run(const IntegHandlerSubject *subject, const char *function,
 											const Jsonb *argument, int64 timeout_ms);
 
-/* A run, as a row of the current transaction. call and instance may be NULL. In an owner scope. */
-extern void integ_handler_enqueue(const char *kind, const IntegHandlerSubject *subject, const char *function,
-								  const Jsonb *argument, const pg_uuid_t *call, const pg_uuid_t *instance);
+/* A run to be. What it belongs to may be NULL. */
+typedef struct IntegHandlerRun
+{
+	const char *kind;
+	IntegHandlerSubject subject;
+	const char *function;
+	const Jsonb *argument;
+	const pg_uuid_t *call;
+	const pg_uuid_t *instance;
+	const pg_uuid_t *event;
+	TimestampTz event_at; /* when the event came */
+} IntegHandlerRun;
+
+/* Makes the run a row of the current transaction. In an owner scope. */
+extern void integ_handler_enqueue(const IntegHandlerRun *run);
 
 #endif /* INTEG_HANDLERS_HANDLERS_H */

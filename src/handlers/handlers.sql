@@ -10,6 +10,8 @@ CREATE TABLE integ.handler_runs (
     user_id text COLLATE "C",
     call uuid,
     instance uuid,
+    event uuid,
+    event_at timestamptz,
     state text NOT NULL DEFAULT 'queued',
     attempt integer NOT NULL DEFAULT 0,
     max_attempts integer NOT NULL DEFAULT 8,
@@ -34,11 +36,12 @@ CREATE TABLE integ.handler_runs (
 CREATE INDEX handler_runs_due_idx ON integ.handler_runs (owner, next_attempt_at, id) WHERE state IN ('queued', 'waiting');
 CREATE INDEX handler_runs_running_idx ON integ.handler_runs (lease) WHERE state = 'running';
 CREATE INDEX handler_runs_finished_idx ON integ.handler_runs (finished_at) WHERE state = 'succeeded';
+CREATE INDEX handler_runs_event_idx ON integ.handler_runs (event) WHERE event IS NOT NULL;
 CREATE INDEX handler_runs_call_idx ON integ.handler_runs (call) WHERE call IS NOT NULL;
 COMMENT ON TABLE integ.handler_runs IS
     'SQL functions to be called after a transaction has committed, each by a worker that is its owner, at least once. next_attempt_at, max_attempts and timeout_ms may be updated here, and integ_handler_retry replays; what has succeeded is kept for integ.log_retention days';
 COMMENT ON COLUMN integ.handler_runs.id IS 'The run; sorts by time';
-COMMENT ON COLUMN integ.handler_runs.kind IS 'What it is for: on_success, on_failure';
+COMMENT ON COLUMN integ.handler_runs.kind IS 'What it is for: on_success, on_failure, webhook, rule';
 COMMENT ON COLUMN integ.handler_runs.owner IS 'The role as which the function is called: the worker''s session user';
 COMMENT ON COLUMN integ.handler_runs.function IS 'The function, with its schema; it takes one jsonb';
 COMMENT ON COLUMN integ.handler_runs.argument IS 'What it is called with';
@@ -46,6 +49,8 @@ COMMENT ON COLUMN integ.handler_runs.client_id IS 'Client that it acts for, as i
 COMMENT ON COLUMN integ.handler_runs.user_id IS 'User within the client, or none';
 COMMENT ON COLUMN integ.handler_runs.call IS 'The call that it belongs to, or none';
 COMMENT ON COLUMN integ.handler_runs.instance IS 'Key of the instance that it belongs to, or none';
+COMMENT ON COLUMN integ.handler_runs.event IS 'Event (integ.webhook_events) that it belongs to, or none';
+COMMENT ON COLUMN integ.handler_runs.event_at IS 'When that event came';
 COMMENT ON COLUMN integ.handler_runs.state IS
     'queued, waiting (for its next attempt), running, succeeded, dead (not tried again by itself)';
 COMMENT ON COLUMN integ.handler_runs.attempt IS 'How often it was begun';

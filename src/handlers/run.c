@@ -33,12 +33,16 @@ PG_FUNCTION_INFO_V1(integ_handler_retry);
 /* Runs that have succeeded are deleted so many a transaction. */
 #define EXPIRED_PER_BATCH "10000"
 
+/* Microseconds to the second attempt of what an event leads to. */
+#define EVENT_RETRY (100 * INT64CONST(1000))
+
 typedef struct Run
 {
 	IntegHandlerWorker *worker;
 	pg_uuid_t id;
 	int attempt;
 	int max_attempts;
+	bool of_event; /* a service waits for nothing, but people see what is late */
 	IntegHandlerCall call;
 	bool gone; /* the row was deleted, or is somebody else's */
 } Run;
@@ -62,24 +66,28 @@ integ_tg_handler_runs_wake(PG_FUNCTION_ARGS)
 }
 
 void
-integ_handler_enqueue(const char *kind, const IntegHandlerSubject *subject, const char *function,
-					  const Jsonb *argument, const pg_uuid_t *call, const pg_uuid_t *instance)
+integ_handler_enqueue(const IntegHandlerRun *run)
 {
 	static IntegQuery insert = {
-		"INSERT INTO integ.handler_runs (kind, owner, function, argument, client_id, user_id, call, instance)"
-		" VALUES ($1, $2::pg_catalog.regrole, $3, $4, $5, $6, $7, $8)",
-		8,
-		{TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID}};
-	char nulls[] = "        ";
-	Datum values[8] = {CStringGetTextDatum(kind), ObjectIdGetDatum(subject->owner), CStringGetTextDatum(function),
-					   JsonbPGetDatum(argument)};
+		"INSERT INTO integ.handler_runs"
+		" (kind, owner, function, argument, client_id, user_id, call, instance, event, event_at)"
+		" VALUES ($1, $2::pg_catalog.regrole, $3, $4, $5, $6, $7, $8, $9, $10)",
+		10,
+		{TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID}};
+	const IntegHandlerSubject *subject = &run->subject;
+	char nulls[] = "          ";
+	Datum values[10] = {CStringGetTextDatum(run->kind), ObjectIdGetDatum(subject->owner),
+						CStringGetTextDatum(run->function), JsonbPGetDatum(run->argument)};
 
 	values[4] = integ_value_text(subject->client_id, &nulls[4]);
 	values[5] = integ_value_text(subject->user_id, &nulls[5]);
-	values[6] = UUIDPGetDatum(call);
-	nulls[6] = call == NULL ? 'n' : ' ';
-	values[7] = UUIDPGetDatum(instance);
-	nulls[7] = instance == NULL ? 'n' : ' ';
+	values[6] = UUIDPGetDatum(run->call);
+	nulls[6] = run->call == NULL ? 'n' : ' ';
+	values[7] = UUIDPGetDatum(run->instance);
+	nulls[7] = run->instance == NULL ? 'n' : ' ';
+	values[8] = UUIDPGetDatum(run->event);
+	values[9] = TimestampTzGetDatum(run->event_at);
+	nulls[8] = nulls[9] = run->event == NULL ? 'n' : ' ';
 	(void) integ_query(&insert, values, nulls);
 }
 
@@ -123,7 +131,8 @@ claim(Run *run)
 		" WHERE id = (SELECT id FROM integ.handler_runs WHERE owner = $1::pg_catalog.regrole"
 		"  AND state IN ('queued', 'waiting') AND next_attempt_at <= pg_catalog.clock_timestamp()"
 		"  ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)"
-		" RETURNING id, function, argument, client_id, user_id, attempt::bigint, max_attempts::bigint, timeout_ms::bigint",
+		" RETURNING id, function, argument, client_id, user_id, attempt::bigint, max_attempts::bigint, timeout_ms::bigint,"
+		" event IS NOT NULL",
 		2,
 		{OIDOID, INT8OID}};
 	MemoryContext context = CurrentMemoryContext;
@@ -144,6 +153,7 @@ claim(Run *run)
 		run->attempt = (int) integ_result_int8(0, 6);
 		run->max_attempts = (int) integ_result_int8(0, 7);
 		run->call.timeout_ms = integ_result_int8(0, 8);
+		run->of_event = integ_result_bool(0, 9);
 	}
 	commit(&scope);
 	MemoryContextSwitchTo(context);
@@ -177,10 +187,13 @@ is_final(int sqlerrcode)
 		   sqlerrcode == ERRCODE_INTEG_INVALID;
 }
 
+/* What an event leads to is tried again soon, once: what hindered it is mostly gone at once, such as a lock. */
 static TimestampTz
-retry_at(int attempt)
+retry_at(const Run *run)
 {
-	return integ_retry_backoff(GetCurrentTimestamp(), attempt, integ_retry_delay, integ_max_retry_delay,
+	if (run->of_event && run->attempt == 1)
+		return GetCurrentTimestamp() + EVENT_RETRY;
+	return integ_retry_backoff(GetCurrentTimestamp(), run->attempt, integ_retry_delay, integ_max_retry_delay,
 							   pg_prng_double(&pg_global_prng_state));
 }
 
@@ -197,7 +210,7 @@ record_failure(Run *run, const IntegHandlerAnswer *answer)
 	char nulls[] = "        ";
 	IntegOwnerScope scope;
 	Datum values[8] = {UUIDPGetDatum(&run->id), Int64GetDatum(run->worker->lease), BoolGetDatum(dead),
-					   TimestampTzGetDatum(retry_at(run->attempt))};
+					   TimestampTzGetDatum(retry_at(run))};
 
 	begin(&scope);
 	values[4] = CStringGetTextDatum(unpack_sql_state(answer->sqlerrcode));

@@ -11,7 +11,7 @@
 #include "http/url.h"
 
 /* Exchanges whose easy handle is kept for the next one. */
-#define KEPT_TRANSFERS 16
+#define KEPT_TRANSFERS 128
 
 /* Moves a transfer to the end of the list of its new state. */
 static void

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/hex.h"
+
 #define OUT_OF_MEMORY "out of memory"
 
 /* Labels of up to 63 bytes, 253 in all: RFC 1035, section 2.3.4. */
@@ -58,18 +60,6 @@ text_add_encoded(Text *text, unsigned char c)
 	char encoded[3] = {'%', digits[c >> 4], digits[c & 15]};
 
 	text_add(text, encoded, 3);
-}
-
-static bool
-is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
-static int
-hex_value(char c)
-{
-	return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
 static bool
@@ -309,7 +299,7 @@ climbs(const char *segment, size_t len)
 
 		if (c == '%')
 		{
-			c = (char) (hex_value(segment[i + 1]) << 4 | hex_value(segment[i + 2]));
+			c = (char) (integ_hex_value(segment[i + 1]) << 4 | integ_hex_value(segment[i + 2]));
 			i += 2;
 		}
 		if (c == '/' || c == '\\')
@@ -333,7 +323,7 @@ static bool
 well_encoded(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (text[i] == '%' && (i + 2 >= len || !is_hex(text[i + 1]) || !is_hex(text[i + 2])))
+		if (text[i] == '%' && (i + 2 >= len || integ_hex_value(text[i + 1]) < 0 || integ_hex_value(text[i + 2]) < 0))
 			return false;
 	return true;
 }

@@ -62,4 +62,12 @@ extern bool integ_jwt_algorithm_from_name(const char *name, IntegJwtAlgorithm *a
 extern char *integ_jwt_sign(IntegJwtAlgorithm algorithm, const IntegJwtKey *key, const char *header, const char *claims,
 							char *problem, size_t size);
 
+/*
+ * Whether the key (for HS… its bytes, else a public key in PEM) made the signature (decoded) over "header.claims". A key of
+ * another kind than the algorithm's made nothing. The algorithm is the one that is expected, never what the token
+ * itself says (RFC 8725, section 3.1).
+ */
+extern bool integ_jwt_verify(IntegJwtAlgorithm algorithm, const IntegJwtKey *key, const char *input, size_t input_len,
+							 const uint8_t *signature, size_t signature_len);
+
 #endif /* INTEG_JWT_JWT_H */

@@ -13,6 +13,7 @@
 #include <openssl/pem.h>
 
 #include "core/base64.h"
+#include "core/hex.h"
 
 /* RFC 7518, sections 3.3 and 3.5. */
 #define SMALLEST_RSA 2048
@@ -58,32 +59,6 @@ integ_jwt_algorithm_from_name(const char *name, IntegJwtAlgorithm *algorithm)
 	return false;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool
-decode_hex(const char *text, size_t len, uint8_t *out, size_t *out_len)
-{
-	if (len % 2 != 0)
-		return false;
-	for (size_t i = 0; i < len; i += 2)
-	{
-		int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out[i / 2] = (uint8_t) (high << 4 | low);
-	}
-	*out_len = len / 2;
-	return true;
-}
-
 uint8_t *
 integ_jwt_key_bytes(const IntegJwtKey *key, size_t *len, char *problem, size_t size)
 {
@@ -105,7 +80,8 @@ integ_jwt_key_bytes(const IntegJwtKey *key, size_t *len, char *problem, size_t s
 			ok = integ_base64_decode(key->text, key->len, bytes, len);
 			break;
 		case INTEG_JWT_KEY_HEX:
-			ok = decode_hex(key->text, key->len, bytes, len);
+			ok = integ_hex_decode(key->text, key->len, bytes);
+			*len = key->len / 2;
 			break;
 	}
 	if (ok && *len > 0)

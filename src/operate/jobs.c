@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "webhooks/webhook.h"
 
 /* A capability adds its jobs here. */
 static const IntegJob jobs[] = {
@@ -29,6 +30,7 @@ static const IntegJob jobs[] = {
 	{"answers", "1 hour", "Deletes stored answers that are too old or too many", integ_answers_run},
 	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
+	{"webhook_keys", "1 hour", "Forgets deliveries of webhooks whose time is over", integ_webhook_keys_expire},
 	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over", integ_discovery_refresh},
 	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time, and forgets those decided about long ago", integ_approvals_run},
 	{"oauth_flows", "10 minutes", "Ends authorizations whose time is over, and forgets old ones", integ_oauth_sweep},

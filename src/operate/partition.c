@@ -48,6 +48,7 @@ static const struct Partitioned
 	{"audit_log_standard", 365, NULL},
 	{"audit_log_long", 2557, NULL},
 	{"events", 90, NULL},
+	{"webhook_events", 0, &integ_log_retention},
 	{"calls_done", 0, &integ_log_retention},
 	{"sync_executions_done", 0, &integ_sync_retention},
 	{"sync_errors", 0, &integ_sync_retention},

@@ -247,6 +247,19 @@ put_handlers(ReturnSetInfo *result, const IntegDatabase *copy)
 }
 
 static void
+put_sync_workers(ReturnSetInfo *result, const IntegDatabase *copy)
+{
+	Line line = {.component = "sync workers", .database = copy->database, .depth = -1};
+
+	line.state = psprintf("%d of %d running", integ_sync_workers_running(&copy->sync), integ_max_sync_workers);
+	if (integ_max_sync_workers == 0)
+		line.hint = "Sync tasks do not run: set integ.max_sync_workers in postgresql.conf and reload.";
+	else if (copy->sync.lacking)
+		line.hint = "All max_worker_processes are in use: raise it and restart the server; integ tries again every ten seconds.";
+	put(result, &line);
+}
+
+static void
 put_database(ReturnSetInfo *result, IntegDatabase *slot)
 {
 	IntegDatabase copy;
@@ -266,6 +279,7 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 	put(result, &line);
 	put_dispatchers(result, &copy);
 	put_handlers(result, &copy);
+	put_sync_workers(result, &copy);
 }
 
 static void
@@ -377,6 +391,40 @@ put_tokens(ReturnSetInfo *result, const IntegActor *actor)
 	put(result, &line);
 }
 
+/* Of this database: what waits and may begin, and tasks that cannot run. */
+static void
+put_sync(ReturnSetInfo *result)
+{
+	static IntegQuery look = {
+		"SELECT (SELECT pg_catalog.count(*) FROM integ.sync_executions_open WHERE status = 'queued' AND run_at <= now()),"
+		" (SELECT pg_catalog.min(run_at) FROM integ.sync_executions_open WHERE status = 'queued' AND run_at <= now()),"
+		" (SELECT pg_catalog.count(*) FROM integ.sync_executions_open WHERE status = 'running'),"
+		" (SELECT pg_catalog.count(*) FROM integ.sync_tasks WHERE status = 'error'),"
+		" (SELECT task_id || ': ' || (last_error ->> 'message') FROM integ.sync_tasks WHERE status = 'error'"
+		"  ORDER BY last_error ->> 'timestamp' DESC LIMIT 1)",
+		0};
+	Line line = {.component = "sync", .database = MyDatabaseId};
+	MemoryContext context = CurrentMemoryContext;
+	IntegOwnerScope scope;
+	int64 broken;
+	bool isnull;
+	Datum oldest;
+
+	integ_owner_enter(&scope);
+	(void) integ_query(&look, NULL, NULL);
+	line.depth = integ_result_int8(0, 1);
+	oldest = integ_result_datum(0, 2, &isnull);
+	line.oldest = isnull ? 0 : DatumGetTimestampTz(oldest);
+	line.state = MemoryContextStrdup(context, psprintf(INT64_FORMAT " running", integ_result_int8(0, 3)));
+	broken = integ_result_int8(0, 4);
+	line.last_error = integ_result_text(0, 5, context);
+	integ_owner_leave(&scope);
+	if (broken > 0)
+		line.hint = psprintf(INT64_FORMAT " of integ.sync_tasks are in error: mend them (last_error says what), then integ_sync_resume.",
+							 broken);
+	put(result, &line);
+}
+
 Datum
 integ_status(PG_FUNCTION_ARGS)
 {
@@ -403,6 +451,7 @@ integ_status(PG_FUNCTION_ARGS)
 	put_held(result);
 	put_master_key(result);
 	put_partitions(result);
+	put_sync(result);
 	put_tokens(result, actor);
 	return (Datum) 0;
 }

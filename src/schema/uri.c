@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "core/hex.h"
+
 /* A URI cut into its parts (RFC 3986, appendix B), delimiters included. */
 typedef struct UriParts
 {
@@ -128,16 +130,6 @@ integ_uri_resolve(const char *base, const char *reference, char *out)
 	*out = '\0';
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
-
 size_t
 integ_uri_decode(char *text, size_t len)
 {
@@ -145,9 +137,9 @@ integ_uri_decode(char *text, size_t len)
 
 	for (size_t i = 0; i < len; i++)
 	{
-		if (text[i] == '%' && len - i > 2 && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0)
+		if (text[i] == '%' && len - i > 2 && integ_hex_value(text[i + 1]) >= 0 && integ_hex_value(text[i + 2]) >= 0)
 		{
-			text[out++] = (char) (hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+			text[out++] = (char) (integ_hex_value(text[i + 1]) << 4 | integ_hex_value(text[i + 2]));
 			i += 2;
 		}
 		else

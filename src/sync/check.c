@@ -260,7 +260,7 @@ check_update(Row before, Row after, Changes *changes)
 	bool retimed = any_differs(before, after, timing, lengthof(timing));
 	bool lost = (is_null(after, "instance") && !is_null(before, "instance")) ||
 				(is_null(after, "schema") && !is_null(before, "schema"));
-	bool mended = redefined && !lost && is_status(before, "error") && is_status(after, "error");
+	bool mended = (redefined || retimed) && !lost && is_status(before, "error") && is_status(after, "error");
 	bool active = is_status(after, "active") || mended;
 	bool activated = active && !is_status(before, "active");
 

@@ -184,7 +184,10 @@ look_at_tables(Round *round, const Refusal *refusals, int nrefusals, MemoryConte
 	for (int i = 0; i < nrefusals; i++)
 		refuse(&refusals[i]);
 	if (round->open)
+	{
+		round->due = Min(round->due, integ_sync_make_due(round->now));
 		choose(round, context);
+	}
 	integ_owner_leave(&scope);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -357,6 +360,7 @@ start(Round *round, int number)
 		started[number] = NULL;
 		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
 		slot->state = INTEG_SYNC_FREE;
+		round->database->sync.lacking = true;
 		LWLockRelease(integ_shared->lock);
 		integ_shmem_error(round->database, "no free background worker slot for a sync worker");
 		round->due = Min(round->due, round->now + START_RETRY);
@@ -376,6 +380,7 @@ integ_sync_keep(IntegDatabase *database)
 	round->now = GetCurrentTimestamp();
 	round->open = !integ_hold && database->held == INTEG_HELD_NO;
 	round->due = round->now + (round->open ? RESCAN : HELD_PAUSE);
+	database->sync.lacking = false;
 	nrefusals = collect_failures(round, refusals);
 	look_at_tables(round, refusals, nrefusals, context);
 	assign(round);

@@ -48,6 +48,7 @@ typedef struct IntegSyncWorkers
 {
 	IntegSyncSlot slots[INTEG_MAX_SYNC_WORKERS];
 	int last_ticket;
+	bool lacking;				/* no background worker slot was free when one was to start */
 	ConditionVariable finished; /* an execution has ended */
 } IntegSyncWorkers;
 

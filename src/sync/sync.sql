@@ -64,6 +64,7 @@ CREATE TABLE integ.sync_tasks (
 ) WITH (fillfactor = 80);
 CREATE INDEX sync_tasks_task_id_idx ON integ.sync_tasks (task_id);
 CREATE INDEX sync_tasks_due_idx ON integ.sync_tasks (next_run_at, id) WHERE status = 'active' AND next_run_at IS NOT NULL;
+CREATE INDEX sync_tasks_error_idx ON integ.sync_tasks (id) WHERE status = 'error';
 CREATE INDEX sync_tasks_instance_idx ON integ.sync_tasks (instance) WHERE instance IS NOT NULL;
 CREATE INDEX sync_tasks_schema_idx ON integ.sync_tasks (schema) WHERE schema IS NOT NULL;
 COMMENT ON TABLE integ.sync_tasks IS
@@ -637,6 +638,12 @@ ALTER TABLE integ.sync_executions_open ENABLE ALWAYS TRIGGER sync_executions_ope
 CREATE FUNCTION integ.sync_execution_store(asked jsonb) RETURNS jsonb
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_execution_store';
 COMMENT ON FUNCTION integ.sync_execution_store(jsonb) IS 'Stores an execution that is asked for; for integ''s own worker';
+
+CREATE FUNCTION integ.sync_schedule(at timestamptz DEFAULT pg_catalog.clock_timestamp()) RETURNS timestamptz
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_schedule';
+COMMENT ON FUNCTION integ.sync_schedule(timestamptz) IS
+    'Makes the executions that are due at a time, as the keeper does by itself, and says when the next is';
+GRANT EXECUTE ON FUNCTION integ.sync_schedule(timestamptz) TO integ_superadmin;
 
 CREATE FUNCTION integ_sync_run(task text, wait boolean DEFAULT false, dry_run boolean DEFAULT false,
                                options jsonb DEFAULT '{}')

@@ -12,19 +12,9 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 
-#define HEX_DIGITS (2 * INTEG_MASTER_KEY_SIZE)
+#include "core/hex.h"
 
-static int
-hex_value(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	if (digit >= 'a' && digit <= 'f')
-		return digit - 'a' + 10;
-	if (digit >= 'A' && digit <= 'F')
-		return digit - 'A' + 10;
-	return -1;
-}
+#define HEX_DIGITS (2 * INTEG_MASTER_KEY_SIZE)
 
 bool
 integ_master_key_parse(const char *text, size_t len, uint8_t key[INTEG_MASTER_KEY_SIZE], const char **problem)
@@ -41,18 +31,11 @@ integ_master_key_parse(const char *text, size_t len, uint8_t key[INTEG_MASTER_KE
 		OPENSSL_cleanse(key, INTEG_MASTER_KEY_SIZE);
 		return false;
 	}
-	for (int i = 0; i < INTEG_MASTER_KEY_SIZE; i++)
+	if (!integ_hex_decode(text, len, key))
 	{
-		int high = hex_value(text[2 * i]);
-		int low = hex_value(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-		{
-			*problem = "it has a character that is not a hexadecimal digit";
-			OPENSSL_cleanse(key, INTEG_MASTER_KEY_SIZE);
-			return false;
-		}
-		key[i] = (uint8_t) (high << 4 | low);
+		*problem = "it has a character that is not a hexadecimal digit";
+		OPENSSL_cleanse(key, INTEG_MASTER_KEY_SIZE);
+		return false;
 	}
 	return true;
 }

@@ -1,4 +1,4 @@
-/* sources: src/jwt/sign.c src/jwt/key.c src/core/base64.c */
+/* sources: src/jwt/sign.c src/jwt/verify.c src/jwt/key.c src/core/base64.c */
 /* libs: -lcrypto */
 /*
  * Tokens: the vectors of the RFCs, every algorithm verified, keys of the wrong kind.
@@ -62,6 +62,10 @@ test_hs256_vector(void **state)
 	assert_string_equal(token, "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9"
 							   ".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0"
 							   "cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+	assert_true(integ_jwt_verify(INTEG_JWT_HS256, &key, token, (size_t) (strrchr(token, '.') - token),
+								 (const uint8_t *) "\x74\x18\xdf\xb4\x97\x99\xe0\x25\x4f\xfa\x60\x7d\xd8\xad\xbb\xba"
+												   "\x16\xd4\x25\x4d\x69\xd6\xbf\xf0\x5b\x58\x05\x58\x53\x84\x8d\x79",
+								 32));
 	free(token);
 }
 
@@ -138,21 +142,59 @@ verified(const char *token, EVP_PKEY *pkey, const EVP_MD *digest, bool pss, int 
 	return ok;
 }
 
+static char *
+public_pem_of(EVP_PKEY *pkey)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *data, *pem;
+	long size;
+
+	assert_true(PEM_write_bio_PUBKEY(bio, pkey));
+	size = BIO_get_mem_data(bio, &data);
+	pem = strndup(data, (size_t) size);
+	BIO_free(bio);
+	return pem;
+}
+
+/* What we do with a token that somebody else made. */
+static bool
+verifies(IntegJwtAlgorithm algorithm, const char *text, const char *token)
+{
+	IntegJwtKey key = {.text = text, .len = strlen(text), .encoding = INTEG_JWT_KEY_TEXT};
+	const char *dot = strrchr(token, '.');
+	uint8_t signature[2048];
+	size_t len;
+	bool ok;
+
+	assert_true(integ_base64_decode(dot + 1, strlen(dot + 1), signature, &len));
+	ok = integ_jwt_verify(algorithm, &key, token, (size_t) (dot - token), signature, len);
+	assert_false(integ_jwt_verify(algorithm, &key, token, (size_t) (dot - token), signature, len - 1));
+	assert_int_equal(ERR_peek_error(), 0);
+	return ok;
+}
+
 static void
 expect_signs(IntegJwtAlgorithm algorithm, EVP_PKEY *pkey, const EVP_MD *digest, bool pss, int half)
 {
 	/* ECDSA's numbers are now and then shorter than the curve: they are padded. */
 	for (int i = 0; i < (half > 0 ? 300 : 2); i++)
 	{
-		char *pem = pem_of(pkey, NULL, false);
+		char *pem = pem_of(pkey, NULL, false), *public_pem = public_pem_of(pkey);
 		char *token = sign(algorithm, pem, INTEG_JWT_KEY_TEXT, NULL);
 
 		if (token == NULL)
 			fail_msg("%s: %s", integ_jwt_algorithm_name(algorithm), problem);
 		assert_true(verified(token, pkey, digest, pss, half));
+		assert_true(verifies(algorithm, public_pem, token));
+		/* Of the private half, or as another algorithm's, it is no key to verify with. */
+		assert_false(verifies(algorithm, pem, token));
+		assert_false(verifies(INTEG_JWT_HS256, public_pem, token));
+		assert_false(verifies(half > 0 ? INTEG_JWT_RS256 : INTEG_JWT_ES256, public_pem, token));
 		token[3] ^= 1;
 		assert_false(verified(token, pkey, digest, pss, half));
+		assert_false(verifies(algorithm, public_pem, token));
 		free(token);
+		free(public_pem);
 		free(pem);
 	}
 }
@@ -230,9 +272,7 @@ test_forms_of_a_key(void **state)
 	uint8_t *der = NULL;
 	int der_len = i2d_PrivateKey(pkey, &der);
 	char *text = malloc(INTEG_BASE64_ENCODED_SIZE(der_len));
-	BIO *bio = BIO_new(BIO_s_mem());
-	char *data, *pem;
-	long data_len;
+	char *pem;
 
 	expect_reads(pem_of(pkey, NULL, true), INTEG_JWT_KEY_TEXT, NULL);
 	expect_reads(escaped(pem_of(pkey, NULL, false)), INTEG_JWT_KEY_TEXT, NULL);
@@ -248,12 +288,9 @@ test_forms_of_a_key(void **state)
 	assert_non_null(strstr(problem, "the passphrase does not open it"));
 	free(pem);
 
-	assert_true(PEM_write_bio_PUBKEY(bio, pkey));
-	data_len = BIO_get_mem_data(bio, &data);
-	pem = strndup(data, (size_t) data_len);
+	pem = public_pem_of(pkey);
 	expect_refused(INTEG_JWT_ES256, pem, INTEG_JWT_KEY_TEXT, "is a public key");
 	free(pem);
-	BIO_free(bio);
 	EVP_PKEY_free(pkey);
 
 	expect_refused(INTEG_JWT_ES256, "", INTEG_JWT_KEY_TEXT, "The key is empty.");

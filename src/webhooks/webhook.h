@@ -1,0 +1,171 @@
+/*
+ * Webhooks: requests that services send, proven, read and stored.
+ *
+ * One request travels one way: its webhook is found, it is verified on its raw bytes, a handshake is answered, the
+ * events in it are read, each is routed to the connection it concerns, and stored with what is to run for it. All of
+ * that is one transaction of the caller's; the answer is for after its commit.
+ */
+#ifndef INTEG_WEBHOOKS_WEBHOOK_H
+#define INTEG_WEBHOOKS_WEBHOOK_H
+
+#include "postgres.h"
+
+#include "definitions/definition.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+#include "vault/vault.h"
+#include "webhooks/signature.h"
+
+/* A body beyond this is refused unread. */
+#define INTEG_WEBHOOK_MAX_BODY (16 * 1024 * 1024)
+
+/* One request becomes so many events at most. */
+#define INTEG_WEBHOOK_MAX_EVENTS 1000
+
+/* Where a value of a request is found. */
+typedef struct IntegWebhookSource
+{
+	const char *header;
+	const char *query;
+	IntegPath *path; /* in the body, or in the part of it that is one event */
+} IntegWebhookSource;
+
+/* How requests are proven: integ_signature_verify's rule, or a token that is signed. */
+typedef struct IntegWebhookScheme
+{
+	IntegSignatureRule rule;
+	bool is_jwt;
+	IntegJwtAlgorithm algorithm;  /* of the token */
+	const JsonbContainer *claims; /* that the token must have, or NULL */
+	IntegPath *token_path;		  /* rule.place.path, compiled */
+	IntegPath *timestamp_path;	  /* rule.timestamp.path, compiled */
+	const char *credential;		  /* name of the secret */
+} IntegWebhookScheme;
+
+typedef struct IntegWebhook
+{
+	pg_uuid_t id;
+	const char *webhook_id;
+	const char *client_id;
+	const IntegDefinition *definition;
+	const JsonbContainer *manifest; /* its "webhook", or NULL */
+	const pg_uuid_t *instance;		/* NULL: by the account */
+	const char *account;			/* NULL: any */
+	const Jsonb *events;			/* names, or empty */
+	struct varlena *filter;			/* jsonpath, or NULL */
+	const Jsonb *signature;			/* instead of the manifest's, or NULL */
+	const char *handler;			/* or NULL */
+	const Jsonb *trigger_handlers;
+	bool replies;
+	Oid owner;
+} IntegWebhook;
+
+/* What is answered. Everything is in the context of the request. */
+typedef struct IntegWebhookReply
+{
+	int status;
+	const char *content_type; /* NULL: no body */
+	const char *body;
+	size_t body_len;
+	const Jsonb *headers; /* further ones, or NULL */
+} IntegWebhookReply;
+
+/* One event of a request. */
+typedef struct IntegWebhookEvent
+{
+	pg_uuid_t id;
+	const char *name;		 /* or NULL */
+	const char *delivery_id; /* or NULL */
+	const char *account;	 /* or NULL */
+	TimestampTz occurred_at; /* 0: not told */
+	const Jsonb *payload;	 /* or NULL */
+	const char *client_id;	 /* of the connection that it concerns, else the webhook's */
+	const pg_uuid_t *instance;
+	int ntriggers;
+	const char **triggers;
+	const char *problem; /* the payload is not what its trigger promises; or NULL */
+} IntegWebhookEvent;
+
+/*
+ * The webhook of an address: the definition's id, and behind it the webhook's key or handle, or the client's id; NULL
+ * for a definition's one address for all. NULL where there is none, whichever part is wrong. client limits whose
+ * webhooks are seen; NULL: anybody's. Inside an owner scope.
+ */
+extern const IntegWebhook *integ_webhook_find(const char *definition, const char *name, const char *client);
+
+/* The webhook with that key, active or not; NULL where there is none. Inside an owner scope. */
+extern const IntegWebhook *integ_webhook_get(const pg_uuid_t *id);
+
+/*
+ * Compiles how a request is proven, in CurrentMemoryContext, from a "signature" of a manifest; NULL means the default:
+ * a bearer token, or an HMAC in X-Webhook-Signature, whichever the request has. Raises IG400 naming where.
+ */
+extern const IntegWebhookScheme *integ_webhook_scheme(const JsonbContainer *signature, const IntegInbound *request,
+													  const char *where);
+
+/* The body as a document: JSON, a form's fields, XML; else NULL. Raises nothing but want of memory and interrupts. */
+extern const Jsonb *integ_webhook_document(const IntegInbound *request);
+
+/* The text that a source finds; NULL where there is none. document may be NULL. */
+extern const char *integ_webhook_value(const IntegWebhookSource *source, const IntegInbound *request,
+									   const Jsonb *document);
+
+/* Compiles a source of a manifest into CurrentMemoryContext; false where the key is absent. */
+extern bool integ_webhook_source(const JsonbContainer *holder, const char *key, const char *where,
+								 IntegWebhookSource *source);
+
+/* Judges a request with the secrets given. Raises nothing but want of memory. */
+extern IntegSignatureVerdict integ_webhook_judge(const IntegWebhookScheme *scheme, const IntegInbound *request,
+												 const IntegSignatureKey *keys, int nkeys, char *problem, size_t size);
+
+/*
+ * Judges a request to a webhook with the secrets that the vault has for it: of the webhook itself, else of its
+ * definition, the value before a rotation too. Inside an owner scope. Raises IG500 where the vault cannot be opened.
+ */
+extern IntegSignatureVerdict integ_webhook_verify(const IntegWebhook *webhook, const IntegWebhookScheme *scheme,
+												  const IntegInbound *request, char *problem, size_t size);
+
+/* A name for people: "valid", "missing", … */
+extern const char *integ_signature_verdict_name(IntegSignatureVerdict verdict);
+
+/*
+ * Answers a request that only proves the address: true where it is one. verified tells whether its signature was judged
+ * valid; a handshake that needs that and has it not is none. Inside an owner scope.
+ */
+extern bool integ_webhook_handshake(const IntegWebhook *webhook, const IntegInbound *request, const Jsonb *document,
+									bool verified, IntegWebhookReply *reply);
+
+/* Fills in what the service is told of events that were taken: 200, or what the manifest says. */
+extern void integ_webhook_acknowledge(const IntegWebhook *webhook, const IntegInbound *request,
+									  IntegWebhookReply *reply);
+
+/* Whether any handshake of the webhook may be answered without a signature. */
+extern bool integ_webhook_handshake_unsigned(const IntegWebhook *webhook);
+
+/* Reads the events of a request; how many. They are in CurrentMemoryContext. Inside an owner scope. */
+extern int integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *request, const Jsonb *document,
+							  IntegWebhookEvent **events);
+
+/*
+ * Stores the events that are new, with what is to run for them, and sets *stored to their ids (those that came before,
+ * or that nobody wants, are left out); how many. Inside an owner scope.
+ */
+extern int integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request, const IntegWebhookEvent *events,
+							   int nevents, pg_uuid_t *stored);
+
+/* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
+extern void integ_webhook_keys_expire(void);
+
+/* As for a request, the runs of one event: the handler's, and those of rules; how many. Inside an owner scope. */
+extern int integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at);
+
+/*
+ * All of it: what to answer, and the ids of the events stored (room for INTEG_WEBHOOK_MAX_EVENTS). path is
+ * DEFINITION or DEFINITION/NAME. Inside an owner scope, in a transaction that the caller commits before it answers;
+ * request->values is set here. Raises what storing raises.
+ */
+extern PGDLLEXPORT int integ_webhook_handle(const char *path, const char *client, IntegInbound *request,
+											IntegWebhookReply *reply, pg_uuid_t *stored);
+
+#endif /* INTEG_WEBHOOKS_WEBHOOK_H */

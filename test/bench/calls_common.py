@@ -1,0 +1,127 @@
+"""What the benches of durable calls share. Not a bench: it is not executable."""
+import os
+import subprocess
+import time
+
+LONG = bool(os.environ.get("INTEG_LONG"))
+URL = os.environ["BENCH_URL"]
+
+MANIFEST = """{
+  "integrationId": "bench_calls", "name": "Bench", "version": "1.0.0", "category": "custom",
+  "baseUrl": "{config.base_url}", "authType": "bearer",
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"}}},
+  "methods": [
+    {"id": "get", "name": "Get", "access": "read",
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "request": {"method": "GET", "path": "/json", "query": {"sku": "{sku}"}},
+     "response": {"map": {"quantity": ".data.quantity_on_hand", "location": ".data.warehouse"}}},
+    {"id": "put", "name": "Put", "access": "write",
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "request": {"method": "POST", "path": "/write", "body": {"sku": "{sku}"}}}
+  ]
+}"""
+
+# The shape of our tables, and rows as integ_enqueue makes them.
+LOOP = """
+CREATE TABLE bench_open (LIKE integ.calls_open INCLUDING ALL);
+ALTER TABLE bench_open SET (fillfactor = 50);
+CREATE TABLE bench_done (LIKE integ.calls_done INCLUDING ALL);
+CREATE TABLE bench_rows AS SELECT * FROM integ.calls_open WITH NO DATA;
+CREATE PROCEDURE bench_loop(batch integer) LANGUAGE plpgsql AS $$
+DECLARE
+    ids uuid[];
+BEGIN
+    LOOP
+        WITH claimed AS (
+            UPDATE bench_open SET state = 'running', lease = 1, attempt = attempt + 1, started_at = clock_timestamp()
+            WHERE ctid = ANY (ARRAY(SELECT ctid FROM bench_open WHERE priority = 0 AND next_attempt_at <= now() AND state = 'queued'
+                                    ORDER BY next_attempt_at, id LIMIT batch FOR UPDATE SKIP LOCKED))
+            RETURNING id)
+        SELECT array_agg(id) INTO ids FROM claimed;
+        EXIT WHEN ids IS NULL;
+        COMMIT;
+        WITH ended AS (DELETE FROM bench_open WHERE id = ANY (ids) RETURNING *)
+        INSERT INTO bench_done (id, instance, created_at, run_at, started_at, finished_at, owner, attempt,
+            max_attempts, interrupted,
+            priority, is_write, state, client_id, instance_id, definition_id, method, input, result)
+        SELECT id, instance, created_at, run_at, started_at, clock_timestamp(), owner, attempt, max_attempts, interrupted,
+            priority, is_write, 'succeeded', client_id, instance_id, definition_id, method, input,
+            '{"quantity": 17, "location": "north"}' FROM ended;
+        COMMIT;
+    END LOOP;
+END $$;
+"""
+
+
+def psql(sql):
+    run = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"], input=sql, text=True,
+                         capture_output=True, check=False)
+    if run.returncode != 0:
+        raise SystemExit(run.stderr)
+    return run.stdout.strip()
+
+
+def timed(sql):
+    """Seconds that the server took for one statement."""
+    return float(psql(f"""
+        SELECT clock_timestamp() AS begun \\gset
+        {sql};
+        SELECT 'took ' || extract(epoch FROM clock_timestamp() - :'begun'::timestamptz);
+    """).rsplit("took ", 1)[1])
+
+
+def prepare():
+    """The loop's tables, and the instance that the calls go to."""
+    psql(f"""
+        DROP PROCEDURE IF EXISTS bench_loop;
+        DROP TABLE IF EXISTS bench_open, bench_done, bench_rows;
+        {LOOP}
+        SELECT integ_define($manifest${MANIFEST}$manifest$::jsonb) WHERE NOT EXISTS
+            (SELECT FROM integ.definitions WHERE id = 'bench_calls');
+        SELECT integ_connect('bench_calls', 'bench_calls_main', '{{"base_url": "{URL}"}}') WHERE NOT EXISTS
+            (SELECT FROM integ.instances WHERE instance_id = 'bench_calls_main');
+        SELECT integ_credential_set('bench_calls_main', 'token', 'a-token-of-usual-length-1234567890');
+    """)
+
+
+def wait_for_due():
+    """Until nothing that is due, or was begun, is open any more; what can only run tomorrow stays."""
+    while psql("SELECT EXISTS (SELECT FROM integ.calls_open WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')") == "t":
+        time.sleep(0.02)
+
+
+def held(value):
+    """While integ.hold is on, the dispatcher claims nothing."""
+    psql(f"ALTER SYSTEM SET integ.hold = {value}; SELECT pg_reload_conf();")
+    time.sleep(0.3)
+
+
+def enqueue_sql(method, calls):
+    return (f"SELECT count(integ_enqueue('bench_calls_main', '{method}', jsonb_build_object('sku', 'A-' || g)))"
+            f" FROM generate_series(1, {calls}) g")
+
+
+def outcomes(method, calls):
+    """Calls a second from the release of a full queue to the last recorded outcome."""
+    held("on")
+    psql(enqueue_sql(method, calls))
+    psql("VACUUM ANALYZE integ.calls_open")
+    if method == "get":
+        psql("""TRUNCATE bench_rows; INSERT INTO bench_rows SELECT * FROM integ.calls_open
+                WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour'""")
+    last = psql("SELECT clock_timestamp()")
+    held("off")
+    wait_for_due()
+    return calls / float(psql(
+        f"SELECT extract(epoch FROM max(finished_at) - min(started_at)) FROM integ.calls_done WHERE finished_at > '{last}'"))
+
+
+def loop(calls, batch=32):
+    """The bare loop over the same rows as the last outcomes("get")."""
+    psql("TRUNCATE bench_open, bench_done; INSERT INTO bench_open SELECT * FROM bench_rows; VACUUM ANALYZE bench_open")
+    return calls / timed(f"CALL bench_loop({batch})")
+
+
+def show(name, value, digits=2):
+    print(f"bench {name} {value:.{digits}f}", flush=True)
