@@ -32,7 +32,7 @@ SELECT integ_define('{"integrationId": "cards_iso", "name": "ISO codes", "versio
      "request": {"method": "GET", "path": "/v1/countries/{code}"}, "response": {"map": {"name": ".data.name", "code": ".data.id"}}},
     {"id": "list_languages", "name": "List languages", "access": "read", "outputSchema": {},
      "inputSchema": {"type": "object", "properties": {"limit": {"type": "integer"}}},
-     "request": {"method": "GET", "path": "/v1/languages", "query": {"limit": "{limit}"}}, "response": {"records": ".data"}, "pagination": {"style": "link"}},
+     "request": {"method": "GET", "path": "/v1/languages", "query": {"paging": "link", "limit": "{limit}"}}, "response": {"records": ".data"}, "pagination": {"style": "link"}},
     {"id": "broken", "name": "Broken", "access": "read", "outputSchema": {}, "inputSchema": {},
      "request": {"method": "GET", "path": "/fault/status", "query": {"code": "404"}}}]}');
 SELECT integ_connect('cards_iso', 'cards_iso_main', jsonb_build_object('base_url', :'url'), '{}') IS NOT NULL AS connected;
@@ -79,6 +79,50 @@ RESET ROLE;
 DELETE FROM integ.members WHERE client_id = 'cards_acme';
 DELETE FROM integ.clients WHERE id = 'cards_acme';
 DROP ROLE cards_bob;
+-- A task collects its sources into a card, in one run.
+DELETE FROM integ.records WHERE type = 'card';
+INSERT INTO integ.sync_tasks (task_id, config) VALUES ('cards_briefing', '{"where": "Norway", "code": "NO", "card": {
+  "title": "{country.name}", "tags": ["daily"], "content": ["About {task.where}:\n", {"$each": "languages", "as": "l", "do": "- {l.name}\n"}]}}');
+INSERT INTO integ.sync_task_sources (task, position, name, instance, method, config)
+SELECT t.id, s.position, s.name, i.id, s.method, s.config::jsonb
+FROM integ.sync_tasks t, integ.instances i, (VALUES
+    (1, 'country', 'get_country', '{}'), (2, 'languages', 'list_languages', '{"limit": 5, "maxResults": 7}'), (3, 'weather', 'broken', '{}'))
+    AS s (position, name, method, config)
+WHERE t.task_id = 'cards_briefing' AND i.instance_id = 'cards_iso_main';
+CREATE VIEW pg_temp.cards AS
+SELECT data ->> 'title' AS title, data ->> 'content' AS content, data -> 'tags' AS tags, data ->> 'status' AS status, data -> 'sources_succeeded' AS succeeded,
+       data -> 'sources_failed' -> 0 ->> 'source' AS failed, data ->> 'source_id' AS source_id, jsonb_array_length(data -> 'data' -> 'languages') AS languages,
+       data #> '{api_request,sources,0,input}' AS input, data #> '{api_request,task,card}' IS NULL AS once, client_id, context_type
+FROM integ.records WHERE type = 'card';
+-- A dry run shows it.
+SELECT status, created, difference ->> 'title' AS title, difference ->> 'status' AS card FROM integ_sync_run('cards_briefing', true, true);
+SELECT count(*) FROM pg_temp.cards;
+SELECT status, phase, fetched, processed_records, created, updated, unchanged, error ->> 'message' AS error FROM integ_sync_run('cards_briefing', true);
+SELECT * FROM pg_temp.cards;
+SELECT phase, reason, recoverable FROM integ.sync_errors e JOIN integ.sync_tasks t ON t.id = e.task WHERE t.task_id = 'cards_briefing' AND NOT EXISTS (
+    SELECT FROM integ.sync_executions x WHERE x.id = e.execution AND x.dry_run);
+-- Again: the same card, and not written where nothing differs.
+SELECT status, created, updated, unchanged FROM integ_sync_run('cards_briefing', true);
+UPDATE integ.sync_task_sources SET config = '{"limit": 5, "maxResults": 3}' WHERE name = 'languages';
+DELETE FROM integ.sync_task_sources WHERE name = 'weather';
+SELECT status, created, updated, unchanged FROM integ_sync_run('cards_briefing', true);
+SELECT content, status, failed, languages FROM pg_temp.cards;
+SELECT integ_card_refresh(id) ->> 'title' AS refreshed FROM integ.records WHERE type = 'card';
+-- Each run a card of its own.
+UPDATE integ.sync_tasks SET config = jsonb_set(config, '{card,keep}', '"all"') WHERE task_id = 'cards_briefing';
+SELECT status, created, updated, unchanged FROM integ_sync_run('cards_briefing', true);
+SELECT count(*) FROM pg_temp.cards;
+-- No source, no card: what was there stays.
+UPDATE integ.sync_task_sources SET method = 'broken';
+SELECT status, created, error ->> 'message' AS error FROM integ_sync_run('cards_briefing', true);
+SELECT count(*) FROM pg_temp.cards;
+-- A task that cannot make one says so.
+UPDATE integ.sync_task_sources SET method = CASE name WHEN 'country' THEN 'get_country' ELSE 'list_languages' END;
+UPDATE integ.sync_tasks SET config = jsonb_set(config, '{card,title}', '"About {nothing.here}"') WHERE task_id = 'cards_briefing';
+SELECT status, error ->> 'message' AS error FROM integ_sync_run('cards_briefing', true);
+SELECT status, last_error ->> 'message' AS last_error FROM integ.sync_tasks WHERE task_id = 'cards_briefing';
+DELETE FROM integ.sync_tasks WHERE task_id = 'cards_briefing';
+
 DELETE FROM integ.records WHERE type = 'card';
 SELECT integ_disconnect('cards_iso_main');
 DELETE FROM integ.instances WHERE instance_id = 'cards_iso_main';
