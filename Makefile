@@ -70,6 +70,7 @@ SQL_PARTS = \
 	src/sync/sync.sql \
 	src/sync/seen.sql \
 	src/sync/into.sql \
+	src/cards/cards.sql \
 	src/webhooks/webhooks.sql \
 	src/core/ownership.sql
 
