@@ -86,7 +86,7 @@ typedef struct IntegRing
 } IntegRing;
 
 /* As many rows as record.sql makes. */
-#define INTEG_JOURNAL_PAGES 64
+#define INTEG_JOURNAL_PAGES 256
 
 /* Where the journal of intents is written. */
 typedef struct IntegJournal

@@ -127,8 +127,8 @@ extern void integ_template_visit(const IntegTemplate *compiled, void (*visit)(co
 typedef struct IntegPath IntegPath;
 
 /*
- * Compiles a dot path (".data.items[0].id", "." is the whole) or a jsonpath that starts with "$". Raises IG400
- * naming where.
+ * Compiles a dot path (".data.items[0].id", "." is the whole) or a jsonpath that starts with "$" and has no variables.
+ * Raises IG400 naming where.
  */
 extern IntegPath *integ_path_compile(const char *source, const char *where);
 
