@@ -202,7 +202,7 @@ def latency():
 
 def resident():
     return psql("SELECT max((regexp_match(pg_read_file('/proc/' || pid || '/status'), 'VmRSS:\\s+(\\d+)'))[1]::int)"
-                " FROM pg_stat_activity WHERE backend_type = 'integ sync';")
+                " FROM pg_stat_activity WHERE backend_type = 'integ sync worker';")
 
 
 def million():

@@ -6,7 +6,7 @@ use warnings;
 use Integ::Cluster;
 use Integ::Provider;
 use Integ::Sync;
-use Integ::Test qw(rounds seed wait_until);
+use Integ::Test qw(rounds seed slurp wait_until);
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -20,7 +20,7 @@ srand(seed());
 
 sub worker
 {
-	return $node->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync'));
+	return $node->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker'));
 }
 
 my %kills = (
@@ -30,7 +30,13 @@ my %kills = (
 		# The server restarts its processes.
 		wait_until('the server to be back', sub { $node->psql('postgres', 'SELECT 1') == 0 });
 	},
-	'kill -9 of the server' => sub { $node->kill9; $node->start },
+	'kill -9 of the server' => sub {
+		my @pids = ((split /\n/, slurp($node->data_dir . '/postmaster.pid'))[0], worker() || ());
+		$node->kill9;
+		# Its children leave shared memory a moment later.
+		wait_until('the processes to end', sub { !grep { kill(0, $_) } @pids });
+		$node->start;
+	},
 	'an immediate shutdown' => sub { $node->stop('immediate'); $node->start },
 	'a restart' => sub { $node->restart });
 

@@ -115,7 +115,7 @@ SQL
 my $holder = $node->background_psql('postgres');
 $holder->query_safe('SELECT pg_advisory_lock(4711)');
 $run = $sync->row("SELECT * FROM integ_sync_run('waits')");
-$node->wait_for_sql(q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ sync' AND wait_event = 'advisory'),
+$node->wait_for_sql(q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ sync worker' AND wait_event = 'advisory'),
 	'a trigger waits for a lock');
 is($sync->row("SELECT processed_records AS n FROM integ.sync_progress WHERE execution = '$run->{id}'")->{n}, 200, '... with two pages stored');
 $holder->query_safe('SELECT pg_advisory_unlock(4711)');
