@@ -31,6 +31,7 @@ def choice():
                 UPDATE integ.sync_tasks SET next_run_at = '2099-01-01' WHERE task_id = 'bench-one';
                 PERFORM integ.sync_schedule('2099-01-01 00:00:30');
                 DELETE FROM integ.sync_executions_open WHERE task_id = 'bench-one';
+                COMMIT;
             END LOOP;
         END $$""") / rounds * 1e6
 
