@@ -66,6 +66,7 @@ SQL_PARTS = \
 	src/schedule/schedule.sql \
 	src/convert/relations.sql \
 	src/sync/sync.sql \
+	src/sync/seen.sql \
 	src/sync/into.sql \
 	src/webhooks/webhooks.sql \
 	src/core/ownership.sql

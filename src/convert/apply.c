@@ -135,21 +135,52 @@ apply_relation(ConvertEval *eval, int index)
 	convert_trace_result(eval->trace, &value);
 }
 
+/* What the record has for an external id, or a text of length 0. */
 static void
-read_external_id(ConvertEval *eval)
+find_external_id(ConvertEval *eval, const char **id, int *len)
 {
 	ConvertValue value;
 
+	convert_read(eval, &eval->plan->external_id, eval->record, &value);
+	*len = 0;
+	if (value.state != INTEG_FIELD_VALUE || (value.json.type != jbvString && value.json.type != jbvNumeric))
+		return;
+	convert_to_text(&value);
+	*id = value.json.val.string.val;
+	*len = value.json.val.string.len;
+}
+
+bool
+integ_conversion_external_id(IntegConversionRun *run, const JsonbValue *record, const char **id, int *len)
+{
+	IntegConverted out = {0};
+	ConvertEval eval = {.run = run, .plan = run->plan, .record = record, .out = &out, .field = ""};
+
+	if (!run->plan->has_external_id || !integ_json_is_object(record))
+		return false;
+	find_external_id(&eval, id, len);
+	return *len > 0 && *len <= INTEG_CONVERT_MAX_ID;
+}
+
+bool
+integ_conversion_has_external_id(const IntegConversion *conversion)
+{
+	return conversion->plan->has_external_id;
+}
+
+int
+integ_conversion_mappings(const IntegConversion *conversion)
+{
+	return conversion->plan->nfields;
+}
+
+static void
+read_external_id(ConvertEval *eval)
+{
 	if (!eval->plan->has_external_id)
 		return;
 	eval->field = "";
-	convert_read(eval, &eval->plan->external_id, eval->record, &value);
-	if (value.state == INTEG_FIELD_VALUE && (value.json.type == jbvString || value.json.type == jbvNumeric))
-	{
-		convert_to_text(&value);
-		eval->out->external_id = value.json.val.string.val;
-		eval->out->external_id_len = value.json.val.string.len;
-	}
+	find_external_id(eval, &eval->out->external_id, &eval->out->external_id_len);
 	if (eval->out->external_id_len == 0)
 		note(eval, "", psprintf("the record has no external id in \"%s\"", eval->plan->external_id.source), false);
 	else if (eval->out->external_id_len > INTEG_CONVERT_MAX_ID)

@@ -25,6 +25,7 @@
 #include "access/actor.h"
 #include "core/pinned.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 typedef enum IntegDirection
@@ -155,5 +156,30 @@ extern void integ_conversion_apply(IntegConversionRun *run, const JsonbValue *re
 
 /* The fields that have a value or are null as a document in CurrentMemoryContext; NULL where it would be too large. */
 extern Jsonb *integ_converted_jsonb(const IntegConversionRun *run, const IntegConverted *converted);
+
+/*
+ * The external id of a record, before it is converted: points into the record or is in CurrentMemoryContext, not
+ * terminated. False where the schema reads none, and where the record has none or one that is too long.
+ */
+extern bool integ_conversion_external_id(IntegConversionRun *run, const JsonbValue *record, const char **id, int *len);
+
+/* Whether the schema says where the external id is. */
+extern bool integ_conversion_has_external_id(const IntegConversion *conversion);
+
+/* How many of the fields mappings write: they come first, and their values are fitted to the column of a table. */
+extern int integ_conversion_mappings(const IntegConversion *conversion);
+
+/*
+ * A value as a Datum of a type, in CurrentMemoryContext or within the value. Types without one (integ_value_has_datum)
+ * get a text. Raises where the value is none of the type, which a value that has been converted for a column of it is.
+ */
+extern bool integ_value_has_datum(Oid type);
+extern Datum integ_value_datum(Oid type, const JsonbValue *value);
+
+/* The same back, as to_jsonb has it; may point into the Datum. */
+extern void integ_datum_value(Oid type, Datum datum, JsonbValue *value);
+
+/* The time that a text (without a zone: UTC) or a number (an epoch) is; false where it is none. */
+extern bool integ_value_instant(const JsonbValue *value, TimestampTz *instant);
 
 #endif /* INTEG_CONVERT_CONVERSION_H */

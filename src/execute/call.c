@@ -145,6 +145,40 @@ integ_call_send(IntegCall *call)
 	MemoryContextSwitchTo(old);
 }
 
+/* Most of an answer that is taken from the sockets before it is waited for. */
+#define DEPART_WINDOW (256 * 1024)
+
+void
+integ_call_depart(IntegCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+
+	Assert(!call->exchange->is_write);
+	integ_call_leaves(call);
+	/* With a window only what is waited counts as its time, not what is done meanwhile. */
+	call->request.window = DEPART_WINDOW;
+	call->flight = integ_http_begin(&call->request);
+	MemoryContextSwitchTo(old);
+}
+
+bool
+integ_call_await(IntegCall *call, int most_ms)
+{
+	return integ_http_collect_some(call->flight, most_ms);
+}
+
+void
+integ_call_arrive(IntegCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+
+	call->response = integ_http_end(call->flight, false);
+	call->flight = NULL;
+	integ_call_mask(call);
+	integ_call_answered(call);
+	MemoryContextSwitchTo(old);
+}
+
 /* It failed because of the state that the service is in, not because of what was asked. */
 static bool
 cannot_answer(const IntegCall *call)

@@ -203,6 +203,15 @@ extern void integ_call_leaves(IntegCall *call);
 extern void integ_call_answered(IntegCall *call);
 
 /*
+ * send in two parts, for who has something else to do meanwhile: the request of a read leaves; then its answer is waited
+ * for, at most so many milliseconds (true: it is whole, has failed, or an interrupt ended the wait), and taken. Nothing
+ * is read in between but what the sockets hold.
+ */
+extern void integ_call_depart(IntegCall *call);
+extern bool integ_call_await(IntegCall *call, int most_ms);
+extern void integ_call_arrive(IntegCall *call);
+
+/*
  * The answer's body says that the service takes no requests until the time (0: for as long as the manifest's
  * retryAfterMs
  * says): nobody sends before.

@@ -361,5 +361,6 @@ const IntegPage *
 integ_pages_take(IntegPages *pages)
 {
 	integ_call_finish(pages->call);
+	integ_call_consult(pages->call);
 	return receive(pages);
 }

@@ -57,9 +57,9 @@ integ_http_begin(const IntegHttpRequest *request)
 	return flight;
 }
 
-/* One wait; false where there is nothing more to wait for. */
+/* One wait, of at most so many milliseconds (-1: any); false where there is nothing more to wait for. */
 static bool
-wait_once(IntegHttpFlight *flight)
+wait_some(IntegHttpFlight *flight, int most_ms)
 {
 	TimestampTz began = GetCurrentTimestamp();
 
@@ -68,9 +68,15 @@ wait_once(IntegHttpFlight *flight)
 	flight->out_of_time = flight->left_us <= 0;
 	if (flight->out_of_time)
 		return false;
-	integ_client_wait(flight->pool, NULL, (int) (flight->left_us / 1000 + 1));
+	integ_client_wait(flight->pool, NULL, (int) Min(flight->left_us / 1000 + 1, most_ms < 0 ? INT_MAX : most_ms));
 	flight->left_us -= Max(GetCurrentTimestamp() - began, 0);
 	return true;
+}
+
+static bool
+wait_once(IntegHttpFlight *flight)
+{
+	return wait_some(flight, -1);
 }
 
 long
@@ -145,6 +151,15 @@ integ_http_collect(IntegHttpFlight *flight)
 	integ_transfer_collect(flight->transfer);
 	while (wait_once(flight))
 		continue;
+}
+
+bool
+integ_http_collect_some(IntegHttpFlight *flight, int most_ms)
+{
+	if (flight->transfer == NULL)
+		return true;
+	integ_transfer_collect(flight->transfer);
+	return !wait_some(flight, most_ms) || integ_transfer_is_done(flight->transfer);
 }
 
 IntegHttpResponse *

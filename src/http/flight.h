@@ -56,6 +56,9 @@ extern IntegHttpResponse *integ_http_flight_response(const IntegHttpFlight *flig
 /* Waits for the whole body, which the response then has; nothing may have been taken. */
 extern void integ_http_collect(IntegHttpFlight *flight);
 
+/* The same, waiting at most so many milliseconds; false where it may go on. */
+extern bool integ_http_collect_some(IntegHttpFlight *flight, int most_ms);
+
 /*
  * Ends the exchange, and breaks it off where it is not over: that is INTEG_HTTP_CANCELLED, unless the caller has
  * enough of it, which is INTEG_HTTP_OK. The response lives as long as the context that the flight was begun in.

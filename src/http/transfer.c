@@ -441,6 +441,9 @@ integ_transfer_take(IntegTransfer *transfer, size_t count)
 void
 integ_transfer_collect(IntegTransfer *transfer)
 {
+	/* One that is done has the whole of what waits: finish hands it over. */
+	if (transfer->state != INTEG_TRANSFER_ACTIVE)
+		return;
 	transfer->window = 0;
 	resume(transfer);
 }

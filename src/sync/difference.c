@@ -1,0 +1,210 @@
+/*
+ * A dry run: what would be made, changed and removed, with the fields that would change. Nothing is written, so that
+ * nothing of what constraints and triggers would say is known.
+ */
+#include "sync/engine.h"
+
+#include "catalog/pg_type.h"
+#include "core/json.h"
+#include "core/json_walk.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
+
+/* Records that are told one by one; all are counted. */
+#define MOST_DIFFERENCES 1000
+
+/* --- what is here --- */
+
+/* Rows of the table by the number of the record; NULL where there is none. */
+static void
+read_rows(SyncPage *page, SyncRecord **records, int count, const Jsonb **rows)
+{
+	SyncTarget *target = page->engine->target;
+	char *present = palloc0(target->ncolumns + 1);
+	uint64 found;
+
+	SPI_connect();
+	found = sync_statement_run(target, SYNC_READ, present, records, count);
+	for (uint64 row = 0; row < found; row++)
+		rows[integ_result_int8(row, 1) - 1] = (const Jsonb *) integ_result_varlena(row, 2, page->engine->page_context);
+	SPI_finish();
+}
+
+static void
+read_records(SyncPage *page, SyncRecord **records, int count, const Jsonb **rows)
+{
+	static IntegQuery query = {"SELECT u.n, r.data FROM pg_catalog.unnest($1) WITH ORDINALITY AS u (id, n)"
+							   " JOIN integ.records r ON r.id = u.id WHERE u.id IS NOT NULL",
+							   1,
+							   {UUIDARRAYOID}};
+	Datum *ids = palloc(Max(count, 1) * sizeof(Datum)), value;
+	IntegOwnerScope scope;
+	uint64 found;
+
+	for (int i = 0; i < count; i++)
+		ids[i] = UUIDPGetDatum(&records[i]->record);
+	value = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	integ_owner_enter(&scope);
+	found = integ_query(&query, &value, NULL);
+	for (uint64 row = 0; row < found; row++)
+		rows[integ_result_int8(row, 1) - 1] = (const Jsonb *) integ_result_varlena(row, 2, page->engine->page_context);
+	integ_owner_leave(&scope);
+}
+
+/* --- what would be --- */
+
+/* The fields that the record would write, as a document. */
+static const Jsonb *
+written(const SyncTarget *target, const SyncRecord *record)
+{
+	IntegJsonBuilder builder;
+
+	if (!OidIsValid(target->relation))
+		return record->document;
+	integ_json_begin_object(&builder);
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		JsonbValue value = {.type = jbvNull};
+
+		if (!record->present[i])
+			continue;
+		if (record->states[i] == INTEG_FIELD_VALUE)
+			integ_datum_value(target->columns[i].param, record->values[i], &value);
+		integ_json_add(&builder, target->columns[i].name, &value);
+	}
+	return integ_json_end(&builder);
+}
+
+static bool
+same_value(const JsonbValue *a, const JsonbValue *b)
+{
+	return compareJsonbContainers((JsonbContainer *) &integ_json_value_jsonb(a)->root,
+								  (JsonbContainer *) &integ_json_value_jsonb(b)->root) == 0;
+}
+
+/* {"name": {"from": …, "to": …}} of the fields that change; false where none does. */
+static bool
+add_changes(IntegJsonBuilder *builder, const Jsonb *row, const Jsonb *document)
+{
+	IntegJsonWalk walk;
+	JsonbValue key, value, before;
+	bool any = false;
+
+	integ_json_open_object(builder, "fields");
+	integ_json_walk_begin(&walk, &document->root);
+	while (integ_json_walk_pair(&walk, &key, &value))
+	{
+		const char *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+		if (!integ_json_get(&row->root, name, &before))
+			before.type = jbvNull;
+		if (same_value(&before, &value))
+			continue;
+		any = true;
+		integ_json_open_object(builder, name);
+		integ_json_add(builder, "from", &before);
+		integ_json_add(builder, "to", &value);
+		integ_json_close(builder);
+	}
+	integ_json_close(builder);
+	return any;
+}
+
+static void
+keep(SyncEngine *engine, const Jsonb *difference)
+{
+	MemoryContext old = MemoryContextSwitchTo(engine->context);
+
+	if (list_length(engine->differences) < MOST_DIFFERENCES)
+		engine->differences = lappend(engine->differences, memcpy(palloc(VARSIZE(difference)), difference, VARSIZE(difference)));
+	else
+		engine->more_differences = true;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+begin_difference(IntegJsonBuilder *builder, const SyncRecord *record, const char *change)
+{
+	integ_json_begin_object(builder);
+	integ_json_add_string(builder, "external_id", pnstrdup(record->external_id, record->external_id_len));
+	integ_json_add_string(builder, "change", change);
+}
+
+static void
+note_write(SyncPage *page, SyncRecord *record, const Jsonb *row)
+{
+	const IntegConversion *conversion = page->engine->target->conversion;
+	const Jsonb *document = written(page->engine->target, record);
+	IntegJsonBuilder builder;
+
+	if (row == NULL ? !conversion->create_if_missing : !conversion->update_if_exists)
+		return;
+	begin_difference(&builder, record, row == NULL ? "created" : "updated");
+	if (row == NULL)
+		integ_json_add_jsonb(&builder, "fields", document);
+	else if (!add_changes(&builder, row, document))
+	{
+		record->fate = SYNC_UNCHANGED;
+		return;
+	}
+	record->outcome = row == NULL ? SYNC_CREATED : SYNC_UPDATED;
+	keep(page->engine, integ_json_end(&builder));
+}
+
+static void
+note_removal(SyncPage *page, SyncRecord *record)
+{
+	IntegJsonBuilder builder;
+
+	begin_difference(&builder, record, "deleted");
+	record->outcome = SYNC_DELETED;
+	keep(page->engine, integ_json_end(&builder));
+}
+
+void
+sync_difference_note(SyncPage *page)
+{
+	SyncRecord **records = palloc(Max(page->nsorted, 1) * sizeof(SyncRecord *));
+	const Jsonb **rows = palloc0(Max(page->nsorted, 1) * sizeof(Jsonb *));
+	bool table = OidIsValid(page->engine->target->relation);
+	int count = 0;
+
+	for (int i = 0; i < page->nsorted; i++)
+	{
+		if (page->sorted[i]->fate == SYNC_WRITE)
+			records[count++] = page->sorted[i];
+		else if (page->sorted[i]->fate == SYNC_REMOVE)
+			note_removal(page, page->sorted[i]);
+	}
+	if (count == 0)
+		return;
+	if (page->engine->target->conversion->nmatch_fields > 0)
+		(table ? sync_rows_match : sync_records_match)(page, records, count);
+	if (table)
+		sync_rows_make_keys(page, records, count);
+	(table ? read_rows : read_records)(page, records, count, rows);
+	for (int i = 0; i < count; i++)
+		if (records[i]->fate == SYNC_WRITE)
+			note_write(page, records[i], rows[i]);
+}
+
+const Jsonb *
+sync_difference_document(const SyncEngine *engine)
+{
+	const IntegSyncCounters *counters = &engine->run->counters;
+	IntegJsonBuilder builder;
+	ListCell *cell;
+
+	integ_json_begin_object(&builder);
+	integ_json_add_int(&builder, "created", counters->created);
+	integ_json_add_int(&builder, "updated", counters->updated);
+	integ_json_add_int(&builder, "deleted", counters->deleted);
+	integ_json_add_bool(&builder, "more", engine->more_differences);
+	integ_json_open_array(&builder, "records");
+	foreach (cell, engine->differences)
+		integ_json_add_jsonb(&builder, NULL, lfirst(cell));
+	integ_json_close(&builder);
+	return integ_json_end(&builder);
+}

@@ -1,0 +1,286 @@
+/*
+ * Links: which external id is which local record or row, and what it looked like when it was last written.
+ *
+ * A page asks for its links once and writes them once. Links of what has not changed are not touched.
+ */
+#include "sync/engine.h"
+
+#include "catalog/pg_type.h"
+#include "core/owner.h"
+#include "core/query.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+static Datum
+id_text(const SyncRecord *record)
+{
+	return PointerGetDatum(cstring_to_text_with_len(record->external_id, record->external_id_len));
+}
+
+static Datum
+ids_of(SyncRecord **records, int count)
+{
+	Datum *ids = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		ids[i] = id_text(records[i]);
+	return PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* instance, schema, entity: the first part of every link's key. */
+static void
+set_scope(const SyncSource *source, Datum *values)
+{
+	values[0] = UUIDPGetDatum(&source->instance);
+	values[1] = UUIDPGetDatum(&source->schema);
+	values[2] = CStringGetTextDatum(source->entity);
+}
+
+/* --- reading --- */
+
+enum
+{
+	COLUMN_ID = 1,
+	COLUMN_HASH,
+	COLUMN_KEY,
+	COLUMN_RECORD,
+	COLUMN_MODIFIED,
+	COLUMN_DELETED
+};
+
+int
+sync_compare_ids(const SyncRecord *a, const char *id, int len)
+{
+	int order = memcmp(a->external_id, id, Min(a->external_id_len, len));
+
+	return order != 0 ? order : a->external_id_len - len;
+}
+
+static SyncRecord *
+find(SyncPage *page, const char *id, int len)
+{
+	int low = 0, high = page->nsorted - 1;
+
+	while (low <= high)
+	{
+		int middle = (low + high) / 2, order = sync_compare_ids(page->sorted[middle], id, len);
+
+		if (order == 0)
+			return page->sorted[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+static bool
+has_hash(uint64 row, const SyncRecord *record)
+{
+	bool isnull;
+	Datum hash = integ_result_datum(row, COLUMN_HASH, &isnull);
+	struct varlena *bytes;
+
+	if (isnull)
+		return false;
+	bytes = PG_DETOAST_DATUM_PACKED(hash);
+	return VARSIZE_ANY_EXHDR(bytes) == SYNC_HASH_BYTES && memcmp(VARDATA_ANY(bytes), record->hash, SYNC_HASH_BYTES) == 0;
+}
+
+static void
+read_link(SyncPage *page, uint64 row)
+{
+	bool isnull;
+	text *id = DatumGetTextPP(integ_result_datum(row, COLUMN_ID, &isnull));
+	SyncRecord *record = find(page, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
+	Datum value;
+
+	if (record == NULL)
+		return;
+	record->linked = true;
+	record->link_deleted = integ_result_bool(row, COLUMN_DELETED);
+	value = integ_result_datum(row, COLUMN_MODIFIED, &isnull);
+	record->link_has_modified = !isnull;
+	record->link_modified = isnull ? 0 : DatumGetTimestampTz(value);
+	record->same = !record->link_deleted && has_hash(row, record);
+	/* Most records are as they were: nothing of those is copied. */
+	if (record->same && record->fate == SYNC_WRITE)
+		return;
+	record->target_key = (const Jsonb *) integ_result_varlena(row, COLUMN_KEY, page->engine->page_context);
+	value = integ_result_datum(row, COLUMN_RECORD, &isnull);
+	record->has_record = !isnull;
+	if (!isnull)
+		record->record = *DatumGetUUIDP(value);
+}
+
+void
+sync_links_read(SyncPage *page)
+{
+	static IntegQuery query = {
+		"SELECT external_id, raw_hash, target_key, record, external_modified_at, deleted_at IS NOT NULL"
+		" FROM integ.record_links WHERE instance = $1 AND schema = $2 AND external_type = $3 AND external_id = ANY ($4)",
+		4,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
+	IntegOwnerScope scope;
+	Datum values[4];
+	uint64 count;
+
+	if (page->nsorted == 0)
+		return;
+	set_scope(page->engine->source, values);
+	values[3] = ids_of(page->sorted, page->nsorted);
+	integ_owner_enter(&scope);
+	count = integ_query(&query, values, NULL);
+	for (uint64 row = 0; row < count; row++)
+		read_link(page, row);
+	integ_owner_leave(&scope);
+}
+
+/* --- writing --- */
+
+typedef struct LinkArrays
+{
+	Datum *ids, *hashes, *keys, *records, *times;
+	bool *no_keys, *no_records, *no_times;
+} LinkArrays;
+
+static void
+make_arrays(LinkArrays *arrays, SyncRecord **records, int count)
+{
+	arrays->ids = palloc(5 * count * sizeof(Datum));
+	arrays->hashes = arrays->ids + count;
+	arrays->keys = arrays->hashes + count;
+	arrays->records = arrays->keys + count;
+	arrays->times = arrays->records + count;
+	arrays->no_keys = palloc(3 * count * sizeof(bool));
+	arrays->no_records = arrays->no_keys + count;
+	arrays->no_times = arrays->no_records + count;
+	for (int i = 0; i < count; i++)
+	{
+		bytea *hash = palloc(VARHDRSZ + SYNC_HASH_BYTES);
+
+		SET_VARSIZE(hash, VARHDRSZ + SYNC_HASH_BYTES);
+		memcpy(VARDATA(hash), records[i]->hash, SYNC_HASH_BYTES);
+		arrays->ids[i] = id_text(records[i]);
+		arrays->hashes[i] = PointerGetDatum(hash);
+		arrays->no_keys[i] = records[i]->target_key == NULL;
+		arrays->keys[i] = JsonbPGetDatum(records[i]->target_key);
+		arrays->no_records[i] = !records[i]->has_record;
+		arrays->records[i] = UUIDPGetDatum(&records[i]->record);
+		arrays->no_times[i] = !records[i]->has_modified;
+		arrays->times[i] = TimestampTzGetDatum(records[i]->modified);
+	}
+}
+
+static Datum
+array(Datum *values, bool *nulls, int count, Oid type, int len, bool byval, char align)
+{
+	int dims[1] = {count}, lower[1] = {1};
+
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lower, type, len, byval, align));
+}
+
+void
+sync_links_write(SyncPage *page, SyncRecord **records, int count)
+{
+	static IntegQuery query = {
+		"INSERT INTO integ.record_links AS l (instance, schema, external_type, client_id, target_table, seen_by,"
+		" external_id, raw_hash, target_key, record, external_modified_at)"
+		" SELECT $1, $2, $3, $4, $5, $6, u.id, u.hash, u.key, u.record, u.modified FROM ROWS FROM"
+		" (pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
+		"  pg_catalog.unnest($11)) AS u (id, hash, key, record, modified)"
+		" ON CONFLICT (instance, schema, external_type, external_id) DO UPDATE SET raw_hash = excluded.raw_hash,"
+		" target_table = excluded.target_table, target_key = excluded.target_key, record = excluded.record,"
+		" external_modified_at = excluded.external_modified_at, last_synced_at = pg_catalog.now(),"
+		" seen_by = excluded.seen_by, sync_status = 'synced', error = NULL, deleted_at = NULL",
+		11,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, UUIDARRAYOID,
+		 TIMESTAMPTZARRAYOID}};
+	const SyncEngine *engine = page->engine;
+	char nulls[] = "           ";
+	LinkArrays arrays;
+	IntegOwnerScope scope;
+	Datum values[11];
+
+	if (count == 0)
+		return;
+	make_arrays(&arrays, records, count);
+	set_scope(engine->source, values);
+	values[3] = CStringGetTextDatum(engine->run->client_id);
+	values[4] = integ_value_text(engine->target->conversion->target_table, &nulls[4]);
+	values[5] = UUIDPGetDatum(&engine->run->id);
+	values[6] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
+	values[7] = array(arrays.hashes, NULL, count, BYTEAOID, -1, false, TYPALIGN_INT);
+	values[8] = array(arrays.keys, arrays.no_keys, count, JSONBOID, -1, false, TYPALIGN_INT);
+	values[9] = array(arrays.records, arrays.no_records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+	values[10] = array(arrays.times, arrays.no_times, count, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	integ_owner_enter(&scope);
+	(void) integ_query(&query, values, nulls);
+	integ_owner_leave(&scope);
+}
+
+/* --- what has gone --- */
+
+void
+sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count)
+{
+	static IntegQuery query = {
+		"SELECT u.n FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) WITH ORDINALITY"
+		" AS u (id, key, record, n) WHERE EXISTS (SELECT FROM integ.record_links l WHERE"
+		" (l.record = u.record OR l.target_table = $7 AND l.target_key = u.key) AND l.deleted_at IS NULL"
+		" AND (l.instance, l.schema, l.external_type, l.external_id) <> ($1, $2, $3, u.id)"
+		" AND NOT (l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = ANY ($4)))",
+		7,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, JSONBARRAYOID, UUIDARRAYOID, TEXTOID}};
+	char nulls[] = "       ";
+	LinkArrays arrays;
+	IntegOwnerScope scope;
+	Datum values[7];
+	uint64 rows;
+
+	if (count == 0)
+		return;
+	make_arrays(&arrays, records, count);
+	set_scope(page->engine->source, values);
+	values[3] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
+	values[4] = array(arrays.keys, arrays.no_keys, count, JSONBOID, -1, false, TYPALIGN_INT);
+	values[5] = array(arrays.records, arrays.no_records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+	values[6] = integ_value_text(page->engine->target->conversion->target_table, &nulls[6]);
+	integ_owner_enter(&scope);
+	rows = integ_query(&query, values, nulls);
+	for (uint64 row = 0; row < rows; row++)
+		records[integ_result_int8(row, 1) - 1]->shared = true;
+	integ_owner_leave(&scope);
+}
+
+void
+sync_links_remove(SyncPage *page, SyncRecord **records, int count)
+{
+	/* What is detached is nobody's any more; of what has gone, the link says since when, so that nothing older comes. */
+	static IntegQuery forget = {"DELETE FROM integ.record_links WHERE instance = $1 AND schema = $2"
+								" AND external_type = $3 AND external_id = ANY ($4)",
+								4,
+								{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
+	static IntegQuery mark = {
+		"UPDATE integ.record_links l SET deleted_at = pg_catalog.now(), last_synced_at = pg_catalog.now(), raw_hash = NULL,"
+		" external_modified_at = coalesce(u.modified, l.external_modified_at)"
+		" FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS u (id, modified)"
+		" WHERE l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = u.id",
+		5,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
+	bool detaches = strcmp(page->engine->target->conversion->removal, "detach") == 0;
+	LinkArrays arrays;
+	IntegOwnerScope scope;
+	Datum values[5];
+
+	if (count == 0)
+		return;
+	make_arrays(&arrays, records, count);
+	set_scope(page->engine->source, values);
+	values[3] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
+	values[4] = array(arrays.times, arrays.no_times, count, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	integ_owner_enter(&scope);
+	(void) integ_query(detaches ? &forget : &mark, values, NULL);
+	integ_owner_leave(&scope);
+}

@@ -1,0 +1,20 @@
+-- What a full run has seen of a list, a row a page: it tells at the end what has disappeared.
+
+CREATE TABLE integ.sync_seen (
+    execution uuid NOT NULL,
+    source integer NOT NULL,
+    gone boolean NOT NULL DEFAULT false,
+    page bigint NOT NULL,
+    external_ids text[] COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (execution, source, gone, page)
+);
+COMMENT ON TABLE integ.sync_seen IS
+    'What full runs that have not ended have seen, so that they know what has disappeared; not dumped';
+COMMENT ON COLUMN integ.sync_seen.execution IS 'The execution that began the run';
+COMMENT ON COLUMN integ.sync_seen.source IS 'Position of the source; 0 where the task is its own';
+COMMENT ON COLUMN integ.sync_seen.gone IS 'Whether these are the ids that were not seen, and are to be removed';
+COMMENT ON COLUMN integ.sync_seen.page IS 'Number of the page';
+COMMENT ON COLUMN integ.sync_seen.external_ids IS 'Ids at the service';
+COMMENT ON COLUMN integ.sync_seen.created_at IS 'When the page was stored';
+ALTER TABLE integ.sync_seen ENABLE ROW LEVEL SECURITY;
