@@ -215,7 +215,7 @@ sql('REVOKE ALL ON SCHEMA synced FROM syncer; ALTER SCHEMA synced OWNER TO postg
 sql(q(UPDATE integ.sync_tasks SET next_run_at = now() WHERE task_id = 'right'));
 wait_for('right', q(status = 'failed'), 'a task whose owner lost its rights fails');
 is(sql(q(SELECT status FROM integ.sync_tasks WHERE task_id = 'right')), 'error', 'and is in error');
-sql('ALTER SCHEMA synced OWNER TO syncer');
+sql('ALTER SCHEMA synced OWNER TO syncer; GRANT ALL ON SCHEMA synced TO syncer');
 
 # --- held, and a database that goes away ---
 
