@@ -34,7 +34,7 @@ INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_type, fie
 SELECT pg_temp.refused(m) FROM unnest(ARRAY[
     '{}', '[1]', '[{}]', '[{"targetField": ""}]', '[{"targetField": "name"}]',
     pg_temp.mapping('indirect', '{}'), pg_temp.mapping('direct', '"x"'), pg_temp.mapping('direct', '{}'), pg_temp.mapping('direct', '{"sourceField": 5}'),
-    pg_temp.mapping('direct', '{"sourceField": "a..b"}'), pg_temp.mapping('direct', '{"sourceField": ""}'), pg_temp.mapping('direct', '{"sourceField": "$.a["}'),
+    pg_temp.mapping('direct', '{"sourceField": "a..b"}'), pg_temp.mapping('direct', '{"sourceField": ""}'), pg_temp.mapping('direct', '{"sourceField": "$.a["}'), pg_temp.mapping('direct', '{"sourceField": "$.a ? (@ > $1)"}'),
     pg_temp.mapping('direct', '{"sourceField": "a", "type": "flatten"}'), pg_temp.mapping('direct', '{"sourceField": "a", "path": "b"}'),
     pg_temp.mapping('direct', '{"sourceField": "a"}', '{"requird": true}'), pg_temp.mapping('direct', '{"sourceField": "a"}', '{"required": "yes"}'),
     pg_temp.mapping('direct', '{"sourceField": "a"}') || pg_temp.mapping('direct', '{"sourceField": "b"}'),

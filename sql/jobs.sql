@@ -105,6 +105,70 @@ UPDATE integ.calls_open SET next_attempt_at = now() + interval '1 hour' WHERE id
 SELECT integ_call_cancel(:'id') IN ('cancelled', 'running') AS cancelled;
 SELECT integ_await(:'id', '30 s') ->> 'state' AS state;
 
+-- Its id is where the answer's Location says; its result where the last answer says, and nothing of the definition goes there.
+SELECT integ_define($$
+{
+  "integrationId": "jobs_far", "name": "Jobs elsewhere", "version": "1.0.0", "category": "custom",
+  "baseUrl": "{config.base_url}", "authType": "apikey", "auth": {"in": "header", "name": "X-Key", "value": "{credentials.key}"},
+  "headers": {"X-Ours": "definition"}, "query": {"ours": "definition"},
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "credentialSchema": {"type": "object", "properties": {"key": {"type": "string"}}},
+  "methods": [
+    {"id": "export", "name": "Export", "access": "read", "outputSchema": {},
+     "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}, "location": {"type": "string"}, "polls": {"type": "integer", "default": 1}, "url": {"type": "string"}, "retry_after": {}}},
+     "job": {
+       "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"key": "{key}", "polls": "{polls}", "location": "{location}", "url": "{url}", "retry_after": "{retry_after}"}}},
+       "id": {"header": "Location"},
+       "poll": {"request": {"method": "GET", "path": "/{+job.id}"}, "intervalMs": 20, "done": "$.job ? (@.state == \"JobComplete\")"},
+       "download": {"url": ".job.url", "response": {"map": {"path": ".path", "query": ".query", "key": ".headers.x-key", "ours": ".headers.x-ours", "accept": ".headers.accept"}}}}}
+  ]
+}
+$$::jsonb);
+SELECT integ_connect('jobs_far', 'jobs_far_main', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_credential_set('jobs_far_main', 'key', 'the key') IS NOT NULL AS set;
+SELECT replace(:'provider_url', '127.0.0.1', 'localhost') AS elsewhere \gset
+SELECT integ_execute('jobs_far_main', 'export', jsonb_build_object('key', 'far-1', 'location', '/jobs/KEY', 'url', :'elsewhere' || '/echo?signature=abc'));
+SELECT integ_execute('jobs_far_main', 'export', jsonb_build_object('key', 'far-2', 'location', :'provider_url' || '/jobs/KEY', 'url', :'elsewhere' || '/echo'));
+SELECT integ_enqueue('jobs_far_main', 'export', jsonb_build_object('key', 'far-3', 'location', '/jobs/KEY', 'url', :'elsewhere' || '/echo')) AS id \gset
+SELECT integ_await(:'id', '30 s') -> 'result' AS result;
+CALL jobs_wait(:'id', 4);
+SELECT path_template, origin = :'elsewhere' AS elsewhere FROM integ.requests WHERE call_id = :'id' AND step = 'download';
+-- What names no usable place, or one that may not be reached.
+CREATE FUNCTION jobs_far(input jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    message text; detail text;
+BEGIN
+    RETURN integ_execute('jobs_far_main', 'export', '{"location": "/jobs/KEY", "polls": 0}' || input)::text;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+    RETURN format('%s %s: %s', SQLSTATE, message, regexp_replace(detail, ' after \d+ ms|\d+ ms', '', 'g'));
+END $$;
+\pset format unaligned
+SELECT jobs_far('{"key": "far-4"}');
+SELECT jobs_far('{"key": "far-5", "url": "/echo"}');
+SELECT jobs_far('{"key": "far-6", "url": "file:///etc/passwd"}');
+SELECT jobs_far('{"key": "far-7", "url": "https://user:pw@example.com/x"}');
+SELECT jobs_far('{"key": "far-8", "url": "http://169.254.169.254/latest/meta-data/"}');
+SELECT jobs_far('{"key": "far-9", "location": ""}');
+\pset format aligned
+-- The service says when to ask again: a call that waits for it is due no earlier.
+SELECT integ_enqueue('jobs_far_main', 'export', '{"key": "far-10", "location": "/jobs/KEY", "polls": 1, "retry_after": 1800}') AS id \gset
+CREATE PROCEDURE jobs_wait_polled(call uuid) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 1000 LOOP
+        EXIT WHEN EXISTS (SELECT FROM integ.calls_open WHERE id = call AND (progress ->> 'polls')::int > 0);
+        COMMIT;
+        PERFORM pg_sleep(0.02);
+    END LOOP;
+END $$;
+CALL jobs_wait_polled(:'id');
+SELECT state, next_attempt_at > now() + interval '25 minutes' AS much_later FROM integ.calls_open WHERE id = :'id';
+SELECT integ_call_cancel(:'id') IN ('cancelled', 'running') AS cancelled;
+DROP FUNCTION jobs_far(jsonb);
+DROP PROCEDURE jobs_wait_polled(uuid);
+DELETE FROM integ.instances WHERE definition = 'jobs_far';
+SELECT integ_undefine('jobs_far');
+
 -- Manifests that contradict themselves.
 CREATE FUNCTION jobs_problem(job jsonb, method jsonb DEFAULT '{}') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -128,6 +192,10 @@ SELECT jobs_problem('{"poll": {"request": {"method": "DELETE", "path": "/j"}, "d
 SELECT jobs_problem('{"poll": {"request": {"method": "GET", "path": "/j"}}}');
 SELECT jobs_problem('{"poll": {"request": {"method": "GET", "path": "/j"}, "done": "done"}}');
 SELECT jobs_problem('{"id": "job.id"}');
+SELECT jobs_problem('{"id": {"header": "a b"}}');
+SELECT jobs_problem('{"download": {}}');
+SELECT jobs_problem('{"download": {"url": ".u", "request": {"method": "GET", "path": "/x"}}}');
+SELECT jobs_problem('{"download": {"url": "u"}}');
 SELECT jobs_problem('{}', '{"response": {"type": "json"}}');
 SELECT jobs_problem('{}', '{"pagination": {"style": "link"}}');
 \pset format aligned

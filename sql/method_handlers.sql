@@ -139,6 +139,44 @@ CALL mh.wait($$SELECT count(*) = 0 FROM integ.calls_open WHERE instance_id = 'mh
 SELECT state, count(*), count(DISTINCT result ->> 'asked'), max(attempt) FROM integ.calls
 WHERE instance_id = 'mh_main' AND input ->> 'name' LIKE 'many%' GROUP BY state;
 
+-- A method that is a function: nothing is sent, and a write leaves its trace in the audit all the same.
+SET ROLE mh_definer;
+SELECT integ_define('{"integrationId": "mh_own", "name": "Own", "version": "1.0.0", "baseUrl": "https://nobody.example", "authType": "none", "methods": [
+    {"id": "look", "name": "Look", "access": "read", "inputSchema": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}, "outputSchema": {}, "handler": {"before": "mh.before", "after": "mh.after"}},
+    {"id": "change", "name": "Change", "access": "write", "inputSchema": {"type": "object", "properties": {"name": {"type": "string"}}}, "outputSchema": {}, "handler": {"after": "mh.after"}},
+    {"id": "check", "name": "Check", "access": "read", "inputSchema": {"type": "object", "properties": {"name": {"type": "string"}}}, "outputSchema": {}, "handler": {"before": "mh.before"}}]}');
+SELECT integ_connect('mh_own', 'mh_own_main', '{}') IS NOT NULL AS connected;
+TRUNCATE mh.seen;
+SET ROLE mh_user;
+SELECT integ_execute('mh_own_main', 'look', '{"name": "ann"}');
+SELECT integ_execute('mh_own_main', 'change', '{"name": "ann"}');
+SELECT integ_execute('mh_own_main', 'check', '{"name": "ann"}') IS NULL AS nothing;
+SELECT integ_execute('mh_own_main', 'look', '{"name": "forbidden"}');
+SELECT integ_execute('mh_own_main', 'change', '{"name": "OOPS"}');
+SELECT integ_execute('mh_own_main', 'look', '{}');
+BEGIN READ ONLY;
+SELECT integ_execute('mh_own_main', 'change', '{"name": "ann"}');
+ROLLBACK;
+SELECT * FROM integ_fetch('mh_own_main', 'look', '{"name": "list of one"}');
+SELECT ordinal, ok, result, sqlstate, message FROM integ_execute_many('mh_own_main', 'look', ARRAY['{"name": "one"}', '{"name": "forbidden"}', '{"name": "two"}']::jsonb[]) ORDER BY 1;
+SELECT integ_enqueue('mh_own_main', 'look', '{"name": "durable"}') AS id \gset
+SELECT integ_await(:'id', '20 s') - 'call';
+SELECT integ_enqueue('mh_own_main', 'change', '{"name": "OOPS"}') AS id \gset
+SELECT integ_await(:'id', '20 s') - 'call';
+SELECT integ_test('mh_own_main') ->> 'state' AS health;
+RESET ROLE;
+SELECT what, count(*) FROM mh.seen GROUP BY 1 ORDER BY 1;
+CALL mh.wait($$SELECT count(*) >= 3 FROM integ.audit_log WHERE instance_id = 'mh_own_main' AND action = 'call.write'$$);
+SELECT method, outcome, count(*) FROM integ.audit_log WHERE instance_id = 'mh_own_main' AND action = 'call.write' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT count(*) FROM integ.requests WHERE instance_id = 'mh_own_main';
+\set VERBOSITY default
+SELECT integ_define('{"integrationId": "mh_odd", "name": "Odd", "version": "1.0.0", "methods": [{"id": "m", "name": "M", "inputSchema": {}, "outputSchema": {}, "handler": {"after": "mh.after"}, "access": "write", "approvalRequired": true}]}');
+SELECT integ_define('{"integrationId": "mh_odd", "name": "Odd", "version": "1.0.0", "methods": [{"id": "m", "name": "M", "inputSchema": {}, "outputSchema": {}, "handler": {"after": "mh.after"}, "access": "write", "idempotency": {"header": "X"}}]}');
+SELECT integ_define('{"integrationId": "mh_odd", "name": "Odd", "version": "1.0.0", "methods": [{"id": "m", "name": "M", "inputSchema": {}, "outputSchema": {}, "handler": {"after": "mh.after"}, "access": "read", "stream": "sse"}]}');
+SELECT integ_define('{"integrationId": "mh_odd", "name": "Odd", "version": "1.0.0", "methods": [{"id": "m", "name": "M", "inputSchema": {}, "outputSchema": {}, "handler": {"after": "mh.after"}, "access": "read", "pagination": {"style": "link"}}]}');
+SELECT integ_define('{"integrationId": "mh_odd", "name": "Odd", "version": "1.0.0", "healthCheck": "m", "methods": [{"id": "m", "name": "M", "access": "read", "inputSchema": {}, "outputSchema": {}, "handler": {"after": "mh.after"}}]}');
+\set VERBOSITY terse
+
 -- Custom authentication: a string, or headers and query.
 SET ROLE mh_definer;
 SELECT integ_define(pg_temp.manifest('{"before": "mh.before", "after": "mh.after"}', '{"function": "mh.sign"}'), '{"replace": true}');
@@ -179,7 +217,8 @@ SET ROLE mh_user;
 SELECT integ_execute('mh_main', 'hello', '{"name": "gone"}');
 RESET ROLE;
 DELETE FROM integ.calls_open WHERE client_id = 'mh_acme';
-DELETE FROM integ.instances WHERE definition = 'mh_svc';
+DELETE FROM integ.instances WHERE definition IN ('mh_svc', 'mh_own');
+SELECT integ_undefine('mh_own');
 SELECT integ_undefine('mh_svc');
 DELETE FROM integ.members WHERE client_id = 'mh_acme';
 DELETE FROM integ.clients WHERE id = 'mh_acme';

@@ -42,6 +42,12 @@ SELECT integ.template_render('{"a": {"$if": "$.input.n > 3 && $.config.mode == \
                                "d": {"$if": "gone", "then": 1}}',
                              '{"n": 4, "items": [1, 2]}', '{"mode": "x"}');
 
+-- Its variables are the elements of the lists around it; any other is refused when it is compiled, whatever its input.
+SELECT integ.template_render('{"$each": "rows", "as": "r", "do": {"$if": "$.input ? (@.max > $r)", "then": "{r}"}}', '{"rows": [1, 5, 9], "max": 6}');
+SELECT integ.template_render('{"$if": "$ ? (@ == $x)", "then": 1}', '{}');
+SELECT integ.path_get('{}', '$.a ? (@.b == "$x \" $\"y\"" && @.c > $"y\"z")');
+SELECT integ.path_get('{"a": "$x \" y"}', '$.a ? (@ == "$x \" y")');
+
 -- Paths: a value never changes where a path leads.
 SELECT integ.template_text('"/inventory/{sku}[/{part}]?x={q}"', '{"sku": "a b/c?d#e%ü", "q": "&=+"}', encoding => 'percent');
 SELECT integ.template_text('"/files/{+path}"', '{"path": "docs/ä b/x.txt"}', encoding => 'percent');

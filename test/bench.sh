@@ -54,6 +54,9 @@ cluster_start "$scratch/cluster" "fsync = on" "synchronous_commit = on" "shared_
 "$bindir/psql" -X -q -h "$scratch/cluster" -p 5432 -U postgres -d postgres -v ON_ERROR_STOP=1 \
     -c 'CREATE DATABASE bench' -c '\c bench' -c 'CREATE EXTENSION integ'
 
+# A bench with a counterpart from npm leaves that part out where npm brings nothing.
+INTEG_NODE_MODULES=${INTEG_NODE_MODULES:-$(test/npm.sh 2>"$scratch/npm.log" || true)}
+
 failed=0
 for file in test/bench/*; do
     name=$(basename "${file%.*}")
@@ -63,7 +66,7 @@ for file in test/bench/*; do
         PGDATA="$scratch/cluster/data" BENCH_FILES="$scratch/nginx/files" BENCH_URL="http://127.0.0.1:$nginx_port" \
         BENCH_NGINX_PID="$scratch/nginx/nginx.pid" BENCH_BIN="$scratch/bin" \
         INTEG_PROVIDER_URL="http://127.0.0.1:$provider_port" INTEG_PROVIDER_TOKEN=provider-token \
-        INTEG_LONG="${INTEG_LONG:-}" "./$file" </dev/null || {
+        INTEG_LONG="${INTEG_LONG:-}" INTEG_NODE_MODULES="$INTEG_NODE_MODULES" "./$file" </dev/null || {
         say "test/bench/$name failed"
         failed=1
     }

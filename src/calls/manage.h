@@ -15,4 +15,10 @@
  */
 extern const char *integ_call_require(const IntegActor *actor, const pg_uuid_t *call);
 
+/*
+ * Where this database goes on instead of another: open writes that may have been sent by that one, and that the
+ * service would not know again, become unknown, with why as their error. In an owner scope.
+ */
+extern void integ_calls_abandon(const char *why);
+
 #endif /* INTEG_CALLS_MANAGE_H */

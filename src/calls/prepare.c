@@ -78,6 +78,8 @@ build(IntegFlight *flight)
 {
 	IntegCall *call = flight->call;
 
+	if (call->method->is_function)
+		return;
 	if (call->course == NULL)
 	{
 		integ_course_begin(call);
@@ -111,6 +113,7 @@ static bool
 is_prepared(const IntegFlight *flight)
 {
 	return flight->outcome.sqlerrcode == 0 && flight->question == INTEG_QUESTION_NONE &&
+		   !flight->call->method->is_function &&
 		   (flight->call->course == NULL || !integ_course_ended(flight->call));
 }
 

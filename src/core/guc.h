@@ -49,6 +49,11 @@ extern int integ_max_sync_workers;			/* SIGHUP: of each database */
 extern int integ_instance_sync_concurrency; /* SIGHUP: executions at once of tasks of one instance */
 extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors and logs are kept */
 
+/* the listener */
+extern int integ_listen_port;		 /* SUSET, of a database: 0: it does not listen */
+extern char *integ_listen_addresses; /* SUSET, of a database: the IP address that it listens on */
+extern int integ_listeners;			 /* SIGHUP: processes that share the port */
+
 /* OAuth */
 extern char *integ_public_url;			/* SUSET: base of the URLs that services call */
 extern char *integ_allowed_return_urls; /* SIGHUP: prefixes of URLs that people may be sent to in the end */

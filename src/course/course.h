@@ -36,8 +36,9 @@ typedef struct IntegCourse
 
 	/* of a job */
 	bool submitted;
-	const Jsonb *job_id;  /* or NULL */
-	TimestampTz deadline; /* it must have ended before */
+	const Jsonb *job_id;	  /* or NULL */
+	const char *download_url; /* of a job that is fetched where its last answer says, or NULL */
+	TimestampTz deadline;	  /* it must have ended before */
 	int64 polls;
 } IntegCourse;
 

@@ -10,6 +10,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
+#include "limits/headers.h"
 #include "utils/timestamp.h"
 
 const IntegExchange *
@@ -90,6 +91,55 @@ limit_ms(const IntegCall *call)
 	return Min(limit, integ_max_sync_wait);
 }
 
+/*
+ * Before it is asked for again: as long as the manifest says, or longer where the answer wants that (RFC 9110, section
+ * 10.2.3), though not so long that it would not be asked for once more in its time.
+ */
+static int64
+pause_us(const IntegCall *call)
+{
+	int64 pause = call->method->job->interval_ms * INT64CONST(1000), wanted;
+	const char *value = integ_http_response_header(call->response, "retry-after");
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (value != NULL &&
+		integ_limit_time(value, INTEG_TIME_AUTO, timestamptz_to_time_t(now) * INT64CONST(1000000), &wanted))
+		pause = Max(pause, Min(wanted, call->course->deadline - now));
+	return pause;
+}
+
+/* What a header says the id is; of a URL or path below the base URL the part behind it: "/{+job.id}" asks for it. */
+static const Jsonb *
+id_of_header(const IntegCall *call, const char *name)
+{
+	const char *value = integ_http_response_header(call->response, name);
+	const char *base = call->base_url, *path;
+	size_t origin = strlen(call->origin), len = strlen(base);
+
+	if (value == NULL || value[0] == '\0')
+		return NULL;
+	while (len > 0 && base[len - 1] == '/')
+		len--;
+	path = len > origin ? base + origin : "";
+	if (strncmp(value, base, len) == 0 && value[len] == '/')
+		value += len;
+	else if (len > origin && strncmp(value, path, len - origin) == 0 && value[len - origin] == '/')
+		value += len - origin;
+	while (*value == '/')
+		value++;
+	return *value == '\0' ? NULL : integ_json_string(value, strlen(value));
+}
+
+static const Jsonb *
+find_id(const IntegCall *call)
+{
+	const IntegMethodJob *job = call->method->job;
+
+	if (job->id_header != NULL)
+		return id_of_header(call, job->id_header);
+	return job->id != NULL && call->body != NULL ? integ_path_get(job->id, call->body) : NULL;
+}
+
 static void
 submitted(IntegCall *call)
 {
@@ -99,22 +149,22 @@ submitted(IntegCall *call)
 	JsonbValue scalar;
 
 	course->submitted = true;
-	course->job_id = job->id != NULL && call->body != NULL ? integ_path_get(job->id, call->body) : NULL;
+	course->job_id = find_id(call);
 	if (course->job_id != NULL && JB_ROOT_IS_SCALAR(course->job_id) &&
 		JsonbExtractScalar((JsonbContainer *) &course->job_id->root, &scalar) && scalar.type == jbvNull)
 		course->job_id = NULL;
-	if (job->id != NULL && course->job_id == NULL)
+	if ((job->id != NULL || job->id_header != NULL) && course->job_id == NULL)
 	{
 		integ_course_fail(call, ERRCODE_INTEG_BAD_ANSWER,
 						  psprintf("the answer to %s has no id of a job", integ_call_name(call)),
 						  pstrdup("The job may have been started, and cannot be asked for."),
-						  pstrdup("Correct the path \"id\" of the job in the definition."));
+						  pstrdup("Correct \"id\" of the job in the definition."));
 		return;
 	}
 	collect(call);
 	integ_course_note(course, "job %s was submitted", id_text(course));
 	course->deadline = now + limit_ms(call) * INT64CONST(1000);
-	course->due = now + job->interval_ms * INT64CONST(1000);
+	course->due = now + pause_us(call);
 	integ_job_begin_at(call, INTEG_JOB_POLL);
 }
 
@@ -140,7 +190,7 @@ ask_again(IntegCall *call)
 {
 	IntegCourse *course = call->course;
 
-	course->due = GetCurrentTimestamp() + call->method->job->interval_ms * INT64CONST(1000);
+	course->due = GetCurrentTimestamp() + pause_us(call);
 	if (course->due <= course->deadline)
 		return;
 	integ_course_fail(call, ERRCODE_INTEG_UNREACHABLE,
@@ -150,6 +200,27 @@ ask_again(IntegCall *call)
 					  pstrdup(call->options.asynchronous
 								  ? "The job's poll.timeoutMs in the definition says how long it may take."
 								  : "Use integ_enqueue: it may take longer than integ.max_sync_wait there."));
+}
+
+/* Where the result is; false where the answer does not say. */
+static bool
+find_download(IntegCall *call)
+{
+	const IntegMethodJob *job = call->method->job;
+	const Jsonb *url = integ_path_get(job->download_url, call->body);
+	JsonbValue scalar;
+
+	if (url != NULL && JB_ROOT_IS_SCALAR(url) && JsonbExtractScalar((JsonbContainer *) &url->root, &scalar) &&
+		scalar.type == jbvString)
+	{
+		call->course->download_url = pnstrdup(scalar.val.string.val, scalar.val.string.len);
+		return true;
+	}
+	integ_course_fail(call, ERRCODE_INTEG_BAD_ANSWER,
+					  psprintf("the answer to %s does not say where the result is", integ_call_name(call)),
+					  psprintf("Job %s has ended, and no URL is where the definition expects it.", id_text(call->course)),
+					  pstrdup("Correct \"url\" of the job's download in the definition."));
+	return false;
 }
 
 static void
@@ -172,6 +243,8 @@ asked(IntegCall *call)
 		fail_job(call);
 	else if (!integ_path_exists(job->done, call->body))
 		ask_again(call);
+	else if (job->download_url != NULL && !find_download(call))
+		return;
 	else if (job->download != NULL)
 	{
 		integ_course_note(course, "it ended after it was asked for %lld times", (long long) course->polls);
@@ -219,7 +292,8 @@ integ_job_resume(IntegCall *call, const char *next, const Jsonb *earlier)
 
 		if (exchange == NULL || strcmp(exchange->step, next) != 0)
 			continue;
-		integ_job_begin_at(call, phase);
+		/* Where it is was not kept; asking says it again. */
+		integ_job_begin_at(call, exchange->is_elsewhere ? INTEG_JOB_POLL : phase);
 		return true;
 	}
 	return false;

@@ -179,7 +179,7 @@ check_job(IntegManifestCheck *check, const IntegMethod *method, const char *wher
 		const JsonbContainer *phase = integ_json_get_object(job, phases[i].name);
 		IntegReach reach = {.job = i > 0};
 
-		if (phase == NULL)
+		if (phase == NULL || phases[i].exchange == NULL || phases[i].exchange->is_elsewhere)
 			continue;
 		check->reach = &reach;
 		check_request(check, integ_json_get_object(phase, "request"),
@@ -209,6 +209,11 @@ check_kind(IntegManifestCheck *check, const IntegMethod *method, const char *whe
 		count += has(method->manifest, kinds[i]);
 	if (count > 1)
 		integ_manifest_problem(check, where, "a method has one of \"request\", \"steps\" and \"job\"");
+	if (method->is_function && method->approval_required)
+		integ_manifest_problem(check, psprintf("%s/approvalRequired", where),
+							   "a method that sends no request has none that could be approved");
+	if (method->is_function && (method->stream != INTEG_STREAM_NONE || method->idempotency_in != NULL))
+		integ_manifest_problem(check, where, "a method that sends no request has no \"stream\" and no \"idempotency\"");
 	if (count == 0 && !has(method->manifest, "handler"))
 		integ_manifest_problem(check, where, "a method needs a \"request\", \"steps\", a \"job\" or a \"handler\"");
 }

@@ -232,6 +232,49 @@ compile_phase(const JsonbContainer *job, const char *phase, const char *where, b
 	return exchange;
 }
 
+/* What the job brought, at a URL of the last answer: a GET of it alone. */
+static IntegExchange *
+compile_elsewhere(const JsonbContainer *job, const char *where, const IntegErrorRules *errors)
+{
+	const JsonbContainer *download = integ_json_get_object(job, "download"), *response;
+	char *url = download == NULL ? NULL : integ_json_get_string(download, "url");
+	IntegExchange *exchange;
+	IntegJsonBuilder builder;
+	JsonbValue value;
+
+	if (url == NULL)
+		return NULL;
+	integ_json_begin_object(&builder);
+	integ_json_open_object(&builder, "request");
+	integ_json_add_string(&builder, "method", "GET");
+	integ_json_add_string(&builder, "path", "");
+	integ_json_close(&builder);
+	response = integ_json_get_object(download, "response");
+	if (response != NULL && integ_json_get(download, "response", &value))
+		integ_json_add(&builder, "response", &value);
+	exchange = compile_exchange(&integ_json_end(&builder)->root, psprintf("%s/download", where), "download", false);
+	exchange->path_source = psprintf("/(%s)", url); /* such a URL often is a secret: nobody is shown more */
+	exchange->is_elsewhere = true;
+	append_errors(exchange, errors);
+	return exchange;
+}
+
+/* The job's id: a path into the answer, or {"header": name}. */
+static void
+compile_job_id(const JsonbContainer *manifest, const char *where, IntegMethodJob *job)
+{
+	const JsonbContainer *header = integ_json_get_object(manifest, "id");
+
+	if (header != NULL)
+	{
+		char *name = integ_json_get_string(header, "header");
+
+		job->id_header = asc_tolower(name, strlen(name));
+	}
+	else
+		job->id = integ_compile_path(manifest, "id", where);
+}
+
 static void
 compile_job(IntegMethod *method, const char *where, const IntegErrorRules *errors)
 {
@@ -246,8 +289,13 @@ compile_job(IntegMethod *method, const char *where, const IntegErrorRules *error
 	job = palloc0(sizeof(IntegMethodJob));
 	job->submit = compile_phase(manifest, "submit", where, method->is_write, errors);
 	job->poll = compile_phase(manifest, "poll", where, false, errors);
-	job->download = compile_phase(manifest, "download", where, false, errors);
-	job->id = integ_compile_path(manifest, "id", where);
+	job->download = compile_elsewhere(manifest, where, errors);
+	if (job->download != NULL)
+		job->download_url =
+			integ_compile_path(integ_json_get_object(manifest, "download"), "url", psprintf("%s/download", where));
+	else
+		job->download = compile_phase(manifest, "download", where, false, errors);
+	compile_job_id(manifest, where, job);
 	where = psprintf("%s/poll", where);
 	job->done = integ_compile_path(poll, "done", where);
 	job->failed = integ_compile_path(poll, "failed", where);
@@ -322,6 +370,7 @@ compile_handler(const JsonbContainer *manifest, IntegMethod *method)
 		return;
 	method->before = integ_json_get_string(handler, "before");
 	method->after = integ_json_get_string(handler, "after");
+	method->is_function = method->exchange == NULL && method->nsteps == 0 && method->job == NULL;
 }
 
 void

@@ -109,6 +109,7 @@ typedef struct IntegExchange
 {
 	const char *step;			 /* which of several it is; NULL: a method's only one */
 	bool is_write;				 /* it changes something at the service: it is audited and never repeated unasked */
+	bool is_elsewhere;			 /* a GET of a URL that an answer named: nothing of the definition goes with it */
 	const char *http_method;	 /* GET … */
 	IntegTemplate *base_url;	 /* text template over config, or NULL: the definition's */
 	const char *base_url_source; /* as in the manifest, or NULL */
@@ -148,7 +149,8 @@ typedef struct IntegMethodStep
 typedef struct IntegMethodJob
 {
 	IntegExchange *submit;
-	IntegPath *id; /* in the answer to submit, or NULL */
+	IntegPath *id;		   /* in the answer to submit, or NULL */
+	const char *id_header; /* … or the header that has it, or NULL */
 	IntegExchange *poll;
 	IntegPath *done;		 /* finds something in the answer to poll where the job has ended */
 	IntegPath *failed;		 /* … where it has failed, or NULL */
@@ -156,6 +158,7 @@ typedef struct IntegMethodJob
 	int64 interval_ms;		 /* between two polls */
 	int64 limit_ms;			 /* from submit until it must have ended */
 	IntegExchange *download; /* or NULL: what poll brings is the result */
+	IntegPath *download_url; /* where it is, in the last answer to poll: anywhere, without credentials; or NULL */
 } IntegMethodJob;
 
 typedef struct IntegMethod
@@ -164,6 +167,7 @@ typedef struct IntegMethod
 	const char *id;
 	bool is_write; /* access: write */
 	bool approval_required;
+	bool is_function;				/* nothing is sent: its handlers are all of it */
 	const JsonbContainer *manifest; /* the whole method */
 	int index;						/* in the manifest's "methods" */
 	bool compiled;					/* integ_definition_method compiles what follows at first use */

@@ -79,7 +79,7 @@ integ_call_open(IntegCall *call)
 	integ_call_validate(call);
 	if (!call->options.asynchronous)
 	{
-		integ_call_consult(call);
+		integ_call_consult_first(call);
 		integ_call_raise(call);
 		integ_course_begin(call);
 	}
@@ -379,7 +379,7 @@ integ_call_carry_out(IntegCall *call)
 {
 	if (call->course != NULL)
 		run_course(call);
-	else
+	else if (!call->method->is_function)
 		integ_call_exchange(call);
 }
 

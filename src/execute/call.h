@@ -276,10 +276,11 @@ extern IntegHandlerTicket *integ_call_ask(IntegCall *call, IntegQuestion questio
 extern void integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAnswer *answer);
 
 /*
- * All that is to be asked now, waiting for it. A refusal is in call->outcome. integ_call_open does this for calls that
- * are not asynchronous, and raises the refusal.
+ * All that is to be asked now, waiting for it, or all of it before the requests. A refusal is in call->outcome.
+ * integ_call_open does the latter for calls that are not asynchronous, and raises the refusal.
  */
 extern void integ_call_consult(IntegCall *call);
+extern void integ_call_consult_first(IntegCall *call);
 
 /* Only for the input; raises the refusal. */
 extern void integ_call_consult_before(IntegCall *call);

@@ -30,11 +30,13 @@ has_definer(const IntegCall *call, IntegQuestion question)
 IntegQuestion
 integ_call_question(const IntegCall *call)
 {
+	bool is_function = call->method->is_function;
+
 	if (call->response == NULL && call->method->before != NULL && !call->asked_before)
 		return INTEG_QUESTION_BEFORE;
-	if (call->response == NULL && call->auth->function != NULL && call->auth_answer == NULL)
+	if (call->response == NULL && call->auth->function != NULL && call->auth_answer == NULL && !is_function)
 		return INTEG_QUESTION_AUTH;
-	if (call->response != NULL && call->method->after != NULL && !call->asked_after &&
+	if ((call->response != NULL || is_function) && call->method->after != NULL && !call->asked_after &&
 		call->outcome.sqlerrcode == 0 && integ_course_ended(call))
 		return INTEG_QUESTION_AFTER;
 	return INTEG_QUESTION_NONE;
@@ -83,12 +85,19 @@ timeout_ms(const IntegCall *call)
 	return call->options.asynchronous ? integ_handler_timeout : Min(integ_handler_timeout, integ_max_sync_wait);
 }
 
+/* What is said of an exchange goes with it, so that pages, of which each is asked about, leave nothing behind. */
+static MemoryContext
+context_of(IntegCall *call, IntegQuestion question)
+{
+	return question == INTEG_QUESTION_AFTER ? call->exchange_context : call->context;
+}
+
 IntegHandlerTicket *
 integ_call_ask(IntegCall *call, IntegQuestion question)
 {
 	/* For itself: whom the call is made for stands in the argument. */
 	IntegHandlerSubject subject = {.owner = call->definition->owner};
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	MemoryContext old = MemoryContextSwitchTo(context_of(call, question));
 	IntegHandlerTicket *ticket;
 
 	if (!has_definer(call, question))
@@ -128,12 +137,12 @@ fail(IntegCall *call, int sqlerrcode, char *message, char *detail, char *hint)
 static void
 take_error(IntegCall *call, IntegQuestion question, const IntegHandlerAnswer *answer)
 {
-	char *after = "The service has answered already: what a write was to do is done.";
+	bool is_done = question == INTEG_QUESTION_AFTER && call->response != NULL;
 	char *detail = answer->detail != NULL ? pstrdup(answer->detail) : NULL;
 
 	if (detail == NULL)
-		detail = psprintf("%s said so.%s%s", function_of(call, question), question == INTEG_QUESTION_AFTER ? " " : "",
-						  question == INTEG_QUESTION_AFTER ? after : "");
+		detail = psprintf("%s said so.%s", function_of(call, question),
+						  is_done ? " The service has answered already: what a write was to do is done." : "");
 	fail(call, sqlerrcode_of(question, answer->sqlerrcode),
 		 psprintf("%s: %s", integ_call_name(call), answer->message), detail,
 		 answer->hint != NULL ? pstrdup(answer->hint) : NULL);
@@ -182,10 +191,25 @@ take_auth(IntegCall *call, const Jsonb *result)
 	MemoryContextRegisterResetCallback(call->context, wipe);
 }
 
+/* A method that only its functions carry out leaves its trace like one that sends something. */
+static void
+record_function(IntegCall *call)
+{
+	IntegAuditEntry entry = {.subject = &call->subject,
+							 .action = "call.write",
+							 .outcome = call->outcome.sqlerrcode == 0 ? "succeeded" : "failed"};
+
+	if (!call->method->is_function || integ_call_question(call) != INTEG_QUESTION_NONE)
+		return;
+	if (call->method->is_write)
+		integ_record_audit(&entry);
+	integ_record_used(&call->instance->id, call->outcome.sqlerrcode == 0);
+}
+
 void
 integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAnswer *answer)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	MemoryContext old = MemoryContextSwitchTo(context_of(call, question));
 
 	if (question == INTEG_QUESTION_AFTER)
 		call->asked_after = true;
@@ -197,13 +221,14 @@ integ_call_answer(IntegCall *call, IntegQuestion question, const IntegHandlerAns
 		take_auth(call, answer->result);
 	else
 		call->outcome.result = answer->result;
+	record_function(call);
 	MemoryContextSwitchTo(old);
 }
 
 static void
 wait_for_answer(IntegCall *call, IntegQuestion question)
 {
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	MemoryContext old = MemoryContextSwitchTo(context_of(call, question));
 	IntegHandlerTicket *ticket = integ_call_ask(call, question);
 	IntegHandlerAnswer answer;
 
@@ -211,6 +236,16 @@ wait_for_answer(IntegCall *call, IntegQuestion question)
 	integ_handler_drop(ticket);
 	integ_call_answer(call, question, &answer);
 	MemoryContextSwitchTo(old);
+}
+
+void
+integ_call_consult_first(IntegCall *call)
+{
+	IntegQuestion question;
+
+	while (call->outcome.sqlerrcode == 0 && (question = integ_call_question(call)) != INTEG_QUESTION_NONE &&
+		   question != INTEG_QUESTION_AFTER)
+		wait_for_answer(call, question);
 }
 
 void

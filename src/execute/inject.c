@@ -70,7 +70,8 @@ void
 integ_call_inject(IntegCall *call)
 {
 	integ_call_condition(call);
-	integ_call_authenticate(call);
+	if (!call->exchange->is_elsewhere)
+		integ_call_authenticate(call);
 	compose_url(call);
 	integ_call_write_body(call);
 	call->request.headers = call->headers;

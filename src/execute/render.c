@@ -6,6 +6,7 @@
 #include "core/uuid.h"
 #include "course/course.h"
 #include "execute/call.h"
+#include "http/url.h"
 #include "instances/site.h"
 
 #define USER_AGENT "integ/0.1"
@@ -76,21 +77,6 @@ render_headers(IntegCall *call, const IntegTemplate *source)
 		integ_template_headers(source, &call->scope, add_rendered_header, &last);
 }
 
-/* What the manifest may say and this version does not send yet is an error, never left out in silence. */
-static void
-refuse_unsupported(const IntegCall *call)
-{
-	const IntegExchange *exchange = call->exchange;
-	const char *what = NULL;
-
-	if (exchange == NULL)
-		what = "a handler";
-	if (what != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
-						errmsg("%s needs %s, which this version does not have", integ_call_name(call), what),
-						errhint("Nothing was sent. Use a method with a plain request, or a newer version of integ.")));
-}
-
 const char *
 integ_call_idempotency_key(const IntegCall *call, const char *in)
 {
@@ -116,10 +102,23 @@ static void
 find_site(IntegCall *call)
 {
 	const IntegExchange *exchange = call->exchange;
+	char problem[256], *origin;
 	IntegSite site = {.config = call->instance->config,
 					  .base_url = (char *) call->instance->base_url,
 					  .origin = (char *) call->instance->origin};
 
+	if (exchange->is_elsewhere)
+	{
+		origin = integ_url_origin(call->course->download_url, problem, sizeof(problem));
+		if (origin == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INTEG_BAD_ANSWER),
+							errmsg("%s cannot be fetched where the service says it is", integ_call_name(call)),
+							errdetail("%s", problem)));
+		call->url = call->base_url = call->course->download_url;
+		call->origin = pstrdup(origin);
+		free(origin);
+		return;
+	}
 	if (exchange->base_url != NULL)
 		integ_site_url(exchange->base_url, exchange->base_url_source, call->instance->token_fields,
 					   call->instance->instance_id, &site);
@@ -192,7 +191,6 @@ integ_call_render(IntegCall *call)
 	const IntegExchange *exchange = call->exchange;
 	const char *key;
 
-	refuse_unsupported(call);
 	find_site(call);
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
@@ -215,6 +213,9 @@ integ_call_render(IntegCall *call)
 
 	integ_call_add_header(call, "Accept", accepted(call));
 	integ_call_add_header(call, "User-Agent", USER_AGENT);
+	/* Whoever the service names gets nothing that was meant for the service. */
+	if (exchange->is_elsewhere)
+		return;
 	render_path(call);
 	integ_call_render_body(call);
 	render_headers(call, call->definition->headers);

@@ -106,7 +106,17 @@ body_encoding(const IntegRawRequest *request)
 			refuse("The body of a text is not a JSON string.", "SELECT to_jsonb('the text'::text) makes one.");
 		return INTEG_SEND_TEXT;
 	}
-	refuse(psprintf("The option \"encoding\" is \"%s\".", request->encoding), "It is \"json\", \"form\" or \"text\".");
+	if (strcmp(request->encoding, "multipart") == 0)
+	{
+		if (request->body != NULL && JB_ROOT_IS_SCALAR(request->body))
+			refuse("The body of several parts is neither an object nor a list.",
+				   "It has a part by each member: {\"title\": \"a\", \"file\": {\"base64\": \"…\", \"filename\": \"a.pdf\"}}.");
+		return INTEG_SEND_MULTIPART;
+	}
+	if (strcmp(request->encoding, "binary") == 0)
+		return INTEG_SEND_BINARY;
+	refuse(psprintf("The option \"encoding\" is \"%s\".", request->encoding),
+		   "It is \"json\", \"form\", \"multipart\", \"text\" or \"binary\".");
 }
 
 IntegMethod *
@@ -125,6 +135,7 @@ integ_raw_method(const IntegRawRequest *request)
 	exchange->query = literal_object(request->query, "query");
 	exchange->headers = literal_object(request->headers, "headers");
 	exchange->body_encoding = body_encoding(request);
+	exchange->multipart_type = "form-data";
 	if (request->body != NULL)
 		exchange->body = literal(request->body, "\"body\" of integ_request");
 	method->id = "integ_request";

@@ -157,7 +157,7 @@ extern void integ_oauth_read_answer(const IntegOauthConfig *config, const IntegH
 /* How tokens came. */
 typedef struct IntegOauthSource
 {
-	const char *grant;		  /* of a new authorization, as integ.oauth_tokens shows it; NULL: a refresh of the one before */
+	const char *grant;		  /* of a new authorization, as integ.oauth_tokens shows it; NULL: a refresh */
 	const char *const *asked; /* the scopes asked for; NULL: as before */
 	int nasked;
 	const Jsonb *extra; /* what the redirect told, or NULL */

@@ -11,6 +11,7 @@
 
 #include "access/actor.h"
 #include "access/xlog.h"
+#include "calls/manage.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "core/errors.h"
@@ -170,6 +171,7 @@ integ_identity_check(IntegDatabase *database)
 	if (new_timeline && integ_shared->standby_seen)
 	{
 		emit_promoted();
+		integ_calls_abandon("the database was promoted while the call was open");
 		found = "";
 	}
 	if (!exists)
@@ -220,6 +222,8 @@ integ_resume(PG_FUNCTION_ARGS)
 	integ_owner_enter(&scope);
 	found = problem(context, &exists, &new_timeline);
 	replace_identity();
+	if (found[0] != '\0')
+		integ_calls_abandon("the call was open when this copy of the database was resumed");
 	integ_owner_leave(&scope);
 	if (found[0] == '\0')
 		PG_RETURN_TEXT_P(cstring_to_text("nothing to do: this database was not held"));

@@ -1,7 +1,7 @@
 /*
  * The journal: where a session puts the intents of its writes on disk by itself.
  *
- * integ.intent_journal has INTEG_JOURNAL_PAGES rows, each as large as a page. Their
+ * integ.intent_journal has INTEG_JOURNAL_PAGES rows, each alone on its page. Their
  * bytes are changed in place, in the shared buffer, by generic WAL records:
  * no transaction is concerned, a crash and a standby replay them. The pages are used one after the other,
  * round and round. A row of the table begins with a head that says in which boot and when it was begun,
@@ -29,8 +29,8 @@
 /* Grows with every change of IntegEntry: another version's pages are not read. */
 #define JOURNAL_FORMAT 1
 
-/* As in record.sql: what a row leaves of its page. */
-#define ROW_SIZE (BLCKSZ - 192)
+/* As in record.sql. */
+#define ROW_SIZE (BLCKSZ / 4)
 #define ENTRIES_COLUMN 2
 
 typedef struct PageHead

@@ -137,16 +137,17 @@ COMMENT ON COLUMN integ.recorder.settled_before IS 'Every write recorded before 
 COMMENT ON COLUMN integ.recorder.is_clean IS 'The recorder stopped with nothing left to write';
 COMMENT ON COLUMN integ.recorder.updated_at IS 'When the row was written';
 
--- Written in place by journal.c: each row fills a page, and so many there are (core/shmem.h).
+-- Written in place by journal.c: a row a page, and so many there are (core/shmem.h). A row is no larger, and has its
+-- page for itself, because a generic WAL record compares all that a page holds.
 CREATE TABLE integ.intent_journal (
     page integer NOT NULL,
     entries bytea NOT NULL,
     CONSTRAINT intent_journal_pkey PRIMARY KEY (page)
-);
+) WITH (fillfactor = 10);
 ALTER TABLE integ.intent_journal ALTER COLUMN entries SET STORAGE PLAIN;
 INSERT INTO integ.intent_journal (page, entries)
-SELECT n, pg_catalog.decode(pg_catalog.repeat('00', pg_catalog.current_setting('block_size')::integer - 192), 'hex')
-FROM pg_catalog.generate_series(0, 63) AS n;
+SELECT n, pg_catalog.decode(pg_catalog.repeat('00', pg_catalog.current_setting('block_size')::integer / 4), 'hex')
+FROM pg_catalog.generate_series(0, 255) AS n;
 COMMENT ON TABLE integ.intent_journal IS
     'Intents of writes, on disk before their requests leave, on their way to integ.audit_log: written in place, outside transactions. Not dumped: what it holds is in the audit too once the server has stopped';
 COMMENT ON COLUMN integ.intent_journal.page IS 'Which page it is';

@@ -316,7 +316,7 @@ compile_if(Compiler *c, const JsonbContainer *object)
 		const char **names = palloc((c->nlocals + 1) * sizeof(char *));
 
 		memcpy(names, c->names, c->nlocals * sizeof(char *));
-		node->predicate = integ_path_compile(condition, c->where);
+		node->predicate = template_path_compile(condition, c->where, names, c->nlocals);
 		node->nlocals = c->nlocals;
 		node->local_names = names;
 	}

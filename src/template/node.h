@@ -154,6 +154,9 @@ extern TemplateSteps template_steps_compile(const char *source, size_t len, cons
 /* Follows steps from a value; false where one leads nowhere. The result points into the value. */
 extern bool template_steps_follow(const TemplateStep *steps, int count, const JsonbValue *from, JsonbValue *found);
 
+/* As integ_path_compile, of a path that may have these variables where it is a jsonpath. */
+extern IntegPath *template_path_compile(const char *source, const char *where, const char *const *names, int nnames);
+
 /* As integ_path_exists, with variables (an object, or NULL) for a jsonpath. */
 extern bool template_path_holds(const IntegPath *path, const Jsonb *document, const Jsonb *variables);
 

@@ -146,8 +146,40 @@ is_predicate(struct varlena *jsonpath)
 	}
 }
 
+/*
+ * A variable would be missing only where a document leads to it. In what a jsonpath prints as, names of variables and
+ * of keys and texts are in quotes, and only those of variables follow a "$".
+ */
+static void
+check_variables(const struct varlena *jsonpath, const char *source, const char *where, const char *const *names,
+				int nnames)
+{
+	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(jsonpath)));
+	const char *end;
+
+	for (const char *at = strchr(text, '"'); at != NULL; at = strchr(end + 1, '"'))
+	{
+		bool is_variable = at > text && at[-1] == '$', known = !is_variable;
+
+		for (end = at + 1; *end != '"'; end++)
+			if (*end == '\\')
+				end++;
+		for (int i = 0; i < nnames && !known; i++)
+			known = strlen(names[i]) == end - at - 1 && strncmp(names[i], at + 1, end - at - 1) == 0;
+		if (!known)
+			malformed(where, source,
+					  psprintf("has a variable that does not exist: $%.*s", (int) (end - at + 1), at));
+	}
+}
+
 IntegPath *
 integ_path_compile(const char *source, const char *where)
+{
+	return template_path_compile(source, where, NULL, 0);
+}
+
+IntegPath *
+template_path_compile(const char *source, const char *where, const char *const *names, int nnames)
 {
 	IntegPath *path = palloc0(sizeof(IntegPath));
 	const char *problem;
@@ -156,6 +188,7 @@ integ_path_compile(const char *source, const char *where)
 	if (source[0] == '$')
 	{
 		path->jsonpath = parse_jsonpath(source, where);
+		check_variables(path->jsonpath, source, where, names, nnames);
 		path->predicate = is_predicate(path->jsonpath);
 		return path;
 	}

@@ -6,6 +6,7 @@ go on as if nothing had been (a delay that is over, a failure that was once).
     status code= retry_after= body=     an error with a JSON body (or body=)
     say code=200 h_NAME=VALUE  an answer with these headers
     once code= times=1 key=             fails the first times per key, then works
+    hangonce key=        does not answer the first per key until the client hangs up, then works
     reset after=0        sends so many bytes of an answer, then resets the connection
     truncate bytes= claim=              claims a longer (or shorter) body than it sends
     close                closes without an answer
@@ -115,12 +116,22 @@ def say(handler):
     return True
 
 
-def once(handler):
+def seen_before(handler):
+    """How often this was asked for with its key, this time not counted."""
     key = handler.query.get("key", handler.raw_path)
     with handler.server.lock:
         handler.server.seen[key] += 1
-        seen = handler.server.seen[key]
-    return seen <= number(handler, "times", 1) and status(handler)
+        return handler.server.seen[key] - 1
+
+
+def once(handler):
+    return seen_before(handler) < number(handler, "times", 1) and status(handler)
+
+
+def hangonce(handler):
+    if seen_before(handler) > 0:
+        return False
+    return noanswer(handler)
 
 
 # --- connections ---
@@ -338,7 +349,7 @@ def headers(handler):
 
 
 FAULTS = {fault.__name__: fault for fault in (
-    delay, status, say, once, reset, truncate, close, noanswer, garbage, notjson, empty, never, headers_never, huge,
+    delay, status, say, once, hangonce, reset, truncate, close, noanswer, garbage, notjson, empty, never, headers_never, huge,
     deep, redirect, gzip, deflate, br, badgzip, gzipbomb, charset, binary, nul, badutf8, chunked, badchunk, headers)}
 
 

@@ -4,7 +4,8 @@ often a job was asked for.
 
     POST /graphql              {"data": {"echo": what arrived}}; variables.fault: errors, partial, throttled, invalid
     POST /jobs                 starts a job; body: polls (how often it is still running), outcome (done, failed,
-                               never, garbage), key
+                               never, garbage), key, location (its address is the Location, and nothing else says it),
+                               retry_after (seconds, until it has ended), url (where it says its result is)
     GET  /jobs/ID              its state;  GET /jobs/ID/results  what it brought
     GET  /crm/sobjects?count=N  objects;    GET /crm/sobjects/NAME/describe  its fields
     GET  /crm/query?q=SOQL     records of the object behind FROM
@@ -50,6 +51,8 @@ def start_job(handler):
     with handler.server.lock:
         key = str(body.get("key") or f"job-{len(store) + 1}")
         store.setdefault(key, {"polls": 0, **body})
+    if "location" in body:
+        raise Answer(202, {"state": "Open"}, [("Location", body["location"].replace("KEY", key))])
     raise Answer(202, {"job": {"id": key, "state": "Open"}})
 
 
@@ -61,12 +64,14 @@ def job(handler, key):
         row["asked"] = row.get("asked", 0) + 1
         asked, outcome = row["asked"], row.get("outcome", "done")
     if asked <= int(row["polls"]) or outcome == "never":
-        raise Answer(200, {"job": {"id": key, "state": "InProgress", "asked": asked}})
+        headers = [("Retry-After", str(row["retry_after"]))] if "retry_after" in row else []
+        raise Answer(200, {"job": {"id": key, "state": "InProgress", "asked": asked}}, headers)
     if outcome == "garbage":
         return handler.send(200, b"<html>queued</html>", content_type="text/html")
     if outcome == "failed":
         raise Answer(200, {"job": {"id": key, "state": "Failed", "message": "the query has no FROM"}})
-    raise Answer(200, {"job": {"id": key, "state": "JobComplete", "rows": 2, "asked": asked}})
+    where = {"url": row["url"]} if "url" in row else {}
+    raise Answer(200, {"job": {"id": key, "state": "JobComplete", "rows": 2, "asked": asked, **where}})
 
 
 def jobs(handler):

@@ -135,6 +135,8 @@ def wait_for(handler, key):
 
 def route(handler):
     wait_for(handler, handler.query.get("before"))
+    if handler.close_connection:
+        return  # the client went away before anything was done
     try:
         act(handler)
     except Answer:

@@ -104,7 +104,7 @@ $_->query_safe('SELECT 1') for @writers;
 $_->quit for @writers;
 drained();
 is(sql(q(SELECT count(*) FROM integ.writes WHERE client_id = 'many' AND outcome = 'succeeded')), 3 * $writes, 'the journal goes round');
-is(sql('SELECT count(*) FROM integ.intent_journal'), 64, 'and does not grow');
+is(sql(q(SELECT pg_relation_size('integ.intent_journal') / current_setting('block_size')::int)), 256, 'and does not grow');
 
 # While nobody can write into the audit, it fills, and writes are refused.
 my $holder = hold_audit();
@@ -118,6 +118,14 @@ is(sql(q(SELECT count(*) FROM (SELECT call_id FROM integ.audit_log WHERE client_
 	HAVING count(*) FILTER (WHERE outcome = 'pending') <> 1 OR count(*) FILTER (WHERE outcome <> 'pending') <> 1) AS odd)),
 	0, 'all that left is in the audit after a crash, with one outcome');
 cmp_ok(sql(q(SELECT count(*) FROM integ.audit_log WHERE client_id = 'full' AND outcome = 'succeeded')), '>', 100, 'and there was much of it');
+
+# --- an intent that is too long for a row ---
+
+$session = $node->background_psql('postgres', on_error_stop => 0);
+my $long = $session->query_safe(q(BEGIN; SELECT test_intent(detail => '{"text": "' || repeat('x', 3000) || '"}')));
+is(in_journal($long) . lines($long), '0pending', 'a long intent is the recorder\'s');
+$session->query_safe('SELECT test_outcome(); ROLLBACK');
+$session->quit;
 
 # --- a table that is not as it was made ---
 
@@ -135,7 +143,7 @@ for my $change ('UPDATE integ.intent_journal SET page = page', 'ALTER TABLE inte
 	$session->query_safe('SELECT test_outcome(); ROLLBACK');
 }
 sql(q(ALTER TABLE integ.intent_journal SET LOGGED;
-      INSERT INTO integ.intent_journal SELECT n, decode(repeat('00', current_setting('block_size')::int - 192), 'hex') FROM generate_series(0, 63) AS n));
+      INSERT INTO integ.intent_journal SELECT n, decode(repeat('00', current_setting('block_size')::int / 4), 'hex') FROM generate_series(0, 255) AS n));
 $call = $session->query_safe(q(BEGIN; SELECT test_intent()));
 is(in_journal($call), 1, 'and no more once it is mended');
 $session->query_safe('SELECT test_outcome(); ROLLBACK');

@@ -5,7 +5,6 @@ use warnings;
 use Integ::Cluster;
 use Integ::Node;
 use Integ::Test qw(spew);
-use JSON::PP;
 use MIME::Base64 qw(encode_base64url);
 use Test::More;
 
@@ -22,22 +21,7 @@ my $server = Integ::Authorization->start(redirectUri => $redirect);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub row { return split /\|/, sql($_[0]), -1 }
 
-sub manifest
-{
-	my ($id, %oauth) = @_;
-	return encode_json({
-			integrationId => $id, name => $id, version => '1.0.0', category => 'custom',
-			baseUrl => $server->url, authType => 'oauth2',
-			oauth2Config => {
-				authorizationUrl => $server->url('/auth'), tokenUrl => $server->url('/token'),
-				revokeUrl => $server->url('/token/revocation'), issuer => $server->url,
-				deviceAuthorizationUrl => $server->url('/device/auth'),
-				scopes => [qw(openid offline_access read)], redirectUri => $redirect,
-				additionalParameters => { prompt => 'consent' }, %oauth },
-			methods => [ { id => 'me', name => 'Me', access => 'read', inputSchema => {}, outputSchema => {}, request => { method => 'GET', path => '/me' } } ] });
-}
-
-sub define { my ($id, %oauth) = @_; my $manifest = manifest($id, %oauth); sql("SELECT integ_define(\$\$$manifest\$\$)"); return }
+sub define { my ($id, %oauth) = @_; $server->define($node, $id, %oauth); return }
 
 sub client { my ($id, $name, $secret) = @_;
 	sql("SELECT integ_credential_set('definition:$id', 'client_id', '$name')");

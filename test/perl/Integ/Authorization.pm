@@ -4,6 +4,7 @@
 #   $server->url('/token');
 #   my %params = $server->agree($authorization_url);   # code, state, iss … of the redirect
 #   $server->counts->{'refresh_token granted'};
+#   $server->define($node, 'oidc', tokenEndpointAuthMethod => 'none');   # a definition with its method "me"
 package Integ::Authorization;
 
 use strict;
@@ -22,7 +23,7 @@ sub start
 	my $node = Integ::Node->start('oidc', source_file('test/oidc/server.mjs'),
 		args => [ encode_json({ port => $port + 0, %options }) ], ready => qr/ready/);
 
-	return bless { port => $port, node => $node, http => HTTP::Tiny->new(max_redirect => 0) }, $class;
+	return bless { port => $port, redirect => $options{redirectUri} // 'http://127.0.0.1:9/callback', node => $node, http => HTTP::Tiny->new(max_redirect => 0) }, $class;
 }
 
 sub port { return $_[0]->{port} }
@@ -60,6 +61,26 @@ sub agree
 		$url = $next;
 	}
 	croak 'too many redirects';
+}
+
+# Defines, in the database "postgres" of a cluster, a service whose API and authorization server this is.
+sub define
+{
+	my ($self, $node, $id, %oauth) = @_;
+	my $manifest = encode_json({
+			integrationId => $id, name => $id, version => '1.0.0', category => 'custom',
+			baseUrl => $self->url, authType => 'oauth2',
+			oauth2Config => {
+				authorizationUrl => $self->url('/auth'), tokenUrl => $self->url('/token'),
+				revokeUrl => $self->url('/token/revocation'), issuer => $self->url,
+				deviceAuthorizationUrl => $self->url('/device/auth'),
+				scopes => [qw(openid offline_access read)], redirectUri => $self->{redirect},
+				additionalParameters => { prompt => 'consent' }, %oauth },
+			methods => [ { id => 'me', name => 'Me', access => 'read', inputSchema => {}, outputSchema => {},
+				request => { method => 'GET', path => '/me' } } ] });
+
+	$node->safe_psql('postgres', "SELECT integ_define(\$\$$manifest\$\$)");
+	return;
 }
 
 sub _parameters
