@@ -136,9 +136,10 @@ typedef struct IntegDispatcher
 	HTAB *lanes;
 	dlist_head backlogged;
 	dlist_head promising; /* lanes with calls that wait for a slot */
-	HTAB *ordered;		  /* (instance, ordering key) of calls under way */
-	dlist_head unlocked;  /* ordering keys whose next call may run */
-	dlist_head failing;	  /* lanes with failures that are not written */
+	TimestampTz promises_checked;
+	HTAB *ordered;		 /* (instance, ordering key) of calls under way */
+	dlist_head unlocked; /* ordering keys whose next call may run */
+	dlist_head failing;	 /* lanes with failures that are not written */
 	TimestampTz failing_since;
 
 	dlist_head claimed; /* to be prepared */
@@ -181,6 +182,9 @@ extern int integ_lane_room(const IntegLane *lane, TimestampTz now);
  */
 extern void integ_lane_promise(IntegDispatcher *dispatcher, const IntegFlight *flight, TimestampTz at);
 extern bool integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz now, IntegPromise *promise);
+
+/* A promise of the lane is void, and freed. */
+extern void integ_lane_take_back(IntegLane *lane, IntegPromise *promise);
 
 /* All lanes are to be looked at again. */
 extern void integ_lane_resume_all(IntegDispatcher *dispatcher);

@@ -134,11 +134,17 @@ integ_lane_promised(IntegDispatcher *dispatcher, IntegLane *lane, TimestampTz no
 		return false;
 	let_older_pass(lane, due);
 	*promise = *due;
-	dlist_delete(&due->node);
-	pfree(due);
+	integ_lane_take_back(lane, due);
+	return true;
+}
+
+void
+integ_lane_take_back(IntegLane *lane, IntegPromise *promise)
+{
+	dlist_delete(&promise->node);
+	pfree(promise);
 	if (--lane->npromises == 0)
 		dlist_delete(&lane->promising);
-	return true;
 }
 
 void

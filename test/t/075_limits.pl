@@ -220,6 +220,18 @@ is($node->safe_psql('postgres', "SELECT attempt FROM integ.calls WHERE id = '$ca
 is($node->safe_psql('postgres', q(SELECT integ_breaker_reset('stubborn_a'))), 't', 'a person closes it');
 $node->wait_for_sql("SELECT state = 'succeeded' FROM integ.calls WHERE id = '$call'", 'the call to go at once');
 
+# As many wait as may, all for a slot of the same key, and are cancelled: that of another key does not wait with them.
+connect_all('keyed', '"rateLimit": {"windows": [{"limit": 1, "perMs": 86400000, "key": "{b}"}]}', $provider->url, 'keyed_a');
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(integ_enqueue('keyed_a', 'read', '{"a": "echo", "b": "taken"}')) FROM generate_series(1, 200);
+SQL
+$node->wait_for_sql(q(SELECT count(*) >= 128 FROM integ.calls_open WHERE instance_id = 'keyed_a' AND state = 'waiting'), 'many wait');
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(integ_call_cancel(id)) FROM integ.calls_open WHERE instance_id = 'keyed_a';
+SELECT integ_enqueue('keyed_a', 'read', '{"a": "echo", "b": "free"}');
+SQL
+wait_until('the call of another key', sub { $provider->count('/echo/free') == 1 });
+
 # No room for another limit: an error that says so, and nothing sent.
 $node->append_conf('postgresql.conf', 'integ.max_rate_limits = 64');
 $node->restart;
