@@ -4,17 +4,17 @@ use warnings;
 
 use Integ::Cluster;
 use Integ::Provider;
-use Integ::Sync;
+use Integ::SyncLists;
 use Test::More;
 
 my $node = Integ::Cluster->create('main', conf => [ "integ.retry_delay = '20ms'", "integ.max_retry_delay = '100ms'",
 	"integ.request_timeout = '3s'",
 	"integ.max_sync_wait = '10min'" ]);
 my $provider = Integ::Provider->start(token => 'secret');
-my $sync = Integ::Sync->new($node, $provider);
+my $sync = Integ::SyncLists->new($node, $provider);
 my %list = (n => 4000, limit => 100);
 
-sub summary { return Integ::Sync::summary(@_) }
+sub summary { return Integ::SyncLists::summary(@_) }
 
 # A fault on page 37 of 40, once: the page is asked for again, and nothing else is.
 my %faults = (

@@ -5,7 +5,7 @@ use warnings;
 
 use Integ::Cluster;
 use Integ::Provider;
-use Integ::Sync;
+use Integ::SyncLists;
 use Integ::Test qw(rounds seed slurp wait_until);
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -14,7 +14,7 @@ my $rounds = rounds(5, 100);
 my $n = $ENV{INTEG_LONG} ? 50_000 : 6_000;
 my $node = Integ::Cluster->create('main', conf => [ "integ.max_sync_wait = '10min'", "integ.retry_delay = '20ms'" ]);
 my $provider = Integ::Provider->start(token => 'secret');
-my $sync = Integ::Sync->new($node, $provider);
+my $sync = Integ::SyncLists->new($node, $provider);
 
 srand(seed());
 

@@ -5,7 +5,7 @@ use warnings;
 
 use Integ::Cluster;
 use Integ::Provider;
-use Integ::Sync;
+use Integ::SyncLists;
 use Integ::Test qw(wait_until);
 use Test::More;
 
@@ -18,9 +18,9 @@ GRANT integ_superadmin, integ_user TO syncer;
 GRANT ALL ON SCHEMA public TO syncer;
 SQL
 
-my $sync = Integ::Sync->new($node, $provider);
+my $sync = Integ::SyncLists->new($node, $provider);
 
-sub summary { return Integ::Sync::summary(@_) }
+sub summary { return Integ::SyncLists::summary(@_) }
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # --- triggers ---
