@@ -229,7 +229,7 @@ extern int64 sync_source_page_size(const SyncSource *source, const IntegMethod *
 /* How far a source has been read: a row of integ.sync_cursors. */
 typedef struct SyncCursor
 {
-	const char *mark;	 /* highest modified value up to which all is stored, as the service writes it; NULL: none */
+	const char *mark;	 /* modified value up to which all is stored, as the service writes it; NULL: none */
 	const char *delta;	 /* token, or NULL */
 	const Jsonb *page;	 /* where a run that has not ended goes on; NULL: at the beginning */
 	bool ended;			 /* … it has read the list to its end */

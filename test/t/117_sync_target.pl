@@ -98,7 +98,8 @@ SQL
 is(summary($sync->run('climbs')), 'success fetched 100 created 100', 'triggers that want to be more');
 is($sync->row('SELECT jsonb_agg(DISTINCT who || session) AS w FROM who')->{w}[0], 'syncersyncer', '... run as the owner, the deferred ones too');
 is($sync->row('SELECT count(DISTINCT who) AS n FROM who')->{n}, 1, '... and as nobody else');
-is_deeply($sync->row(q(SELECT jsonb_agg(result ORDER BY value) AS results FROM (SELECT DISTINCT value, result FROM who WHERE value <= 3) d))->{results},
+is_deeply($sync->row(q(SELECT jsonb_agg(result ORDER BY value) AS results FROM (SELECT DISTINCT value, result FROM who
+	WHERE value <= 3) d))->{results},
 	[qw(42501 42501 42501)], '... nor become anybody else');
 is($sync->row(q(SELECT count(*) AS n FROM integ.record_links WHERE target_table = 'public.climbs'))->{n}, 100, '... nor take links away');
 
@@ -174,7 +175,8 @@ is($provider->count('/sync/records'), $before, 'nothing was fetched for any of t
 $sync->task('serial', 'public.serial', { n => 500, limit => 100 },
 	columns => 'number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text, name text, value integer, updated_at timestamptz');
 is(summary($sync->run('serial')), 'success fetched 500 created 500', 'a key that the table makes');
-is($sync->row(q(SELECT count(*) AS n FROM integ.record_links l JOIN public.serial s ON l.target_key = jsonb_build_object('number', s.number) AND l.external_id = s.id))->{n},
+is($sync->row(q(SELECT count(*) AS n FROM integ.record_links l JOIN public.serial s
+	ON l.target_key = jsonb_build_object('number', s.number) AND l.external_id = s.id))->{n},
 	500, '... is in the links');
 sql('DELETE FROM public.serial WHERE value = 3');
 $sync->configure('serial', { n => 500, limit => 100, version => 2, changed => 1 });
