@@ -34,7 +34,9 @@ EXTENSION = integ
 EXTVERSION = 0.1.0
 MODULE_big = integ
 
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c background_workers/*.c)))
+# The HTTP server is a module of its own, so that no other process loads its library.
+INGRESS_OBJS = src/ingress/module.o src/ingress/server.o
+OBJS = $(filter-out $(INGRESS_OBJS),$(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c background_workers/*.c))))
 
 # The install script: these files in this order.
 SQL_PARTS = \
@@ -68,6 +70,7 @@ SQL_PARTS = \
 	src/sync/sync.sql \
 	src/sync/seen.sql \
 	src/sync/into.sql \
+	src/cards/cards.sql \
 	src/webhooks/webhooks.sql \
 	src/core/ownership.sql
 
@@ -75,7 +78,7 @@ SQL_PARTS = \
 CONNECTORS = $(filter-out connectors/manifest.schema.json,$(sort $(wildcard connectors/*.json)))
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-EXTRA_CLEAN = $(DATA_built) build src/definitions/manifest_schema.inc
+EXTRA_CLEAN = $(DATA_built) $(INGRESS_OBJS) integ_ingress$(DLSUFFIX) build src/definitions/manifest_schema.inc
 
 PG_CONFIG ?= pg_config
 
@@ -108,12 +111,23 @@ $(EXTENSION)--$(EXTVERSION).sql: $(wildcard $(SQL_PARTS)) $(CONNECTORS) Makefile
 	      printf '\nSELECT integ.mirror_definition($$integ$$\n'; cat $$file; printf '$$integ$$);\n'; \
 	  done; } > $@
 
+all: integ_ingress$(DLSUFFIX)
+integ_ingress$(DLSUFFIX): $(INGRESS_OBJS)
+	$(CC) $(CFLAGS) $(INGRESS_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ -lmicrohttpd
+
+install: install-ingress
+install-ingress: integ_ingress$(DLSUFFIX) installdirs
+	$(INSTALL_SHLIB) $< '$(DESTDIR)$(pkglibdir)/'
+uninstall: uninstall-ingress
+uninstall-ingress:
+	rm -f '$(DESTDIR)$(pkglibdir)/integ_ingress$(DLSUFFIX)'
+
 # The manifests' schema as a C string literal, a line each.
 src/definitions/manifest_schema.inc: connectors/manifest.schema.json
 	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^ *//' -e 's/.*/"&\\n"/' $< > $@
 src/definitions/check.o: src/definitions/manifest_schema.inc
 
 # Headers change structs that several objects share.
-$(OBJS): $(wildcard src/*/*.h background_workers/*.h)
+$(OBJS) $(INGRESS_OBJS): $(wildcard src/*/*.h background_workers/*.h)
 
 endif

@@ -12,6 +12,7 @@
 #include "core/json.h"
 #include "limits/limits.h"
 #include "handlers/worker.h"
+#include "ingress/ingress.h"
 #include "miscadmin.h"
 #include "operate/operate.h"
 #include "pgstat.h"
@@ -57,6 +58,7 @@ static TimestampTz step_scheduler(void);
 static TimestampTz step_dispatchers(void);
 static TimestampTz step_handlers(void);
 static TimestampTz step_sync(void);
+static TimestampTz step_listeners(void);
 
 typedef struct Step
 {
@@ -80,6 +82,7 @@ static Step steps[] = {
 	{"dispatchers", step_dispatchers, INTEG_WAKE_DISPATCHERS, true, USECS_PER_SEC},
 	{"handlers", step_handlers, INTEG_WAKE_HANDLERS, true, USECS_PER_SEC},
 	{"sync", step_sync, INTEG_WAKE_SYNC, true, USECS_PER_SEC},
+	{"listeners", step_listeners, INTEG_WAKE_LISTENERS, true, USECS_PER_SEC},
 };
 
 #define RETRY_MAX (30 * USECS_PER_SEC)
@@ -189,6 +192,12 @@ static TimestampTz
 step_handlers(void)
 {
 	return integ_handlers_keep(mine);
+}
+
+static TimestampTz
+step_listeners(void)
+{
+	return integ_ingress_keep(mine);
 }
 
 static TimestampTz
@@ -363,6 +372,7 @@ detach(int code, Datum arg)
 		(void) integ_dispatchers_stop(&mine->dispatch);
 		(void) integ_handlers_stop(&mine->handlers);
 		(void) integ_sync_workers_stop(&mine->sync);
+		(void) integ_listeners_stop(&mine->listeners);
 	}
 	if (extension_gone && mine->announced == announced)
 		integ_shmem_release(mine);
@@ -431,7 +441,8 @@ integ_keeper_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			pg_atomic_fetch_or_u32(&mine->wake, INTEG_WAKE_DISPATCHERS | INTEG_WAKE_HANDLERS | INTEG_WAKE_SYNC);
+			pg_atomic_fetch_or_u32(&mine->wake, INTEG_WAKE_DISPATCHERS | INTEG_WAKE_HANDLERS | INTEG_WAKE_SYNC |
+													INTEG_WAKE_LISTENERS);
 		}
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);

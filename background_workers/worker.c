@@ -26,12 +26,19 @@ bool
 integ_worker_start(const char *function, const char *title, const IntegWorkerExtra *extra,
 				   BackgroundWorkerHandle **handle)
 {
+	return integ_worker_start_module("integ", function, title, extra, handle);
+}
+
+bool
+integ_worker_start_module(const char *module, const char *function, const char *title, const IntegWorkerExtra *extra,
+						  BackgroundWorkerHandle **handle)
+{
 	BackgroundWorker worker = {0};
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "integ", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_library_name, module, sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
 	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "integ %s", title);
 	snprintf(worker.bgw_type, sizeof(worker.bgw_type), "integ %s", title);

@@ -39,6 +39,10 @@ typedef struct IntegWorkerExtra
 extern bool integ_worker_start(const char *function, const char *title, const IntegWorkerExtra *extra,
 							   BackgroundWorkerHandle **handle);
 
+/* The same of another module than integ itself. */
+extern bool integ_worker_start_module(const char *module, const char *function, const char *title,
+									  const IntegWorkerExtra *extra, BackgroundWorkerHandle **handle);
+
 /*
  * Keeps integ.dispatchers of them running in the keeper's database: starts what is missing and stops all
  * where their number has changed. Returns when it is next to be called; a dispatcher that ends wakes the keeper.

@@ -32,6 +32,9 @@
 	"(o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.calls_open e" \
 	" WHERE e.instance = o.instance AND e.ordering_key = o.ordering_key AND e.id < o.id))"
 
+/* How often it is looked whether calls that were told to come still wait. */
+#define PROMISES_INTERVAL (5 * USECS_PER_SEC)
+
 typedef struct Candidate
 {
 	pg_uuid_t id; /* first: sorted and searched by it */
@@ -125,6 +128,8 @@ integ_claim_due(IntegDispatcher *dispatcher)
 
 		if (integ_lane_free(lane, at) > 0)
 			due = Min(due, at);
+		if (lane->npromises >= INTEG_PROMISES_MAX)
+			due = Min(due, dispatcher->promises_checked + PROMISES_INTERVAL);
 	}
 	return due;
 }
@@ -135,7 +140,7 @@ undo_candidates(IntegDispatcher *dispatcher)
 {
 	for (int i = 0; i < ncandidates; i++)
 	{
-		candidates[i].lane->running--;
+		integ_lane_give(candidates[i].lane);
 		if (candidates[i].ordering_key != NULL)
 			integ_ordered_release(dispatcher, &candidates[i].lane->instance, candidates[i].ordering_key);
 	}
@@ -162,7 +167,7 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, Timestamp
 		return false;
 	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
 		return true;
-	lane->running++;
+	integ_lane_take(lane);
 	*candidate = (Candidate){.id = *id,
 							 .ctid = *(ItemPointer) DatumGetPointer(ctid),
 							 .lane = lane,
@@ -254,6 +259,55 @@ read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 			if (integ_query(&one, values, NULL) > 0)
 				(void) take_candidate(dispatcher, 0, true, now);
 		}
+	}
+}
+
+/* Promises to calls of a lane that wait no longer, since somebody has cancelled, deleted or moved them, are taken back. */
+static void
+check_lane(IntegDispatcher *dispatcher, IntegLane *lane)
+{
+	static IntegQuery waiting = {
+		"SELECT o.id FROM integ.calls_open o WHERE o.id = ANY ($1) AND o.instance = $2 AND o.state = 'waiting'",
+		2,
+		{UUIDARRAYOID, UUIDOID}};
+	ArrayBuildState *ids = initArrayResult(UUIDOID, dispatcher->scratch, false);
+	dlist_mutable_iter iter;
+	Datum values[2];
+	uint64 count;
+
+	dlist_foreach_modify(iter, &lane->promises)
+		ids = accumArrayResult(ids, UUIDPGetDatum(&dlist_container(IntegPromise, node, iter.cur)->call), false, UUIDOID,
+							   dispatcher->scratch);
+	values[0] = makeArrayResult(ids, dispatcher->scratch);
+	values[1] = UUIDPGetDatum(&lane->instance);
+	count = integ_query(&waiting, values, NULL);
+	dlist_foreach_modify(iter, &lane->promises)
+	{
+		IntegPromise *promise = dlist_container(IntegPromise, node, iter.cur);
+		bool found = false, isnull;
+
+		for (uint64 i = 0; i < count && !found; i++)
+			found = memcmp(DatumGetUUIDP(integ_result_datum(i, 1, &isnull)), &promise->call, UUID_LEN) == 0;
+		if (!found)
+			integ_lane_take_back(lane, promise);
+	}
+}
+
+/* A lane in which as many wait as may is closed to others: now and then it is looked whether they still do. */
+static void
+check_promises(IntegDispatcher *dispatcher, TimestampTz now)
+{
+	dlist_mutable_iter iter;
+
+	if (now - dispatcher->promises_checked < PROMISES_INTERVAL)
+		return;
+	dispatcher->promises_checked = now;
+	dlist_foreach_modify(iter, &dispatcher->promising)
+	{
+		IntegLane *lane = dlist_container(IntegLane, promising, iter.cur);
+
+		if (lane->npromises >= INTEG_PROMISES_MAX)
+			check_lane(dispatcher, lane);
 	}
 }
 
@@ -508,7 +562,7 @@ release_candidates(IntegDispatcher *dispatcher)
 			dispatcher->nflights++;
 			continue;
 		}
-		candidate->lane->running--;
+		integ_lane_give(candidate->lane);
 		if (candidate->ordering_key != NULL)
 			integ_ordered_release(dispatcher, &candidate->lane->instance, candidate->ordering_key);
 	}
@@ -554,6 +608,7 @@ integ_claim(IntegDispatcher *dispatcher)
 	 */
 	integ_commit_without_waiting();
 	SPI_connect();
+	check_promises(dispatcher, now);
 	read_promised(dispatcher, now);
 	read_unlocked(dispatcher, now);
 	for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < general; i--)

@@ -6,6 +6,7 @@
 #include "access/actor.h"
 #include "calls/wake.h"
 #include "handlers/slots.h"
+#include "ingress/slots.h"
 #include "sync/slots.h"
 #include "http/address.h"
 #include "miscadmin.h"
@@ -30,6 +31,7 @@ int integ_log_buffer = 1024;
 int integ_log_retention = 30;
 int integ_dispatchers = 1;
 int integ_instance_concurrency = 64;
+int integ_host_concurrency = 0;
 int integ_retry_delay = 1000;
 int integ_max_retry_delay = 300000;
 int integ_deactivate_after_failures = 20;
@@ -40,6 +42,9 @@ int integ_handler_timeout = 30000;
 int integ_max_sync_workers = 4;
 int integ_instance_sync_concurrency = 2;
 int integ_sync_retention = 90;
+int integ_listen_port;
+char *integ_listen_addresses;
+int integ_listeners = 1;
 char *integ_public_url;
 char *integ_allowed_return_urls;
 char *integ_reconnect_url;
@@ -140,6 +145,10 @@ define_integers(void)
 		 &integ_dispatchers, 1, 0, INTEG_MAX_DISPATCHERS, PGC_SIGHUP, 0},
 		{"integ.instance_concurrency", "Durable calls at once to an instance whose definition does not say how many.",
 		 &integ_instance_concurrency, 64, 1, 512, PGC_SIGHUP, 0},
+		{"integ.host_concurrency", "Requests at once to one host, of all instances together; 0: not limited.",
+		 &integ_host_concurrency, 0, 0, 10000, PGC_SIGHUP, 0},
+		{"integ.listeners", "Processes of each database that listens which share its port.",
+		 &integ_listeners, 1, 1, INTEG_MAX_LISTENERS, PGC_SIGHUP, 0},
 		{"integ.retry_delay", "Longest delay before the second attempt of a durable call; it doubles with each.",
 		 &integ_retry_delay, 1000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.max_retry_delay", "Longest delay between attempts of a durable call.",
@@ -199,6 +208,10 @@ integ_guc_define(void)
 							 &integ_hold, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("integ.notify_calls", "Notifies channels integ_calls and integ_sync of what has ended.", NULL,
 							 &integ_notify_calls, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("integ.listen_port", "Port on which services reach this database; 0: none.", NULL,
+							&integ_listen_port, 0, 0, 65535, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("integ.listen_addresses", "IP address on which services reach this database.", NULL,
+							   &integ_listen_addresses, "127.0.0.1", PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
 							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	integ_actor_define_guc();

@@ -33,6 +33,7 @@ extern int integ_log_retention; /* SIGHUP: days that integ.requests is kept */
 /* durable calls */
 extern int integ_dispatchers;				/* SIGHUP: dispatchers of each database */
 extern int integ_instance_concurrency;		/* SIGHUP: calls at once to an instance whose definition does not say */
+extern int integ_host_concurrency;			/* SIGHUP: requests at once to one host, of all instances; 0: as many as there are */
 extern int integ_retry_delay;				/* SIGHUP: milliseconds before the second attempt, at most */
 extern int integ_max_retry_delay;			/* SIGHUP: milliseconds that the delay doubles up to */
 extern int integ_deactivate_after_failures; /* SIGHUP: final failures in a row that switch an instance off; 0: never */
@@ -48,6 +49,11 @@ extern int integ_handler_timeout;	  /* SIGHUP: milliseconds that a function may 
 extern int integ_max_sync_workers;			/* SIGHUP: of each database */
 extern int integ_instance_sync_concurrency; /* SIGHUP: executions at once of tasks of one instance */
 extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors and logs are kept */
+
+/* the listener */
+extern int integ_listen_port;		 /* SUSET, of a database: 0: it does not listen */
+extern char *integ_listen_addresses; /* SUSET, of a database: the IP address that it listens on */
+extern int integ_listeners;			 /* SIGHUP: processes that share the port */
 
 /* OAuth */
 extern char *integ_public_url;			/* SUSET: base of the URLs that services call */

@@ -29,8 +29,7 @@ BEGIN
             ('integ_user', 'calls methods and reads what its client owns'),
             ('integ_admin', 'manages the connections of a client'),
             ('integ_superadmin', 'manages integ for all clients'),
-            ('integ_impersonate', 'may call integ_act_as'),
-            ('integ_ingress', 'the listener of integ')) AS r (name, purpose)
+            ('integ_impersonate', 'may call integ_act_as')) AS r (name, purpose)
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted.name) THEN
             EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted.name);
@@ -42,6 +41,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'integ_owner') THEN
         CREATE ROLE integ_owner LOGIN CONNECTION LIMIT 0 PASSWORD NULL;
         COMMENT ON ROLE integ_owner IS 'integ: owns every object of the extension; its workers connect as it';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'integ_ingress') THEN
+        CREATE ROLE integ_ingress LOGIN CONNECTION LIMIT 0 PASSWORD NULL;
+        COMMENT ON ROLE integ_ingress IS 'integ: the listener connects as it';
     END IF;
 END
 $$;

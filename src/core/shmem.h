@@ -17,6 +17,7 @@
 #include "calls/wake.h"
 #include "datatype/timestamp.h"
 #include "handlers/slots.h"
+#include "ingress/slots.h"
 #include "oauth/desk.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
@@ -118,6 +119,7 @@ typedef struct IntegDatabase
 	ConditionVariable changed; /* state or a pid changed */
 	IntegHandlers handlers;
 	IntegSyncWorkers sync;
+	IntegListeners listeners;
 
 	IntegDispatch dispatch; /* of durable calls; has a lock of its own */
 	IntegOauthDesk oauth;	/* where tokens are asked for; likewise */
@@ -148,7 +150,8 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_DISPATCHERS 0x08
 #define INTEG_WAKE_HANDLERS 0x10
 #define INTEG_WAKE_SYNC 0x20
-#define INTEG_WAKE_ALL 0x3f
+#define INTEG_WAKE_LISTENERS 0x40
+#define INTEG_WAKE_ALL 0x7f
 
 typedef struct IntegShared
 {

@@ -145,6 +145,7 @@ tell_to_leave(IntegDatabase *slot)
 	gone &= integ_dispatchers_stop(&slot->dispatch);
 	gone &= integ_handlers_stop(&slot->handlers);
 	gone &= integ_sync_workers_stop(&slot->sync);
+	gone &= integ_listeners_stop(&slot->listeners);
 	if (gone)
 		integ_shmem_state(slot, INTEG_DATABASE_STOPPED);
 	else
@@ -255,6 +256,8 @@ wake_after(Node *statement)
 	}
 	else if (IsA(statement, CreatedbStmt))
 		created_database = true;
+	else if (IsA(statement, AlterDatabaseSetStmt) || IsA(statement, AlterRoleSetStmt))
+		integ_wake_at_commit(INTEG_WAKE_LISTENERS);
 }
 
 static void

@@ -1,10 +1,13 @@
 -- Running: which database this is, events, notifications, maintenance jobs, status.
 
--- The workers connect as integ_owner.
+-- The workers connect as integ_owner, the listener as integ_ingress.
 DO $$
 BEGIN
     IF NOT pg_catalog.has_database_privilege('integ_owner', pg_catalog.current_database(), 'CONNECT') THEN
         EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO integ_owner', pg_catalog.current_database());
+    END IF;
+    IF NOT pg_catalog.has_database_privilege('integ_ingress', pg_catalog.current_database(), 'CONNECT') THEN
+        EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO integ_ingress', pg_catalog.current_database());
     END IF;
 END
 $$;

@@ -246,6 +246,31 @@ put_handlers(ReturnSetInfo *result, const IntegDatabase *copy)
 	put(result, &line);
 }
 
+/* Nothing where the database does not listen. */
+static void
+put_listeners(ReturnSetInfo *result, const IntegDatabase *copy)
+{
+	Line line = {.component = "listeners", .database = copy->database, .depth = -1};
+	int running = 0, failures = 0, port = 0;
+
+	for (int i = 0; i < INTEG_MAX_LISTENERS; i++)
+	{
+		const IntegListenerSlot *slot = &copy->listeners.slots[i];
+
+		running += slot->pid != 0 ? 1 : 0;
+		failures += slot->failures;
+		port = Max(port, slot->port);
+		if (slot->pid != 0)
+			line.since = Max(line.since, slot->since);
+	}
+	if (running == 0 && failures == 0)
+		return;
+	line.state = psprintf("%d of %d running, port %d", running, integ_listeners, port);
+	if (running < integ_listeners && failures > 0)
+		line.hint = "One failed and is started again after a pause; the server log has the reason.";
+	put(result, &line);
+}
+
 static void
 put_sync_workers(ReturnSetInfo *result, const IntegDatabase *copy)
 {
@@ -279,6 +304,7 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 	put(result, &line);
 	put_dispatchers(result, &copy);
 	put_handlers(result, &copy);
+	put_listeners(result, &copy);
 	put_sync_workers(result, &copy);
 }
 

@@ -210,7 +210,10 @@ typedef struct SyncSource
 extern void sync_begin(void);
 extern void sync_commit(void);
 
-/* source.c: a source of the run, checked, in CurrentMemoryContext. Raises what is wrong with its definition. */
+/*
+ * source.c: a source of the run, checked, in CurrentMemoryContext; that of a card has no target. Raises what is wrong with
+ * its definition.
+ */
 extern SyncSource *sync_source_plan(SyncEngine *engine, const IntegSyncSource *given);
 
 /* The input of one of its methods; since, delta and id may be NULL. */
@@ -255,6 +258,9 @@ typedef enum SyncStage
 
 struct SyncFetch;
 
+/* cards/collect.h: of a task that makes a card of its sources. */
+typedef struct SyncCard SyncCard;
+
 struct SyncEngine
 {
 	IntegSyncRun *run;
@@ -265,6 +271,7 @@ struct SyncEngine
 	SyncSource *source; /* under way */
 	SyncCursor cursor;	/* of it */
 	SyncTarget *target;
+	SyncCard *card; /* NULL: its sources are lists that are stored record by record */
 	struct SyncFetch *fetch;
 	SyncStage stage;
 	const char *warning; /* why the run did less than it should have; NULL: it did not */

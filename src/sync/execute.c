@@ -4,6 +4,7 @@
 #include "sync/engine.h"
 
 #include "access/xact.h"
+#include "cards/collect.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "miscadmin.h"
@@ -95,6 +96,7 @@ plan(SyncEngine *engine, SyncSource **sources)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the sync task \"%s\" pushes", run->task_id),
 						errdetail("This version of integ synchronizes from the service to here."),
 						errhint("UPDATE integ.sync_tasks SET direction = 'pull'.")));
+	engine->card = card_begin(run);
 	for (int i = 0; i < run->nsources; i++)
 		sources[i] = sync_source_plan(engine, &run->sources[i]);
 	sync_commit();
@@ -128,7 +130,10 @@ read_source(SyncEngine *engine, SyncSource *source)
 	engine->source = source;
 	PG_TRY();
 	{
-		sync_list_read(engine);
+		if (engine->card != NULL)
+			card_read(engine);
+		else
+			sync_list_read(engine);
 	}
 	PG_CATCH();
 	{
@@ -159,6 +164,8 @@ read_sources(SyncEngine *engine, SyncSource **sources)
 			continue;
 		failed++;
 		outcome = failure(engine, error);
+		if (engine->card != NULL)
+			card_note_failure(engine, error->message);
 		if (count > 1)
 			report_source(engine, sources[i], error);
 	}
@@ -174,6 +181,27 @@ read_sources(SyncEngine *engine, SyncSource **sources)
 			.message = psprintf("%lld records could not be stored", (long long) engine->run->counters.failed),
 			.hint = "SELECT * FROM integ.sync_errors tells which, and why."};
 	return outcome;
+}
+
+/* What the sources of a card gave becomes one, unless this execution has made it before it was interrupted. */
+static IntegSyncOutcome
+store_card(SyncEngine *engine, const IntegSyncOutcome *collected)
+{
+	ErrorData *volatile error = NULL;
+
+	PG_TRY();
+	{
+		if (!engine->run->resumed || engine->run->counters.pages == 0)
+			card_store(engine);
+	}
+	PG_CATCH();
+	{
+		error = take_error(engine);
+	}
+	PG_END_TRY();
+	if (is_stopped(engine))
+		return (IntegSyncOutcome){.status = INTEG_SYNC_STOPPED};
+	return error == NULL ? *collected : failure(engine, error);
 }
 
 static SyncEngine *
@@ -210,7 +238,9 @@ integ_sync_execute(IntegSyncRun *run)
 	}
 	PG_END_TRY();
 	outcome = error != NULL ? failure(engine, error) : read_sources(engine, sources);
-	if (run->dry_run && outcome.status != INTEG_SYNC_STOPPED)
+	if (engine->card != NULL && (outcome.status == INTEG_SYNC_SUCCESS || outcome.status == INTEG_SYNC_PARTIAL))
+		outcome = store_card(engine, &outcome);
+	else if (run->dry_run && outcome.status != INTEG_SYNC_STOPPED)
 		run->difference = sync_difference_document(engine);
 	MemoryContextSwitchTo(old);
 	return outcome;

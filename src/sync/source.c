@@ -18,7 +18,7 @@
 /* Keys of a task's config that are the engine's, and never a method's input of the same name. */
 static const char *const own_keys[] = {"incrementalSync", "modifiedSinceField", "overlapSeconds", "maxResults",
 									   "pageSize", "maxErrors", "maxDeletePercent", "input",
-									   "conflictResolution", "pushChangesFrom", "pullChangesFrom"};
+									   "conflictResolution", "pushChangesFrom", "pullChangesFrom", "card"};
 
 pg_noreturn static void
 refuse(const SyncEngine *engine, const char *detail, const char *hint)
@@ -170,7 +170,7 @@ sync_source_plan(SyncEngine *engine, const IntegSyncSource *given)
 
 	if (!given->has_instance)
 		refuse(engine, "It has no instance.", "UPDATE integ.sync_tasks SET instance = …");
-	if (!given->has_schema)
+	if (!given->has_schema && engine->card == NULL)
 		refuse(engine, "It has no conversion schema.", "UPDATE integ.sync_tasks SET schema = …");
 	source->position = given->position;
 	source->instance = given->instance;
@@ -180,11 +180,16 @@ sync_source_plan(SyncEngine *engine, const IntegSyncSource *given)
 	source->method = given->method;
 	source->config = given->config;
 	read_options(engine, given->config, &source->options);
-	check_target(engine, source);
+	if (engine->card == NULL)
+		check_target(engine, source);
 	instance = integ_instance_resolve(engine->actor, source->instance_text);
 	source->name = given->name != NULL ? given->name : pstrdup(instance->instance_id);
-	read_entity(source, integ_discovery_entity(instance, integ_instance_definition(instance), source->entity));
-	require_external_id(engine, source, integ_conversion_get(&source->schema, INTEG_PULL));
+	if (source->entity == NULL && source->method == NULL)
+		refuse(engine, psprintf("Its source \"%s\" has no method.", source->name), "UPDATE integ.sync_task_sources SET method = …");
+	if (source->entity != NULL)
+		read_entity(source, integ_discovery_entity(instance, integ_instance_definition(instance), source->entity));
+	if (engine->card == NULL)
+		require_external_id(engine, source, integ_conversion_get(&source->schema, INTEG_PULL));
 	read_method(engine, source);
 	return source;
 }

@@ -89,7 +89,7 @@ integ_template_render_sql(PG_FUNCTION_ARGS)
 Datum
 integ_template_text_sql(PG_FUNCTION_ARGS)
 {
-	static const char *const encodings[] = {"raw", "percent", "header", "xml"};
+	static const char *const encodings[] = {"raw", "percent", "header", "xml", "markdown"};
 	IntegTemplateScope scope = scope_arguments(fcinfo);
 	char *encoding = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	char *text;
@@ -103,7 +103,7 @@ integ_template_text_sql(PG_FUNCTION_ARGS)
 			PG_RETURN_TEXT_P(cstring_to_text(text));
 		}
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("there is no encoding \"%s\"", encoding),
-					errhint("Encodings are raw, percent, header and xml.")));
+					errhint("Encodings are raw, percent, header, xml and markdown.")));
 }
 
 /* integ.template_query(template jsonb, input jsonb, config jsonb, task jsonb, form boolean, style jsonb) → text */

@@ -19,7 +19,8 @@ typedef enum IntegTemplateEncoding
 	INTEG_TEMPLATE_RAW,		/* as they are: auth values, bodies */
 	INTEG_TEMPLATE_PERCENT, /* percent-encoded: paths */
 	INTEG_TEMPLATE_HEADER,	/* as they are; control characters other than a tab raise IG400 */
-	INTEG_TEMPLATE_XML		/* escaped for XML; characters that it cannot hold raise IG400 */
+	INTEG_TEMPLATE_XML,		/* escaped for XML; characters that it cannot hold raise IG400 */
+	INTEG_TEMPLATE_MARKDOWN /* what would be markup of CommonMark has a backslash before it */
 } IntegTemplateEncoding;
 
 /* How a list is written as a parameter of a query or a form. */
@@ -76,8 +77,8 @@ typedef struct IntegTemplateScope
 extern IntegTemplate *integ_template_compile(const JsonbValue *source, const char *where);
 
 /*
- * Renders a template that is a string to text in CurrentMemoryContext; with INTEG_TEMPLATE_RAW and INTEG_TEMPLATE_XML
- * also a list of strings, $each and $if included, whose texts follow each other. An absent placeholder inside a
+ * Renders a template that is a string to text in CurrentMemoryContext; with INTEG_TEMPLATE_RAW, INTEG_TEMPLATE_XML and
+ * INTEG_TEMPLATE_MARKDOWN also a list of strings, $each and $if included, whose texts follow each other. An absent placeholder inside a
  * [fragment] drops the fragment; outside one it raises IG400 naming it (IG401 for a credential). In text a null is
  * absent. NULL where the whole template is one absent placeholder, or fragments that were all dropped.
  *

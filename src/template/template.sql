@@ -11,7 +11,7 @@ CREATE FUNCTION integ.template_text(template jsonb, input jsonb, config jsonb DE
 RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'integ_template_text_sql';
 COMMENT ON FUNCTION integ.template_text(jsonb, jsonb, jsonb, jsonb, text) IS
-    'A text template, rendered as raw text, as a path (encoding percent), as a header or as XML; credentials show as ***';
+    'A text template, rendered as raw text, as a path (encoding percent), as a header, as XML or as Markdown; credentials show as ***';
 
 CREATE FUNCTION integ.template_query(template jsonb, input jsonb, config jsonb DEFAULT '{}', task jsonb DEFAULT '{}',
                                      form boolean DEFAULT false, style jsonb DEFAULT '{}')

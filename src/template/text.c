@@ -186,6 +186,17 @@ append_xml(const TextRender *text, const char *value, int len, const char *name)
 }
 
 static void
+append_markdown(TextRender *text, const char *value, int len)
+{
+	for (int i = 0; i < len; i++)
+	{
+		if (value[i] != '\0' && strchr("\\`*_{}[]()<>#|~&!", value[i]) != NULL)
+			appendStringInfoChar(text->out, '\\');
+		appendStringInfoCharMacro(text->out, value[i]);
+	}
+}
+
+static void
 append_string(TextRender *text, const TemplatePart *part, const char *value, int len)
 {
 	StringInfoData encoded;
@@ -202,6 +213,10 @@ append_string(TextRender *text, const TemplatePart *part, const char *value, int
 		case INTEG_TEMPLATE_XML:
 			reserve(text->render, text->out, (Size) len * 6);
 			append_xml(text, value, len, part->ref->name);
+			break;
+		case INTEG_TEMPLATE_MARKDOWN:
+			reserve(text->render, text->out, (Size) len * 2);
+			append_markdown(text, value, len);
 			break;
 		case INTEG_TEMPLATE_PERCENT:
 			reserve(text->render, text->out, (Size) len * 3);
@@ -391,7 +406,7 @@ integ_template_text(const IntegTemplate *compiled, const IntegTemplateScope *sco
 
 	initStringInfo(&out);
 	template_render_begin(&render, compiled, scope);
-	if (encoding == INTEG_TEMPLATE_RAW || encoding == INTEG_TEMPLATE_XML)
+	if (encoding == INTEG_TEMPLATE_RAW || encoding == INTEG_TEMPLATE_XML || encoding == INTEG_TEMPLATE_MARKDOWN)
 		join(&render, compiled->root, &joined);
 	else
 		joined.any = template_render_text(&render, compiled->root, encoding, &out);

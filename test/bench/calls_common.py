@@ -86,7 +86,7 @@ def prepare():
 
 
 def wait_for_due():
-    """Until nothing that is due, or was begun, is open any more; what can only run tomorrow stays."""
+    """Until nothing of the usual priority is open any more but what is due tomorrow."""
     while psql("SELECT EXISTS (SELECT FROM integ.calls_open WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')") == "t":
         time.sleep(0.02)
 

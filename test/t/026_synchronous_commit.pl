@@ -28,6 +28,8 @@ is($flushed, 10, 'each intent was flushed before its request might leave');
 
 $node->stop('immediate');
 $node->start;
+# The keeper moves them from the journal.
+$node->wait_for_sql(q(SELECT count(*) >= 10 FROM integ.audit_log WHERE outcome = 'pending'), 'they are there after a crash');
 is(sql(q(SELECT count(*) FROM integ.audit_log WHERE outcome = 'pending')), 10, 'and is there after a crash');
 $node->wait_for_sql("SELECT outcome = 'unknown' FROM integ.writes WHERE call_id = '$call'", 'the last one gets its outcome');
 pass('which nobody knows');

@@ -1,0 +1,306 @@
+/*
+ * Listener: takes HTTP requests. One loop over the server's descriptor and the process's latch. Requests that have come
+ * together are one transaction, and each is answered after its commit.
+ */
+#include "worker.h"
+
+#include "access/xact.h"
+#include "core/guc.h"
+#include "core/owner.h"
+#include "ingress/ingress.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "webhooks/webhook.h"
+
+#define SLEEP_MAX_MS 60000
+#define MAX_BATCH 64
+#define MAX_CONNECTIONS 4000
+#define IDLE_S 30
+#define REQUEST_S 60
+
+/* What is under way when the listener is told to stop is finished. */
+#define STOP_GRACE (5 * USECS_PER_SEC)
+
+#define STABLE_AFTER USECS_PER_MINUTE
+
+static IntegDatabase *mine;
+static IntegListenerSlot *slot;
+static const IntegServerDriver *driver;
+static IntegServer *server;
+static MemoryContext scratch;
+static bool refused; /* there is nothing to listen on */
+
+typedef struct Batch
+{
+	int count;
+	IntegServerRequest *requests[MAX_BATCH];
+	IntegIngressReply replies[MAX_BATCH];
+} Batch;
+
+/* Runs after this process has left its database. */
+static void
+detach(int code, Datum arg)
+{
+	bool failed = !ShutdownRequestPending && !refused;
+
+	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+	slot->pid = 0;
+	slot->port = 0;
+	slot->failures = !failed ? 0 : GetCurrentTimestamp() - slot->since > STABLE_AFTER ? 1
+																					  : slot->failures + 1;
+	slot->retry_at = failed ? GetCurrentTimestamp() + integ_worker_backoff(slot->failures) : refused ? DT_NOEND
+																									 : 0;
+	ConditionVariableBroadcast(&mine->changed);
+	LWLockRelease(integ_shared->lock);
+	integ_shmem_wake_keeper(mine, INTEG_WAKE_LISTENERS);
+}
+
+/* False where another one runs, the slot changed hands, or a command on the database is under way. */
+static bool
+attach(void)
+{
+	const IntegWorkerExtra *extra = integ_worker_extra();
+	bool taken = false;
+
+	mine = &integ_shared->databases[extra->slot];
+	slot = &mine->listeners.slots[extra->number];
+	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+	if (mine->generation == extra->generation && mine->suspended == 0 && slot->pid == 0)
+	{
+		taken = true;
+		slot->pid = MyProcPid;
+		slot->since = GetCurrentTimestamp();
+		on_shmem_exit(detach, (Datum) 0);
+	}
+	LWLockRelease(integ_shared->lock);
+	return taken;
+}
+
+/* Before the process leaves, so that whoever waits for an answer sees the connection end. */
+static void
+close_server(int code, Datum arg)
+{
+	if (server != NULL)
+		driver->close(server);
+	server = NULL;
+}
+
+static bool
+open_server(void)
+{
+	IntegServerOptions options = {.address = integ_listen_addresses,
+								  .port = integ_listen_port,
+								  .max_body = INTEG_WEBHOOK_MAX_BODY,
+								  .max_connections = MAX_CONNECTIONS,
+								  .idle_s = IDLE_S,
+								  .request_s = REQUEST_S};
+	char problem[256];
+
+	if (integ_listen_port == 0)
+	{
+		refused = true;
+		return false;
+	}
+	server = driver->open(&options, problem, sizeof(problem));
+	if (server == NULL)
+	{
+		integ_shmem_error(mine, psprintf("listener: %s", problem));
+		ereport(LOG, (errmsg("integ does not listen: %s", problem)));
+		return false;
+	}
+	before_shmem_exit(close_server, (Datum) 0);
+	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+	slot->port = driver->port(server);
+	LWLockRelease(integ_shared->lock);
+	return true;
+}
+
+/* --- a batch --- */
+
+static void
+handle_some(Batch *batch, int from, int count)
+{
+	MemoryContext context = CurrentMemoryContext;
+	IntegOwnerScope scope;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	integ_owner_enter(&scope);
+	for (int i = from; i < from + count; i++)
+	{
+		IntegIngressReply *reply = &batch->replies[i];
+
+		MemoryContextSwitchTo(context);
+		integ_ingress_route(batch->requests[i], reply);
+		MemoryContextSwitchTo(context);
+		if (reply->body != NULL)
+			reply->body = pnstrdup(reply->body, reply->body_len);
+		if (reply->content_type != NULL)
+			reply->content_type = pstrdup(reply->content_type);
+	}
+	integ_owner_leave(&scope);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+}
+
+static void
+step_all(void *arg)
+{
+	handle_some(arg, 0, ((Batch *) arg)->count);
+}
+
+typedef struct One
+{
+	Batch *batch;
+	int index;
+} One;
+
+static void
+step_one(void *arg)
+{
+	One *one = arg;
+
+	handle_some(one->batch, one->index, 1);
+}
+
+/* Whatever went wrong, the service is to send it again: nothing of it is stored. */
+static void
+refuse(IntegIngressReply *reply)
+{
+	static const char text[] = "try again later\n";
+
+	*reply = (IntegIngressReply){.status = 503, .content_type = "text/plain; charset=utf-8", .body = text, .body_len = sizeof(text) - 1, .retry_later = true};
+}
+
+/* One that cannot be handled does not hinder the others. */
+static void
+handle_batch(Batch *batch)
+{
+	char error[INTEG_ERROR_MAX];
+
+	if (integ_worker_guard(step_all, batch, error, sizeof(error)))
+		return;
+	for (int i = 0; i < batch->count; i++)
+	{
+		One one = {batch, i};
+
+		if (batch->count > 1 && integ_worker_guard(step_one, &one, error, sizeof(error)))
+			continue;
+		refuse(&batch->replies[i]);
+		integ_shmem_error(mine, psprintf("listener: %s", error));
+	}
+}
+
+static void
+answer_batch(Batch *batch)
+{
+	for (int i = 0; i < batch->count; i++)
+	{
+		const IntegIngressReply *reply = &batch->replies[i];
+		IntegHttpHeader headers[4];
+		IntegServerAnswer answer = {
+			.status = reply->status, .headers = headers, .body = reply->body, .body_len = reply->body_len};
+
+		if (reply->content_type != NULL)
+			headers[answer.nheaders++] = (IntegHttpHeader){"Content-Type", reply->content_type};
+		if (reply->body != NULL)
+			headers[answer.nheaders++] = (IntegHttpHeader){"X-Content-Type-Options", "nosniff"};
+		if (reply->allow != NULL)
+			headers[answer.nheaders++] = (IntegHttpHeader){"Allow", reply->allow};
+		if (reply->retry_later)
+			headers[answer.nheaders++] = (IntegHttpHeader){"Retry-After", "5"};
+		driver->answer(server, batch->requests[i], &answer);
+	}
+}
+
+/* False where nothing waited. */
+static bool
+serve(void)
+{
+	Batch *batch;
+
+	MemoryContextReset(scratch);
+	MemoryContextSwitchTo(scratch);
+	batch = palloc0(sizeof(Batch));
+	while (batch->count < MAX_BATCH)
+	{
+		IntegServerRequest *request = driver->next(server);
+
+		if (request == NULL)
+			break;
+		batch->requests[batch->count++] = request;
+	}
+	if (batch->count == 0)
+		return false;
+	handle_batch(batch);
+	answer_batch(batch);
+	return true;
+}
+
+static void
+wait(WaitEventSet *events, long timeout)
+{
+	WaitEvent event;
+
+	(void) pgstat_report_stat(true);
+	(void) WaitEventSetWait(events, timeout, &event, 1, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+static WaitEventSet *
+make_events(void)
+{
+	WaitEventSet *events = CreateWaitEventSet(TopMemoryContext, 3);
+
+	(void) AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	(void) AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	(void) AddWaitEventToSet(events, WL_SOCKET_READABLE, driver->fd(server), NULL, NULL);
+	return events;
+}
+
+void
+integ_ingress_run(const IntegServerDriver *given)
+{
+	TimestampTz deadline = 0;
+	WaitEventSet *events;
+
+	driver = given;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	if (!attach())
+		proc_exit(0);
+	integ_worker_connect();
+	scratch = AllocSetContextCreate(TopMemoryContext, "integ listener", ALLOCSET_DEFAULT_SIZES);
+	if (!open_server())
+		proc_exit(refused ? 0 : 1);
+	events = make_events();
+
+	while (deadline == 0 || (driver->connections(server) > 0 && GetCurrentTimestamp() < deadline))
+	{
+		if (!driver->run(server))
+			ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("integ's HTTP server cannot go on")));
+		if (ShutdownRequestPending && deadline == 0)
+		{
+			driver->quiesce(server);
+			deadline = GetCurrentTimestamp() + STOP_GRACE;
+		}
+		if (serve())
+			continue;
+		wait(events, driver->timeout(server, deadline == 0 ? SLEEP_MAX_MS : 100));
+	}
+	proc_exit(0);
+}

@@ -1,0 +1,130 @@
+/*
+ * What stands behind an address.
+ */
+#include "ingress/ingress.h"
+
+#include "core/guc.h"
+#include "utils/timestamp.h"
+#include "webhooks/webhook.h"
+
+#define EPOCH_DIFFERENCE_MS ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (USECS_PER_DAY / 1000))
+
+typedef struct Route
+{
+	const char *prefix; /* of the path; one that ends in a slash has more behind it */
+	const char *methods[4];
+	void (*handle)(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply);
+} Route;
+
+static void webhook(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply);
+static void health(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply);
+
+/* Capabilities add theirs here. */
+static const Route routes[] = {
+	{"/webhooks/", {"POST", "GET", "HEAD", "PUT"}, webhook},
+	{"/api/v1/webhooks/", {"POST", "GET", "HEAD", "PUT"}, webhook},
+	{"/healthz", {"GET", "HEAD"}, health},
+};
+
+static void
+say(IntegIngressReply *reply, int status, const char *text)
+{
+	*reply = (IntegIngressReply){
+		.status = status, .content_type = "text/plain; charset=utf-8", .body = text, .body_len = strlen(text)};
+}
+
+static void
+health(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply)
+{
+	say(reply, 200, "ok\n");
+}
+
+/* As the service knows the address: under integ.public_url, else by the name it used. */
+static char *
+public_url(const IntegServerRequest *request)
+{
+	size_t len = strlen(integ_public_url);
+
+	if (len > 0)
+		return psprintf("%.*s%s", (int) (integ_public_url[len - 1] == '/' ? len - 1 : len), integ_public_url, request->uri);
+	for (int i = 0; i < request->nheaders; i++)
+		if (pg_strcasecmp(request->headers[i].name, "host") == 0)
+			return psprintf("http://%s%s", request->headers[i].value, request->uri);
+	return pstrdup(request->uri);
+}
+
+/* rest is DEFINITION, or DEFINITION/NAME. */
+static void
+webhook(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply)
+{
+	const char *query = strchr(request->uri, '?');
+	pg_uuid_t *stored = palloc(sizeof(pg_uuid_t) * INTEG_WEBHOOK_MAX_EVENTS);
+	IntegWebhookReply answer = {0};
+	IntegInbound inbound = {
+		.method = request->method,
+		.url = public_url(request),
+		.query = query == NULL ? NULL : query + 1,
+		.headers = request->headers,
+		.nheaders = request->nheaders,
+		.body = request->body,
+		.body_len = request->body_len,
+		.now_ms = GetCurrentTimestamp() / 1000 + EPOCH_DIFFERENCE_MS,
+	};
+
+	(void) integ_webhook_handle(rest, NULL, &inbound, &answer, stored);
+	*reply = (IntegIngressReply){.status = answer.status,
+								 .content_type = answer.content_type,
+								 .body = answer.body,
+								 .body_len = answer.body_len,
+								 .retry_later = answer.status == 503};
+}
+
+/* What is behind the route's prefix; NULL where the path is another one's. In CurrentMemoryContext. */
+static char *
+rest_of(const Route *route, const char *path, size_t len)
+{
+	size_t prefix = strlen(route->prefix);
+	char *rest;
+
+	if (len < prefix || memcmp(path, route->prefix, prefix) != 0)
+		return NULL;
+	if (route->prefix[prefix - 1] != '/')
+		return len == prefix ? pstrdup("") : NULL;
+	rest = pnstrdup(path + prefix, len - prefix);
+	/* Ids and handles need no escapes, and have no parts. */
+	if (*rest == '\0' || strchr(rest, '%') != NULL || (strchr(rest, '/') != NULL && strchr(strchr(rest, '/') + 1, '/') != NULL))
+		return NULL;
+	return rest;
+}
+
+static bool
+allows(const Route *route, const char *method)
+{
+	for (size_t i = 0; i < lengthof(route->methods) && route->methods[i] != NULL; i++)
+		if (strcmp(route->methods[i], method) == 0)
+			return true;
+	return false;
+}
+
+void
+integ_ingress_route(const IntegServerRequest *request, IntegIngressReply *reply)
+{
+	size_t len = strcspn(request->uri, "?");
+
+	for (size_t i = 0; i < lengthof(routes); i++)
+	{
+		char *rest = rest_of(&routes[i], request->uri, len);
+
+		if (rest == NULL)
+			continue;
+		if (allows(&routes[i], request->method))
+		{
+			routes[i].handle(request, rest, reply);
+			return;
+		}
+		say(reply, 405, "method not allowed\n");
+		reply->allow = routes[i].methods[0];
+		return;
+	}
+	say(reply, 404, "not found\n");
+}

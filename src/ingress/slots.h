@@ -1,0 +1,31 @@
+/*
+ * Listeners in shared memory. Everything here is guarded by integ_shared->lock.
+ */
+#ifndef INTEG_INGRESS_SLOTS_H
+#define INTEG_INGRESS_SLOTS_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+/* Of one database; integ.listeners is at most this. */
+#define INTEG_MAX_LISTENERS 16
+
+typedef struct IntegListenerSlot
+{
+	pid_t pid;
+	int port; /* that it listens on; 0: not yet */
+	TimestampTz since;
+	TimestampTz retry_at; /* not started before */
+	int failures;		  /* in a row */
+} IntegListenerSlot;
+
+typedef struct IntegListeners
+{
+	IntegListenerSlot slots[INTEG_MAX_LISTENERS];
+} IntegListeners;
+
+/* Tells all listeners of a database to stop; true when there are none. The caller holds integ_shared->lock. */
+extern bool integ_listeners_stop(IntegListeners *listeners);
+
+#endif /* INTEG_INGRESS_SLOTS_H */
