@@ -74,6 +74,37 @@ SELECT integ_sync_into('into_iso_main', 'Country', 'c_company', '{"task_id": "in
 SELECT schema_id, target_table, target_type, delete_if_removed, removal, jsonb_array_length(field_mappings) AS mappings
 FROM integ.conversion_schemas WHERE schema_id IN ('into_own', 'into_companies', 'into_iso_main.Country') ORDER BY 1;
 
+-- The first run is started by the commit, and brings everything; the next one only looks.
+CREATE PROCEDURE pg_temp.wait_for(query text) LANGUAGE plpgsql AS $$
+DECLARE
+    done boolean;
+BEGIN
+    LOOP
+        EXECUTE query INTO done;
+        COMMIT;
+        EXIT WHEN done;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END
+$$;
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.first', '{"task_id": "into_first"}') -> 'created' AS created;
+CALL pg_temp.wait_for($$SELECT count(*) = 1 FROM integ.sync_executions WHERE task_id = 'into_first' AND completed_at IS NOT NULL$$);
+SELECT status, trigger, fetched = created AND created > 200 AS all_of_them, failed, error FROM integ.sync_executions WHERE task_id = 'into_first';
+SELECT id, name, updated_at, (SELECT count(*) FROM into_test.first) = (SELECT count(*) FROM integ_fetch('into_iso_main', 'list_countries')) AS complete
+FROM into_test.first WHERE id = 'NO';
+SELECT status, fetched = unchanged AS nothing_new, deleted FROM integ_sync_run('into_first', true);
+-- A record that is gone at the service is gone here.
+DELETE FROM into_test.first WHERE id = 'NO';
+INSERT INTO into_test.first (id, name) VALUES ('not theirs', 'Ours');
+SELECT status FROM integ_request('into_iso_main', 'DELETE', '/v1/countries/SE');
+SELECT status, deleted FROM integ_sync_run('into_first', true);
+SELECT id FROM into_test.first WHERE id IN ('SE', 'not theirs');
+SELECT status FROM integ_request('into_iso_main', 'GET', '/reset');
+-- Records of a type.
+SELECT status, created > 200 AS created, failed FROM integ_sync_run('into_companies', true);
+SELECT count(*) = (SELECT count(*) FROM integ_fetch('into_iso_main', 'list_countries')) AS same FROM integ.records WHERE type = 'c_company';
+SELECT title FROM integ_search('norway', '{c_company}');
+
 -- What cannot be.
 SELECT integ_sync_into('nobody', 'Country', 'into_test.x');
 SELECT integ_sync_into('into_iso_main', 'Nothing', 'into_test.x');
@@ -105,6 +136,7 @@ SELECT t.owner, t.client_id, t.context_type, c.relowner::regrole FROM integ.sync
 WHERE t.task_id = 'into_iso_main.Order' AND t.client_id = 'into_acme' AND c.oid = 'into_test.ada'::regclass;
 
 DELETE FROM integ.sync_tasks WHERE task_id LIKE 'into%';
+DELETE FROM integ.records WHERE type = 'c_company';
 DELETE FROM integ.conversion_schemas WHERE schema_id LIKE 'into%';
 SELECT integ_disconnect('into_iso_main');
 DELETE FROM integ.instances WHERE instance_id = 'into_iso_main';

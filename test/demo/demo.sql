@@ -1,6 +1,6 @@
 -- The main job on real input, as a person would type it. test/demo.sh runs it in
 -- the checkout, with the address of the service in url, its token in the
--- environment as DEMO_TOKEN, and a private folder as DEMO_HOME.
+-- environment as DEMO_TOKEN (here a secret to be sealed), and a private folder as DEMO_HOME.
 
 \set ON_ERROR_STOP on
 \set ECHO queries
@@ -14,8 +14,9 @@ CREATE EXTENSION integ;
 \set ECHO none
 \set manifest `cat test/provider/iso_codes.json`
 \echo '\\set manifest `cat test/provider/iso_codes.json`'
-\echo 'SELECT integ_define(:''manifest'');'
-SELECT integ_define(:'manifest');
+\echo 'SELECT integ_define(:''manifest'' … with "authType": "oauth2", and where to authorize and get tokens …);'
+SELECT integ_define((:'manifest'::jsonb - 'auth' - 'credentialSchema') || jsonb_build_object('authType', 'oauth2', 'oauth2Config', jsonb_build_object(
+    'authorizationUrl', :'url' || '/authorize', 'tokenUrl', :'url' || '/oauth/demo/token', 'redirectUri', 'https://app.example.com/callback')));
 \set ECHO queries
 SELECT m ->> 'id' AS method, m ->> 'access' AS access, m -> 'request' ->> 'method' AS http,
        m -> 'request' ->> 'path' AS path
@@ -23,8 +24,7 @@ FROM integ.definitions, jsonb_array_elements(manifest -> 'methods') AS m
 WHERE id = 'iso_codes';
 
 \echo
-\echo '--- Connect it: an instance of the definition, its address and its credential'
-SELECT integ_connect('iso_codes', 'iso', jsonb_build_object('base_url', :'url'), '{}');
+\echo '--- Connect it by OAuth: the application''s secret, sealed to integ_public_key(): no statement has it in the clear'
 \set ECHO none
 \getenv home DEMO_HOME
 \set certificate :home/integ.pem
@@ -36,12 +36,17 @@ SELECT integ_public_key();
 \pset format aligned
 \pset tuples_only off
 \set sealed `printf %s "$DEMO_TOKEN" | openssl cms -encrypt -binary -aes-256-cbc -outform PEM "$DEMO_HOME/integ.pem"`
-\echo '--- its token, sealed to integ_public_key(): no statement has it in the clear'
-\echo '$ printf %s "$DEMO_TOKEN" | openssl cms -encrypt -binary -aes-256-cbc -outform PEM integ.pem'
-\echo 'SELECT integ_credential_set(''iso'', ''token'', :''sealed'');'
-SELECT integ_credential_set('iso', 'token', :'sealed');
+\echo '$ printf %s "$SECRET" | openssl cms -encrypt -binary -aes-256-cbc -outform PEM integ.pem'
+\echo 'SELECT integ_credential_set(''definition:iso_codes'', ''client_secret'', :''sealed'');'
+SELECT integ_credential_set('definition:iso_codes', 'client_secret', :'sealed');
 \set ECHO queries
-SELECT jsonb_pretty(integ_test('iso'));
+SELECT integ_credential_set('definition:iso_codes', 'client_id', 'demo');
+SELECT integ_connect('iso_codes', 'iso', jsonb_build_object('base_url', :'url'), '{}');
+SELECT state, split_part(authorization_url, '&', 1) AS page FROM integ_oauth_start('iso') \gset
+\echo :page
+\echo '--- the person agrees, and comes back with a code; the tokens go into the vault'
+SELECT * FROM integ_oauth_callback(:'state', 'good-demo-code');
+SELECT instance_id, status, is_active FROM integ.instances;
 
 \echo
 \echo '--- Call it'
@@ -58,15 +63,69 @@ FROM unnest(ARRAY['BR', 'JP', 'KE']) AS code;
 SELECT count(*) AS languages FROM integ_fetch('iso', 'list_languages', '{"limit": 200}');
 SELECT language ->> 'id' AS id, language ->> 'name' AS name FROM integ_fetch('iso', 'list_languages') AS language LIMIT 3;
 
-\echo '--- Their record to ours: the mapping is a row'
-INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_type, field_mappings, deduplication)
-VALUES ('iso-company', 'Country', 'c_company', '[
-  {"targetField": "name", "mappingType": "transform", "config": {"sourceField": "name", "transformations": [{"type": "uppercase"}]}}]',
-  '{"strategy": "external_id", "externalIdField": "code"}');
-SELECT integ_convert('iso-company', integ_execute('iso', 'get_country', '{"code": "NZ"}'));
+\echo
+\echo '--- Keep it here: one statement makes the table, the mapping and the task, and starts the first run'
+SELECT jsonb_pretty(integ_sync_into('iso', 'Language', 'public.languages', '{"config": {"pageSize": 250}}'));
+\set ECHO none
+-- What integ.sync_progress shows until the run has ended.
+DO $$
+DECLARE
+    seen record;
+    last bigint := 0;
+BEGIN
+    FOR try IN 1 .. 600 LOOP
+        COMMIT;
+        EXIT WHEN EXISTS (SELECT FROM integ.sync_executions WHERE task_id = 'iso.Language' AND completed_at IS NOT NULL);
+        SELECT p.* INTO seen FROM integ.sync_progress p WHERE p.task_id = 'iso.Language';
+        IF seen.processed_records > last + 1000 THEN
+            RAISE INFO 'integ.sync_progress: %, page %, % records, % a second', seen.phase, seen.pages, seen.processed_records, seen.rate;
+            last := seen.processed_records;
+        END IF;
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END
+$$;
+\set ECHO queries
+SELECT task_id, status, fetched, created, failed, duration FROM integ.sync_executions;
+SELECT * FROM languages ORDER BY id LIMIT 3;
+SELECT source_entity, target_table, jsonb_array_length(field_mappings) AS mappings, deduplication FROM integ.conversion_schemas;
 
-\echo '--- A write: its audit is on disk before the request leaves'
-SELECT integ_execute('iso', 'create_country', '{"id": "XK", "name": "Kosovo"}');
+\echo '--- Changes: a run asks for what is new; a full one also sees what is gone; what is unchanged is not written'
+SELECT integ_sync_into('iso', 'Country', 'public.countries', '{"start": false, "config": {"incrementalSync": true}}') ->> 'task' AS task;
+SELECT status, fetched, created, updated, unchanged, deleted FROM integ_sync_run('iso.Country', wait => true);
+SELECT integ_execute('iso', 'create_country', '{"id": "XK", "name": "Kosovo"}') ->> 'id' AS made_there;
+SELECT integ_execute('iso', 'delete_country', '{"code": "AQ"}') IS NULL AS deleted_there;
+SELECT status, fetched, created, updated, unchanged, deleted FROM integ_sync_run('iso.Country', wait => true);
+SELECT status, fetched, created, updated, unchanged, deleted FROM integ_sync_run('iso.Country', wait => true, options => '{"full": true}');
+
+\echo '--- One bad record: the rest is stored, and it says what is wrong with it'
+ALTER TABLE countries ADD CONSTRAINT name_is_a_name CHECK (length(name) > 2);
+SELECT integ_execute('iso', 'create_country', '{"id": "XX", "name": "?"}') ->> 'id' AS made_there;
+SELECT status, fetched, created, failed, error ->> 'message' AS message FROM integ_sync_run('iso.Country', wait => true);
+SELECT external_id, phase, sqlstate, reason, recoverable FROM integ.sync_errors;
+
+\echo '--- By the clock'
+UPDATE integ.sync_tasks SET schedule = '{"every": "1 second"}' WHERE task_id = 'iso.Country';
+\set ECHO none
+DO $$
+BEGIN
+    FOR try IN 1 .. 300 LOOP
+        COMMIT;
+        EXIT WHEN (SELECT count(*) >= 2 FROM integ.sync_executions
+                   WHERE task_id = 'iso.Country' AND trigger = 'schedule' AND completed_at IS NOT NULL);
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END
+$$;
+\set ECHO queries
+UPDATE integ.sync_tasks SET schedule = '{"cron": "30 2 * * mon-fri", "timezone": "Europe/Paris"}' WHERE task_id = 'iso.Country';
+SELECT trigger, scheduled_for::timestamptz(0), started_at - scheduled_for AS late, status FROM integ.sync_executions
+WHERE task_id = 'iso.Country' AND trigger = 'schedule' ORDER BY scheduled_for LIMIT 2;
+SELECT * FROM integ_next_runs('{"cron": "30 2 * * mon-fri", "timezone": "Europe/Paris"}', count => 2);
+
+\echo '--- It is a table like any other'
+CREATE TEMP TABLE offices AS SELECT * FROM (VALUES ('Lisbon', 'PT'), ('Oslo', 'NO'), ('Nairobi', 'KE')) AS o (city, country);
+SELECT o.city, c.name, c.flag FROM offices o JOIN countries c ON c.id = o.country ORDER BY o.city;
 
 \echo '--- Durable calls: what commits is done in the background, what rolls back is never sent'
 BEGIN;
@@ -99,9 +158,8 @@ BEGIN
 END
 $$;
 \set ECHO queries
-SELECT created_at::timestamptz(3), instance_id, method, http_method, path_template, status, sqlstate,
-       round(duration_us / 1000.0, 2) AS ms
-FROM integ.requests ORDER BY created_at;
+SELECT instance_id, method, http_method, path_template, status, count(*), round(avg(duration_us) / 1000.0, 2) AS ms
+FROM integ.requests GROUP BY 1, 2, 3, 4, 5 ORDER BY min(created_at);
 SELECT action, instance_id, method, outcome, role FROM integ.audit_log ORDER BY created_at, id;
 SELECT component, database, state, queue_depth AS queued, hint FROM integ_status();
 SELECT instance_id, definition, status, is_active, health ->> 'state' AS health FROM integ.instances;

@@ -16,6 +16,7 @@ import lists
 import records
 import services
 import streams
+import tokens
 from answers import Answer, problem
 
 LOG_LENGTH = 10000
@@ -229,7 +230,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json(200, {"ok": True})
 
     def require_token(self):
-        if self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
+        shown = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.server.token and shown != self.server.token and not tokens.issued(self.server, shown):
             raise Answer(401, {"error": {"code": 401, "message": "the bearer token is missing or wrong"}},
                          [("WWW-Authenticate", 'Bearer realm="provider"')])
 

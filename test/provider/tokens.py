@@ -31,6 +31,13 @@ def service(handler):
         {"issued": 0, "grants": {}, "access": {}, "refresh": {}, "used": {}, "key": None, "claims": None})
 
 
+def issued(server, token):
+    """Whether any of the token services has granted the token, and not revoked it: /v1 takes these as well."""
+    with server.lock:
+        return any(key[0] == "oauth" and token in state["access"]
+                   for key, state in server.services.items() if isinstance(key, tuple))
+
+
 def note(state, grant, outcome):
     name = f"{grant.rpartition(':')[2]} {outcome}"
     state["grants"][name] = state["grants"].get(name, 0) + 1

@@ -21,6 +21,9 @@ like($out, qr/^New Zealand$/m, 'it calls the service');
 $node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.requests WHERE method = 'get_country' AND status = 200));
 is($provider->count('/v1/countries/NZ'), 1, 'once');
 
+$node->wait_for_sql(q(SELECT count(*) > 200 FROM countries), 'the table is filled');
+is($node->safe_psql('postgres', q(SELECT name FROM countries WHERE id = 'NZ')), 'New Zealand', 'with what the service has');
+
 # The demo's definition is one that this version accepts.
 my $manifest = slurp(source_file('test/provider/iso_codes.json'));
 is(($node->sql_error("SELECT integ_define(\$\$$manifest\$\$)"))[0], '00000', 'the definition of the demo is valid');
