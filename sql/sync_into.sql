@@ -68,7 +68,7 @@ SELECT integ_sync_into('into_iso_main', 'Nested', 'into_test.nested', '{"start":
 SELECT integ_convert('into_iso_main.Nested', '{"node": {"key": 5}, "name": "n"}');
 
 -- A table that is there, and a record type.
-CREATE TABLE into_test.own (id text PRIMARY KEY, official_name text, internal text);
+CREATE TABLE into_test.own (id text PRIMARY KEY, official_name text, internal text, deleted_at timestamptz);
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.own', '{"task_id": "into_own", "start": false, "removal": "soft_delete"}');
 SELECT integ_sync_into('into_iso_main', 'Country', 'c_company', '{"task_id": "into_companies", "name": "Countries", "start": false}');
 SELECT schema_id, target_table, target_type, delete_if_removed, removal, jsonb_array_length(field_mappings) AS mappings
@@ -119,6 +119,13 @@ SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.x', '{"start": fal
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.own', '{"task_id": "into_iso_main.Order"}');
 CREATE TABLE into_test.unlike (a int PRIMARY KEY, b int);
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.unlike', '{"task_id": "into_unlike"}');
+CREATE TABLE into_test.keyless (id text, name text);
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.keyless', '{"task_id": "into_unlike"}');
+CREATE VIEW into_test.view AS SELECT id, name FROM into_test.first;
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.view', '{"task_id": "into_unlike"}');
+CREATE TABLE into_test.generated (id text PRIMARY KEY, name text GENERATED ALWAYS AS (id) STORED);
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.generated', '{"task_id": "into_unlike", "start": false}') -> 'mappings' AS mappings;
+DELETE FROM integ.sync_tasks WHERE task_id = 'into_unlike';
 SELECT to_regclass('into_test.x') IS NULL AS nothing_left, count(*) AS tasks FROM integ.sync_tasks WHERE task_id IN ('into_bad', 'into_unlike');
 
 -- Who may: the table is made, and the task run, with the rights of the caller.

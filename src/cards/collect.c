@@ -6,6 +6,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "cards/card.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
