@@ -140,7 +140,7 @@ undo_candidates(IntegDispatcher *dispatcher)
 {
 	for (int i = 0; i < ncandidates; i++)
 	{
-		candidates[i].lane->running--;
+		integ_lane_give(candidates[i].lane);
 		if (candidates[i].ordering_key != NULL)
 			integ_ordered_release(dispatcher, &candidates[i].lane->instance, candidates[i].ordering_key);
 	}
@@ -167,7 +167,7 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, Timestamp
 		return false;
 	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
 		return true;
-	lane->running++;
+	integ_lane_take(lane);
 	*candidate = (Candidate){.id = *id,
 							 .ctid = *(ItemPointer) DatumGetPointer(ctid),
 							 .lane = lane,
@@ -562,7 +562,7 @@ release_candidates(IntegDispatcher *dispatcher)
 			dispatcher->nflights++;
 			continue;
 		}
-		candidate->lane->running--;
+		integ_lane_give(candidate->lane);
 		if (candidate->ordering_key != NULL)
 			integ_ordered_release(dispatcher, &candidate->lane->instance, candidate->ordering_key);
 	}

@@ -18,6 +18,7 @@
 #include "execute/call.h"
 #include "http/transfer.h"
 #include "lib/ilist.h"
+#include "limits/table.h"
 #include "utils/hsearch.h"
 #include "utils/uuid.h"
 
@@ -41,6 +42,14 @@ typedef struct IntegPromise
 /* So many calls of an instance know when they come; those behind them stay where they are. */
 #define INTEG_PROMISES_MAX 128
 
+/* Lanes whose requests go to one host. */
+typedef struct IntegHost
+{
+	char origin[INTEG_LIMIT_NAME]; /* hash key, clipped */
+	int lanes;
+	int running; /* calls of all of them */
+} IntegHost;
+
 /* What an instance's last failure is told with. */
 #define INTEG_FAILURE_TEXT 256
 
@@ -54,7 +63,8 @@ typedef struct IntegLane
 	pg_uuid_t instance; /* hash key */
 	int running;
 	int limit;
-	uint32 backlog; /* bit a priority: due calls may have been passed over */
+	IntegHost *host; /* where its requests go; NULL: not known yet */
+	uint32 backlog;	 /* bit a priority: due calls may have been passed over */
 	TimestampTz paused_until;
 	bool cautious; /* its circuit breaker was open: one at a time until an answer comes */
 	int npromises;
@@ -134,6 +144,7 @@ typedef struct IntegDispatcher
 	IntegMark marks[INTEG_PRIORITIES];
 	TimestampTz due[INTEG_PRIORITIES]; /* when a claim of that priority may find something */
 	HTAB *lanes;
+	HTAB *hosts;
 	dlist_head backlogged;
 	dlist_head promising; /* lanes with calls that wait for a slot */
 	TimestampTz promises_checked;
@@ -175,6 +186,13 @@ typedef struct IntegDispatcher
 extern IntegLane *integ_lane_get(IntegDispatcher *dispatcher, const pg_uuid_t *instance);
 extern int integ_lane_free(const IntegLane *lane, TimestampTz now);
 extern int integ_lane_room(const IntegLane *lane, TimestampTz now);
+
+/* A call is claimed for the lane; it is not, after all, or has ended. */
+extern void integ_lane_take(IntegLane *lane);
+extern void integ_lane_give(IntegLane *lane);
+
+/* So many calls of the lane may run at once, and its requests go to that origin (NULL: not known). */
+extern void integ_lane_learn(IntegDispatcher *dispatcher, IntegLane *lane, int limit, const char *origin);
 
 /*
  * A call of the lane is to be claimed at that time, before others of it. Where the time of one has come, takes it:

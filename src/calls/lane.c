@@ -66,7 +66,61 @@ integ_lane_free(const IntegLane *lane, TimestampTz now)
 {
 	int limit = lane->cautious ? 1 : lane->limit;
 
-	return lane->paused_until > now ? 0 : Max(limit - lane->running, 0);
+	int room = limit - lane->running;
+
+	if (lane->host != NULL && integ_host_concurrency > 0)
+		room = Min(room, integ_host_concurrency - lane->host->running);
+	return lane->paused_until > now ? 0 : Max(room, 0);
+}
+
+void
+integ_lane_take(IntegLane *lane)
+{
+	lane->running++;
+	if (lane->host != NULL)
+		lane->host->running++;
+}
+
+void
+integ_lane_give(IntegLane *lane)
+{
+	lane->running--;
+	if (lane->host != NULL)
+		lane->host->running--;
+}
+
+static void
+leave_host(IntegDispatcher *dispatcher, IntegLane *lane)
+{
+	if (lane->host == NULL)
+		return;
+	lane->host->running -= lane->running;
+	if (--lane->host->lanes == 0)
+		(void) hash_search(dispatcher->hosts, lane->host->origin, HASH_REMOVE, NULL);
+	lane->host = NULL;
+}
+
+void
+integ_lane_learn(IntegDispatcher *dispatcher, IntegLane *lane, int limit, const char *origin)
+{
+	HASHCTL control = {.keysize = INTEG_LIMIT_NAME, .entrysize = sizeof(IntegHost), .hcxt = dispatcher->context};
+	char name[INTEG_LIMIT_NAME];
+	bool found;
+
+	lane->limit = limit;
+	if (origin == NULL)
+		return;
+	strlcpy(name, origin, sizeof(name));
+	if (lane->host != NULL && strcmp(lane->host->origin, name) == 0)
+		return;
+	leave_host(dispatcher, lane);
+	if (dispatcher->hosts == NULL)
+		dispatcher->hosts = hash_create("integ hosts", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	lane->host = hash_search(dispatcher->hosts, name, HASH_ENTER, &found);
+	if (!found)
+		lane->host->lanes = lane->host->running = 0;
+	lane->host->lanes++;
+	lane->host->running += lane->running;
 }
 
 int
@@ -187,14 +241,14 @@ void
 integ_lane_enter(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	flight->lane = integ_lane_get(dispatcher, &flight->instance);
-	flight->lane->running++;
+	integ_lane_take(flight->lane);
 }
 
 void
 integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	if (flight->lane != NULL)
-		flight->lane->running--;
+		integ_lane_give(flight->lane);
 	flight->lane = NULL;
 }
 
@@ -211,7 +265,10 @@ integ_lane_sweep(IntegDispatcher *dispatcher)
 	while ((lane = hash_seq_search(&scan)) != NULL)
 		if (lane->running == 0 && lane->backlog == 0 && lane->npromises == 0 && lane->failures == 0 &&
 			lane->paused_until <= now)
+		{
+			leave_host(dispatcher, lane);
 			(void) hash_search(dispatcher->lanes, &lane->instance, HASH_REMOVE, NULL);
+		}
 }
 
 bool

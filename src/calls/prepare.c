@@ -26,15 +26,17 @@ fail(IntegFlight *flight, int sqlerrcode, char *message, char *detail, char *hin
 	flight->outcome = (IntegOutcome){.sqlerrcode = sqlerrcode, .message = message, .detail = detail, .hint = hint};
 }
 
-/* What the definition says about the instance's concurrency, for the calls that come. */
+/* What the definition says about the instance's concurrency, and where it goes, for the calls that come. */
 static void
-learn_limit(IntegFlight *flight)
+learn_limit(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	const JsonbContainer *limits =
 		integ_json_get_object(&flight->call->definition->manifest->root, "rateLimit");
 	int64 limit = limits != NULL ? integ_json_get_int(limits, "concurrent", 0) : 0;
 
-	flight->lane->limit = limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency;
+	integ_lane_learn(dispatcher, flight->lane,
+					 limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency,
+					 flight->call->instance->origin);
 }
 
 /* By the instance's key: the handle may mean another one by now. */
@@ -56,7 +58,7 @@ begin_call(const IntegFlight *flight, const IntegActor *actor, const IntegApprov
 
 /* The first steps of the path for one flight; raises what stops it. */
 static void
-open_call(IntegFlight *flight)
+open_call(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	const IntegActor *actor = integ_actor_rebuild(flight->owner, flight->client_id, flight->user_id);
 	const IntegApproval *approval =
@@ -69,7 +71,7 @@ open_call(IntegFlight *flight)
 	/* The approved input is what the function before the call made of it. */
 	flight->call->asked_before = approval != NULL;
 	integ_call_open(flight->call);
-	learn_limit(flight);
+	learn_limit(dispatcher, flight);
 }
 
 /* The request that comes next; none where a course of several has ended without one. */
@@ -95,12 +97,12 @@ build(IntegFlight *flight)
 
 /* Opens it, or takes what it has asked, or goes on; builds it once nothing is to be asked any more. */
 static void
-advance(IntegFlight *flight)
+advance(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	if (flight->answered)
 		integ_call_answer(flight->call, flight->question, &flight->answer);
 	else if (!flight->goes_on)
-		open_call(flight);
+		open_call(dispatcher, flight);
 	flight->answered = false;
 	flight->outcome = flight->call->outcome;
 	flight->question = integ_call_question(flight->call);
@@ -118,7 +120,7 @@ is_prepared(const IntegFlight *flight)
 }
 
 static void
-guarded_prepare(IntegFlight *flight)
+guarded_prepare(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old = CurrentMemoryContext;
@@ -135,7 +137,7 @@ guarded_prepare(IntegFlight *flight)
 	MemoryContextSwitchTo(flight->context);
 	PG_TRY();
 	{
-		advance(flight);
+		advance(dispatcher, flight);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -286,7 +288,7 @@ integ_prepare(IntegDispatcher *dispatcher)
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
 		if (!flight->cancelled && is_mine_to_run(flight, now))
-			guarded_prepare(flight);
+			guarded_prepare(dispatcher, flight);
 	}
 	SPI_connect();
 	marked = mark_sent(dispatcher, now);

@@ -31,6 +31,7 @@ int integ_log_buffer = 1024;
 int integ_log_retention = 30;
 int integ_dispatchers = 1;
 int integ_instance_concurrency = 64;
+int integ_host_concurrency = 0;
 int integ_retry_delay = 1000;
 int integ_max_retry_delay = 300000;
 int integ_deactivate_after_failures = 20;
@@ -144,6 +145,8 @@ define_integers(void)
 		 &integ_dispatchers, 1, 0, INTEG_MAX_DISPATCHERS, PGC_SIGHUP, 0},
 		{"integ.instance_concurrency", "Durable calls at once to an instance whose definition does not say how many.",
 		 &integ_instance_concurrency, 64, 1, 512, PGC_SIGHUP, 0},
+		{"integ.host_concurrency", "Requests at once to one host, of all instances together; 0: not limited.",
+		 &integ_host_concurrency, 0, 0, 10000, PGC_SIGHUP, 0},
 		{"integ.listeners", "Processes of each database that listens which share its port.",
 		 &integ_listeners, 1, 1, INTEG_MAX_LISTENERS, PGC_SIGHUP, 0},
 		{"integ.retry_delay", "Longest delay before the second attempt of a durable call; it doubles with each.",

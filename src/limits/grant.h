@@ -53,6 +53,9 @@ extern void integ_grant_release(IntegGrant *grant);
 extern IntegWanted integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value,
 									   bool of_plan);
 
+/* What it wants of its host: one of so many requests at the same time. */
+extern IntegWanted integ_wanted_of_host(const IntegLimitSubject *subject, uint32 limit);
+
 /* One of the request's gates, made where there is none; NULL where there is no room. Under the exclusive lock. */
 extern IntegGate *integ_gate_of_subject(const IntegLimitSubject *subject, int which);
 

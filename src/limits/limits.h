@@ -25,7 +25,8 @@ typedef enum IntegLimitScope
 	INTEG_LIMIT_OF_INSTANCE,
 	INTEG_LIMIT_OF_METHOD, /* of an instance */
 	INTEG_LIMIT_OF_DEFINITION,
-	INTEG_LIMIT_OF_CLIENT
+	INTEG_LIMIT_OF_CLIENT,
+	INTEG_LIMIT_OF_HOST /* of every instance that goes there: integ.host_concurrency */
 } IntegLimitScope;
 
 typedef struct IntegLimit

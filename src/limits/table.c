@@ -320,6 +320,8 @@ integ_counter_source(const IntegCounter *counter)
 {
 	if (counter->key.kind == INTEG_COUNTER_LEARNED)
 		return "learned";
+	if (counter->label.scope == INTEG_LIMIT_OF_HOST)
+		return "setting";
 	return counter->label.of_plan ? "plan" : "manifest";
 }
 

@@ -185,7 +185,7 @@ typedef struct IntegLimitEvent
 	int64 at; /* when the next slot is, or when it half-opens; 0: not known */
 } IntegLimitEvent;
 
-/* "manifest", "plan", "learned" */
+/* "manifest", "plan", "setting", "learned" */
 extern const char *integ_counter_source(const IntegCounter *counter);
 
 extern void integ_limits_tell(const IntegLimitEvent *event);

@@ -163,7 +163,8 @@ count_of(const IntegLimits *limits)
 static void
 collect_wanted(IntegGrant *grant, const IntegLimitSubject *subject)
 {
-	int count = count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan);
+	int count = count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan) +
+				(integ_host_concurrency > 0 ? 1 : 0);
 
 	if (count > INTEG_WANTED_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
@@ -174,6 +175,8 @@ collect_wanted(IntegGrant *grant, const IntegLimitSubject *subject)
 	add_wanted(grant, subject, subject->of_definition, false);
 	add_wanted(grant, subject, subject->of_method, false);
 	add_wanted(grant, subject, subject->of_plan, true);
+	if (integ_host_concurrency > 0)
+		grant->wanted[grant->nwanted++] = integ_wanted_of_host(subject, integ_host_concurrency);
 }
 
 /* Counters that are not in shared memory are made with what an earlier server has left of them. */
@@ -572,7 +575,7 @@ integ_limits_take(const IntegLimitSubject *subject, IntegRefusal *refusal)
 
 	for (int i = 0; i < INTEG_GATES && !alert; i++)
 		alert = pg_atomic_read_u32(&known->gates[i]->attention) != 0;
-	if (!alert && count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan) == 0)
+	if (!alert && integ_host_concurrency == 0 && count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan) == 0)
 	{
 		for (int i = 0; i < INTEG_GATES; i++)
 		{

@@ -42,6 +42,7 @@ window_key(const IntegLimitSubject *subject, const IntegLimit *limit, const char
 										 NULL);
 			break;
 		case INTEG_LIMIT_OF_INSTANCE:
+		case INTEG_LIMIT_OF_HOST:
 			break;
 	}
 	return integ_counter_key(INTEG_COUNTER_WINDOW, limit->per_us, subject->instance, NULL, limit->key_source, value);
@@ -56,6 +57,17 @@ integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, c
 	fill_label(&wanted.label, subject, shared ? INTEG_LIMIT_OF_INSTANCE : limit->scope);
 	wanted.label.of_plan = of_plan;
 	integ_limit_clip(wanted.label.key, value, sizeof(wanted.label.key));
+	return wanted;
+}
+
+IntegWanted
+integ_wanted_of_host(const IntegLimitSubject *subject, uint32 limit)
+{
+	IntegWanted wanted = {.key = integ_counter_key(INTEG_COUNTER_WINDOW, 0, NULL, "host", subject->origin, NULL),
+						  .limit = limit};
+
+	wanted.label.scope = INTEG_LIMIT_OF_HOST;
+	integ_limit_clip(wanted.label.key, subject->origin, sizeof(wanted.label.key));
 	return wanted;
 }
 
@@ -118,7 +130,8 @@ static char *
 limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 {
 	const IntegCounterLabel *label = &wanted->label;
-	char *whose = label->key[0] != '\0'						  ? psprintf(" for \"%s\"", label->key)
+	char *whose = label->scope == INTEG_LIMIT_OF_HOST		  ? psprintf(" to %s", label->key)
+				  : label->key[0] != '\0'					  ? psprintf(" for \"%s\"", label->key)
 				  : label->scope == INTEG_LIMIT_OF_METHOD	  ? psprintf(" of method \"%s\"", label->method)
 				  : label->scope == INTEG_LIMIT_OF_DEFINITION ? psprintf(" of definition \"%s\"", label->definition)
 				  : label->scope == INTEG_LIMIT_OF_CLIENT	  ? psprintf(" of client \"%s\"", label->client)
@@ -129,7 +142,9 @@ limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 		return pstrdup("The service has said that it accepts no more for now.");
 	if (wanted->per_us == 0)
 		return psprintf("%u request%s%s at the same time are under way (%s).", counter->window.limit, plural, whose,
-						label->of_plan ? "the plan's limit" : "the definition's limit");
+						label->of_plan						  ? "the plan's limit"
+						: label->scope == INTEG_LIMIT_OF_HOST ? "integ.host_concurrency"
+															  : "the definition's limit");
 	return psprintf("%u request%s%s in %s are used (%s).", counter->window.limit, plural, whose, duration_text(wanted->per_us),
 					label->of_plan ? "the plan's limit" : "the definition's limit");
 }

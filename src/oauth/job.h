@@ -8,6 +8,7 @@
 
 #include "http/transfer.h"
 #include "lib/ilist.h"
+#include "limits/limits.h"
 #include "oauth/desk.h"
 #include "oauth/oauth.h"
 
@@ -33,6 +34,7 @@ typedef struct IntegOauthJob
 	IntegHttpRequest request;
 
 	/* under way */
+	IntegGrant *grant; /* until the answer */
 	TimestampTz sent_at;
 	IntegTransfer *transfer;
 	IntegHttpResponse response;
@@ -54,6 +56,13 @@ typedef struct IntegOauthJob
  * Without has_request the job is over.
  */
 extern void integ_oauth_prepare(IntegOauthJob *job);
+
+/*
+ * admit.c: takes a slot of the limits for the prepared request, in a transaction; raises IG429 or IG503 where it may
+ * not leave now. The response is here: the slot is free again. Never raises.
+ */
+extern void integ_oauth_admit(IntegOauthJob *job);
+extern void integ_oauth_answered(IntegOauthJob *job);
 
 /* settle.c: what the answer means, into the tables. In a transaction. */
 extern void integ_oauth_settle(IntegOauthJob *job);

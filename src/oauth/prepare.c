@@ -378,4 +378,6 @@ integ_oauth_prepare(IntegOauthJob *job)
 						psprintf("the service refuses the credentials of \"%s\"", job->config.instance->instance_id));
 			break;
 	}
+	if (job->has_request && job->sqlerrcode == 0)
+		integ_oauth_admit(job);
 }

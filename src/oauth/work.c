@@ -163,13 +163,14 @@ static void
 send(IntegOauthJob *job)
 {
 	job->sent_at = GetCurrentTimestamp();
+	integ_limits_sent(job->grant);
 	job->transfer = integ_transfer_start(pool, &job->request, job);
 	dlist_push_tail(&flying, &job->node);
 	/* Out of memory, it is an answer of its own. */
 	if (job->transfer == NULL)
 	{
 		integ_transfer_finish(NULL, &job->response);
-		job->answered = true;
+		integ_oauth_answered(job);
 		dlist_delete(&job->node);
 		dlist_push_tail(&answered, &job->node);
 	}
@@ -212,7 +213,7 @@ receive(void)
 
 		integ_transfer_finish(transfer, &job->response);
 		job->transfer = NULL;
-		job->answered = true;
+		integ_oauth_answered(job);
 		dlist_delete(&job->node);
 		dlist_push_tail(&answered, &job->node);
 	}
@@ -407,7 +408,7 @@ integ_oauth_work_stop(void)
 		IntegOauthJob *job = dlist_container(IntegOauthJob, node, iter.cur);
 
 		integ_transfer_finish(job->transfer, &job->response);
-		job->answered = true;
+		integ_oauth_answered(job);
 		dlist_delete(&job->node);
 		dlist_push_tail(&answered, &job->node);
 	}

@@ -137,6 +137,33 @@ wait_for_calls('the narrow calls');
 is($provider->count('/fault/delay'), 78, 'all were sent');
 cmp_ok($provider->request('GET', '/peak'), '<=', 3, 'never more than three at the same time');
 
+# At most so many at the same time at one host, of all its instances together; another host is not delayed.
+my $busy = Integ::Provider->start;
+connect_all('hosted', '"description": "without limits"', $busy->url, map { "hosted_$_" } 0 .. 11);
+$node->safe_psql('postgres', sprintf q(SELECT integ_connect('hosted', 'elsewhere', '{"base_url": "%s"}')), $provider->url);
+$node->append_conf('postgresql.conf', 'integ.host_concurrency = 4');
+$node->restart;
+$node->wait_for_sql(q(SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'integ dispatcher'));
+PostgreSQL::Test::Utils::append_to_file($node->basedir . '/hosted.sql', <<'SQL');
+\set instance random(0, 11)
+SELECT integ_execute('hosted_' || :instance, 'read', '{"a": "fault", "b": "delay", "ms": 30}', '{"max_wait": "30 seconds"}');
+SQL
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(integ_enqueue('hosted_' || g % 12, 'read', '{"a": "fault", "b": "delay", "ms": 30}')) FROM generate_series(1, 240) g;
+SELECT count(integ_enqueue('elsewhere', 'read', '{"a": "echo", "b": "elsewhere"}')) FROM generate_series(1, 20) g;
+SQL
+$node->wait_for_sql(q(SELECT count(*) = 20 FROM integ.calls_done WHERE instance_id = 'elsewhere'), 'the calls to another host');
+cmp_ok($node->safe_psql('postgres', q(SELECT count(*) FROM integ.calls_open WHERE instance_id LIKE 'hosted%')), '>', 0,
+	'which do not wait for those that wait for this one');
+$node->command_ok([ 'pgbench', '-n', '-c', '4', '-j', '4', '-t', '8', '-f', $node->basedir . '/hosted.sql', 'postgres' ],
+	'four sessions take turns with two dispatchers');
+wait_for_calls('the calls to one host');
+is($busy->count('/fault/delay'), 272, 'all were sent');
+cmp_ok($busy->request('GET', '/peak'), '<=', 4, 'never more than four at the same time');
+is($node->safe_psql('postgres', q(SELECT DISTINCT "limit" FROM integ.rate_limits WHERE source = 'setting')), 4, 'integ.rate_limits shows it');
+$node->append_conf('postgresql.conf', 'integ.host_concurrency = 0');
+$node->reload;
+
 # A session that ends, or is cancelled, takes no slot with it.
 connect_all('single', '"rateLimit": {"concurrent": 1}', $provider->url, 'single_a');
 for my $end (qw(pg_terminate_backend pg_cancel_backend))
@@ -152,6 +179,25 @@ for my $end (qw(pg_terminate_backend pg_cancel_backend))
 		'/echo/other', "and free after $end");
 	$session->{run}->kill_kill if $session->{run};
 }
+
+# A request for a token to the same host counts too, and is not sent where there is no slot.
+$node->safe_psql('postgres', sprintf <<'SQL', $provider->url, $provider->url);
+SELECT integ_define('{
+  "integrationId": "tokens", "name": "Tokens", "version": "1.0.0", "category": "custom", "baseUrl": "%s", "authType": "oauth2",
+  "oauth2Config": {"grantType": "client_credentials", "tokenUrl": "%s/oauth/limited/token", "tokenEndpointAuthMethod": "none"},
+  "rateLimit": {"requestsPerHour": 3},
+  "methods": [{"id": "read", "name": "Read", "access": "read", "outputSchema": {}, "inputSchema": {},
+               "request": {"method": "GET", "path": "/echo/tokens"}}]}'::jsonb);
+SELECT integ_credential_set('definition:tokens', 'client_id', 'app');
+SELECT integ_connect('tokens', 'tokens_a');
+SQL
+$node->safe_psql('postgres', q(SELECT integ_execute('tokens_a', 'read')));
+is($node->safe_psql('postgres', q(SELECT used FROM integ.rate_limits WHERE instance_id = 'tokens_a')), 2, 'a call and the token before it are two requests');
+$node->safe_psql('postgres', q(SELECT integ_oauth_refresh('tokens_a')));
+my $asked = $provider->count('/oauth/limited/token');
+my ($limited) = $node->sql_error(q(SELECT integ_oauth_refresh('tokens_a')));
+is($limited, 'IG429', 'at the limit no token is asked for');
+is($provider->count('/oauth/limited/token'), $asked, 'and nothing is sent');
 
 # A wait for a slot ends with the statement.
 connect_all('hourly', '"rateLimit": {"requestsPerHour": 1}', $provider->url, 'hourly_a');
