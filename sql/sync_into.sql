@@ -35,7 +35,8 @@ SELECT integ_credential_set('into_iso_main', 'token', :'token') IS NOT NULL AS h
 
 -- Columns by the entity's JSON Schema.
 SELECT jsonb_pretty(integ_sync_into('into_iso_main', 'Order', 'into_test.orders', '{"every": "15 minutes", "start": false}'));
-SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key, col_description(a.attrelid, a.attnum) AS comment
+SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key,
+       col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute a WHERE a.attrelid = 'into_test.orders'::regclass AND a.attnum > 0 ORDER BY a.attnum;
 SELECT obj_description('into_test.orders'::regclass);
 SELECT m ->> 'targetField' AS column, m -> 'config' ->> 'sourceField' AS field, m -> 'config' -> 'transformations' AS transformations
@@ -56,7 +57,8 @@ SELECT integ_sync_into('into_iso_main', 'Order', 'into_test.orders') - 'schedule
 
 -- No schema: a page of the list tells.
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.countries', '{"start": false}') - 'mappings';
-SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key, col_description(a.attrelid, a.attnum) AS comment
+SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key,
+       col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute a WHERE a.attrelid = 'into_test.countries'::regclass AND a.attnum > 0 ORDER BY a.attnum;
 SELECT count(*) AS failed FROM integ_convert_test('into_iso_main.Country', (SELECT jsonb_agg(r) FROM integ_fetch('into_iso_main', 'list_countries') AS r)) WHERE status <> 'converted';
 SELECT integ_sync_into('into_iso_main', 'Language', 'into_test.languages', '{"start": false, "samples": [
