@@ -30,6 +30,8 @@ static const struct
 	{"data_keys", INTEG_CACHE_CREDENTIALS},
 	{"conversion_schemas", INTEG_CACHE_CONVERSIONS},
 	{"record_types", INTEG_CACHE_CONVERSIONS},
+	{"webhooks", INTEG_CACHE_WEBHOOKS},
+	{"rules", INTEG_CACHE_WEBHOOKS},
 };
 
 static uint64 generations[INTEG_CACHE_KINDS];

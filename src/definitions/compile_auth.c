@@ -128,6 +128,24 @@ compile_basic(const JsonbContainer *source, const char *where, IntegAuth *auth)
 		auth->password = literal_template("{credentials.password}", where);
 }
 
+/* The signed token shows itself at tokenUrl, and the answer is read as that of a token endpoint. */
+static const JsonbContainer *
+compile_exchange(const JsonbContainer *source)
+{
+	static const char *const same[] = {"tokenUrl", "tokenFields", "expiresUnit"};
+	IntegJsonBuilder builder;
+	JsonbValue value;
+
+	if (!integ_json_get(source, "tokenUrl", &value))
+		return NULL;
+	integ_json_begin_object(&builder);
+	integ_json_add_string(&builder, "grantType", INTEG_GRANT_SIGNED);
+	for (size_t i = 0; i < lengthof(same); i++)
+		if (integ_json_get(source, same[i], &value))
+			integ_json_add(&builder, same[i], &value);
+	return &integ_json_end(&builder)->root;
+}
+
 static IntegJwtSpec *
 compile_jwt(const JsonbContainer *source, const char *where)
 {
@@ -152,7 +170,7 @@ compile_jwt(const JsonbContainer *source, const char *where)
 	jwt->claims = integ_compile_template(source, "claims", where);
 	jwt->lifetime_s = (int) integ_json_get_int(source, "expiresInSeconds", TOKEN_LIFETIME_S);
 	jwt->token_id = integ_json_get_bool(source, "tokenId", false);
-	jwt->token_url = integ_json_get_string(source, "tokenUrl");
+	jwt->exchange = compile_exchange(source);
 	return jwt;
 }
 

@@ -71,6 +71,9 @@ typedef struct IntegAuthPart
 } IntegAuthPart;
 
 /* How a token is signed that a call carries, or that is exchanged for one. Templates may be NULL. */
+/* The grant of such an exchange: no manifest can name it. */
+#define INTEG_GRANT_SIGNED "signed_token"
+
 typedef struct IntegJwtSpec
 {
 	IntegJwtAlgorithm algorithm;
@@ -85,8 +88,9 @@ typedef struct IntegJwtSpec
 	IntegTemplate *scope;
 	IntegTemplate *claims; /* object template */
 	int lifetime_s;
-	bool token_id;		   /* each has an id of its own */
-	const char *token_url; /* as in the manifest; NULL: the token itself is sent */
+	bool token_id; /* each has an id of its own */
+	/* What the signed token is exchanged by, as if it were an oauth2Config; NULL: the token itself is sent. */
+	const JsonbContainer *exchange;
 } IntegJwtSpec;
 
 /* One way to authenticate. Where the manifest is silent, the defaults of its authType are filled in. */

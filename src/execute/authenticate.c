@@ -11,17 +11,11 @@
 void
 integ_call_refuse_missing(const IntegCall *call, const char *name)
 {
-	/* A token that is not there is one that was not obtained yet. */
-	if (call->auth->jwt != NULL && call->auth->jwt->token_url != NULL && strcmp(name, "access_token") == 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
-						errmsg("%s needs the exchange of a signed token for an access token, which this version does not have",
-							   integ_call_name(call)),
-						errdetail("The auth.jwt of \"%s\" has a tokenUrl; nothing was sent.", call->definition->id),
-						errhint("Enter an access token with integ_credential_set('%s', 'access_token', …), or use a newer version of integ.",
-								call->instance->instance_id)));
 	ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
 					errmsg("instance \"%s\" has no credential \"%s\"", call->instance->instance_id, name),
-					errdetail("Method \"%s\" of \"%s\" needs it.", call->method->id, call->definition->id),
+					call->method == NULL
+						? errdetail("The token that \"%s\" exchanges is signed with it.", call->definition->id)
+						: errdetail("Method \"%s\" of \"%s\" needs it.", call->method->id, call->definition->id),
 					errhint("Enter it with integ_credential_set('%s', '%s', …).", call->instance->instance_id, name)));
 }
 

@@ -368,6 +368,10 @@ extern void integ_call_authenticate(IntegCall *call);
 /* The token that authType jwt signs: in the call's memory, masked and wiped. Raises IG401 for a key that is none. */
 extern const char *integ_call_token(IntegCall *call);
 
+/* The same for an instance, to be exchanged: in CurrentMemoryContext, wiped with it. */
+extern const char *integ_instance_token(const IntegActor *actor, const IntegInstance *instance,
+										const IntegDefinition *definition);
+
 /* A text made of up to three, as one string of the exchange that is masked and wiped. */
 extern char *integ_call_secret_text(IntegCall *call, const char *first, const char *second, const char *third);
 

@@ -15,16 +15,20 @@ const char *
 integ_call_secret(void *arg, const char *name)
 {
 	IntegCall *call = arg;
+	const char *origin = call->origin;
 	const IntegSecret *secret;
 	char *copy;
 
 	/* Where nothing is exchanged, the token that is signed is what authenticates. */
-	if (call->auth->jwt != NULL && call->auth->jwt->token_url == NULL && strcmp(name, "access_token") == 0)
+	if (call->auth->jwt != NULL && call->auth->jwt->exchange == NULL && strcmp(name, "access_token") == 0)
 		return integ_call_token(call);
-	secret = integ_vault_open(&call->instance->credentials, name, call->origin, call->previous_credentials);
+	/* A key that signs for an exchange is bound to no origin, since it goes nowhere. */
+	if (call->signing && call->auth->jwt->exchange != NULL && strcmp(name, "key") == 0)
+		origin = NULL;
+	secret = integ_vault_open(&call->instance->credentials, name, origin, call->previous_credentials);
 	/* During a rotation only what has changed has a value before. */
 	if (secret == NULL && call->previous_credentials)
-		secret = integ_vault_open(&call->instance->credentials, name, call->origin, false);
+		secret = integ_vault_open(&call->instance->credentials, name, origin, false);
 	if (secret == NULL)
 		return NULL;
 	copy = MemoryContextAlloc(call->exchange_context, secret->len + 1);

@@ -273,3 +273,24 @@ integ_call_token(IntegCall *call)
 	call->signing = false;
 	return token;
 }
+
+const char *
+integ_instance_token(const IntegActor *actor, const IntegInstance *instance, const IntegDefinition *definition)
+{
+	static const IntegCallOptions options = {.asynchronous = true};
+	IntegCall *call = integ_call_begin(actor, instance->instance_id, "token", NULL, &options);
+	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
+	const char *token;
+
+	call->instance = instance;
+	call->definition = definition;
+	call->auth = integ_definition_auth(definition, instance->auth_method);
+	call->origin = instance->origin;
+	call->scope.input = &call->input->root;
+	call->scope.config = &instance->config->root;
+	call->scope.secret = integ_call_secret;
+	call->scope.secret_arg = call;
+	token = integ_call_token(call);
+	MemoryContextSwitchTo(old);
+	return token;
+}

@@ -9,6 +9,7 @@
 #include "core/base64.h"
 #include "core/errors.h"
 #include "core/json.h"
+#include "limits/headers.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -162,10 +163,15 @@ read_expiry(const IntegOauthConfig *config, const Jsonb *document, TimestampTz s
 	char *text = field(config, document, "expires_in");
 	char *unit = integ_json_get_string(config->manifest, "expiresUnit");
 	double number;
+	int64 left;
 	char *end;
 
 	if (text == NULL)
 		return DT_NOEND;
+	if (unit != NULL && strcmp(unit, "iso8601") == 0)
+		return integ_limit_time(text, INTEG_TIME_ISO8601, timestamptz_to_time_t(sent_at) * INT64CONST(1000000), &left)
+				   ? sent_at + left
+				   : DT_NOEND;
 	number = strtod(text, &end);
 	if (end == text || *end != '\0' || !(number > 0))
 		return DT_NOEND;

@@ -12,6 +12,8 @@ oauth2_of(const IntegInstance *instance, const IntegDefinition *definition)
 {
 	const IntegAuth *auth = integ_definition_auth(definition, instance == NULL ? NULL : instance->auth_method);
 
+	if (auth != NULL && auth->jwt != NULL && auth->jwt->exchange != NULL)
+		return auth->jwt->exchange;
 	if (auth == NULL || strcmp(auth->auth_type, "oauth2") != 0)
 		return NULL;
 	return auth->oauth2 != NULL ? auth->oauth2 : integ_json_get_object(&definition->manifest->root, "oauth2Config");

@@ -15,7 +15,8 @@
 static bool
 uses_oauth(const IntegCall *call)
 {
-	return strcmp(call->auth->auth_type, "oauth2") == 0;
+	return strcmp(call->auth->auth_type, "oauth2") == 0 ||
+		   (call->auth->jwt != NULL && call->auth->jwt->exchange != NULL);
 }
 
 static IntegOauthAsk

@@ -96,7 +96,8 @@ CREATE TABLE integ.oauth_tokens (
     last_error text,
     long_lived boolean NOT NULL DEFAULT false,
     CONSTRAINT oauth_tokens_grant_type_check
-        CHECK (grant_type IN ('authorization_code', 'device_code', 'client_credentials', 'jwt_bearer')),
+        CHECK (grant_type IN ('authorization_code', 'device_code', 'client_credentials', 'jwt_bearer',
+            'signed_token')),
     CONSTRAINT oauth_tokens_strategy_check CHECK (strategy IN ('automatic', 'on_demand', 'manual')),
     CONSTRAINT oauth_tokens_version_check CHECK (version >= 0)
 );
@@ -107,7 +108,7 @@ COMMENT ON TABLE integ.oauth_tokens IS
 COMMENT ON COLUMN integ.oauth_tokens.instance IS 'The instance';
 COMMENT ON COLUMN integ.oauth_tokens.client_id IS 'Client of the instance; ''*'' for global';
 COMMENT ON COLUMN integ.oauth_tokens.grant_type IS
-    'How the first token was obtained: authorization_code, device_code, client_credentials, jwt_bearer';
+    'How the first token was obtained: authorization_code, device_code, client_credentials, jwt_bearer, signed_token (auth.jwt.tokenUrl)';
 COMMENT ON COLUMN integ.oauth_tokens.strategy IS
     'automatic: refreshed before it expires; on_demand: when a call needs it; manual: by integ_oauth_refresh only';
 COMMENT ON COLUMN integ.oauth_tokens.token_type IS 'Type of the token, as the service calls it';

@@ -7,8 +7,10 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
+#include "execute/call.h"
 #include "http/url.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "vault/secret.h"
 
@@ -188,6 +190,27 @@ add_parameters(StringInfo form, const JsonbContainer *parameters)
 	}
 }
 
+/* The signed token authenticates, and nothing else is sent. */
+static void
+exchange_request(const IntegOauthConfig *config, IntegHttpRequest *request)
+{
+	IntegActor *actor = palloc0(sizeof(IntegActor));
+	IntegHttpHeader *headers;
+	const char *token;
+	char *value;
+
+	actor->client = INTEG_GLOBAL_CLIENT;
+	actor->role = GetUserId();
+	actor->level = INTEG_LEVEL_SUPERADMIN;
+	token = integ_instance_token(actor, config->instance, config->definition);
+	value = integ_secret_alloc(strlen(token) + sizeof("Bearer "));
+	strcpy(value, "Bearer ");
+	strcat(value, token);
+	make_request(config, "POST", config->token_url, NULL, false, request);
+	headers = (IntegHttpHeader *) request->headers;
+	headers[request->nheaders++] = (IntegHttpHeader){"Authorization", value};
+}
+
 void
 integ_oauth_token_request(const IntegOauthConfig *config, const IntegOauthGrant *grant, IntegHttpRequest *request)
 {
@@ -197,9 +220,15 @@ integ_oauth_token_request(const IntegOauthConfig *config, const IntegOauthGrant 
 		const char *name;
 	} names[] = {{"device_code", "urn:ietf:params:oauth:grant-type:device_code"},
 				 {"jwt_bearer", "urn:ietf:params:oauth:grant-type:jwt-bearer"}};
-	StringInfo form = integ_oauth_form();
+	StringInfo form;
 	const char *type = grant->type;
 
+	if (strcmp(type, INTEG_GRANT_SIGNED) == 0)
+	{
+		exchange_request(config, request);
+		return;
+	}
+	form = integ_oauth_form();
 	for (size_t i = 0; i < lengthof(names); i++)
 		if (strcmp(type, names[i].type) == 0)
 			type = names[i].name;

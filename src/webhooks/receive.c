@@ -31,14 +31,6 @@ answer(IntegWebhookReply *reply, int status, const char *text)
 	*reply = (IntegWebhookReply){.status = status, .content_type = text == NULL ? NULL : "text/plain; charset=utf-8", .body = text, .body_len = text == NULL ? 0 : strlen(text)};
 }
 
-static const JsonbContainer *
-signature_of(const IntegWebhook *webhook)
-{
-	if (webhook->signature != NULL)
-		return &webhook->signature->root;
-	return webhook->manifest == NULL ? NULL : integ_json_get_object(webhook->manifest, "signature");
-}
-
 /* A status for each verdict; the caller learns which part was wrong only in the log. */
 static void
 refuse(IntegSignatureVerdict verdict, IntegWebhookReply *reply)
@@ -66,7 +58,7 @@ integ_webhook_handle(const char *path, const char *client, IntegInbound *request
 		answer(reply, 404, "not found\n");
 		return 0;
 	}
-	scheme = integ_webhook_scheme(signature_of(webhook), request, "/webhook/signature");
+	scheme = webhook->scheme != NULL ? webhook->scheme : integ_webhook_scheme(NULL, request, "");
 	if (integ_webhook_handshake_unsigned(webhook) &&
 		integ_webhook_handshake(webhook, request, integ_webhook_document(request), false, reply))
 		return 0;

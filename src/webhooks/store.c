@@ -315,7 +315,9 @@ enqueue_rules(const IntegWebhook *webhook, const IntegWebhookEvent *event, Times
 int
 integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at)
 {
-	return enqueue_handlers(webhook, event, created_at) + enqueue_rules(webhook, event, created_at);
+	int count = enqueue_handlers(webhook, event, created_at);
+
+	return webhook->has_rules ? count + enqueue_rules(webhook, event, created_at) : count;
 }
 
 int

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "core/pinned.h"
 #include "definitions/definition.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -43,8 +44,32 @@ typedef struct IntegWebhookScheme
 	const char *credential;		  /* name of the secret */
 } IntegWebhookScheme;
 
+/* A trigger of the definition that comes by webhook. */
+typedef struct IntegWebhookTrigger
+{
+	const char *id;
+	int nevents; /* 0: whatever the event's name */
+	const char **events;
+	IntegPath *when;	 /* must find something in the payload; or NULL */
+	IntegSchema *schema; /* of the payload, or NULL */
+} IntegWebhookTrigger;
+
+/* How events are read, compiled from the manifest. */
+typedef struct IntegWebhookReading
+{
+	IntegWebhookSource event;
+	IntegWebhookSource delivery_id;
+	IntegWebhookSource account;
+	IntegWebhookSource occurred_at;
+	IntegPath *data;   /* or NULL: the whole */
+	IntegPath *events; /* list of several, or NULL */
+	int ntriggers;
+	IntegWebhookTrigger *triggers;
+} IntegWebhookReading;
+
 typedef struct IntegWebhook
 {
+	IntegPinned pinned; /* holds all of this */
 	pg_uuid_t id;
 	const char *webhook_id;
 	const char *client_id;
@@ -59,6 +84,9 @@ typedef struct IntegWebhook
 	const Jsonb *trigger_handlers;
 	bool replies;
 	Oid owner;
+	const IntegWebhookScheme *scheme; /* NULL: the default, which depends on the request */
+	IntegWebhookReading reading;
+	bool has_rules; /* somebody listens to the definition */
 } IntegWebhook;
 
 /* What is answered. Everything is in the context of the request. */
@@ -90,7 +118,8 @@ typedef struct IntegWebhookEvent
 /*
  * The webhook of an address: the definition's id, and behind it the webhook's key or handle, or the client's id; NULL
  * for a definition's one address for all. NULL where there is none, whichever part is wrong. client limits whose
- * webhooks are seen; NULL: anybody's. Inside an owner scope.
+ * webhooks are seen; NULL: anybody's. Valid until CurrentMemoryContext is reset. Inside an owner scope; no SPI once
+ * cached. Raises IG400 where the manifest cannot be compiled.
  */
 extern const IntegWebhook *integ_webhook_find(const char *definition, const char *name, const char *client);
 
@@ -142,6 +171,9 @@ extern void integ_webhook_acknowledge(const IntegWebhook *webhook, const IntegIn
 
 /* Whether any handshake of the webhook may be answered without a signature. */
 extern bool integ_webhook_handshake_unsigned(const IntegWebhook *webhook);
+
+/* Compiles how the webhook's events are read, in CurrentMemoryContext. Raises IG400 naming where. */
+extern void integ_webhook_compile(IntegWebhook *webhook);
 
 /* Reads the events of a request; how many. They are in CurrentMemoryContext. Inside an owner scope. */
 extern int integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *request, const Jsonb *document,

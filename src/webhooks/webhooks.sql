@@ -225,6 +225,13 @@ CREATE TRIGGER webhooks_check BEFORE INSERT OR UPDATE ON integ.webhooks
 CREATE TRIGGER rules_check BEFORE INSERT OR UPDATE ON integ.rules
     FOR EACH ROW EXECUTE FUNCTION integ.tg_webhook_check();
 
+CREATE TRIGGER webhooks_invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON integ.webhooks
+    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
+ALTER TABLE integ.webhooks ENABLE ALWAYS TRIGGER webhooks_invalidate;
+CREATE TRIGGER rules_invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON integ.rules
+    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
+ALTER TABLE integ.rules ENABLE ALWAYS TRIGGER rules_invalidate;
+
 -- --- what runs for an event ---
 
 CREATE FUNCTION integ.tg_event_run_settled() RETURNS trigger

@@ -5,6 +5,7 @@ r"""A token service: grants, rotation, signed assertions, long-lived tokens.
                                 the key below). Query: expires_in=3600, scope=, refresh=0 (none is given), nonce=
     PUT  /oauth/NAME/key        the public key (PEM) that verifies assertions
     *    /oauth/NAME/exchange   the parameter "token" (or access_token) becomes a token that lives 60 days
+    POST /oauth/NAME/installation  a bearer token that is signed so becomes an access token: {"token", "expires_at"}
     GET  /oauth/NAME/me         200 with a token of this service, else 401
     GET  /oauth/NAME/seen       how often each grant was granted and refused, and claims of the last assertion
 
@@ -128,8 +129,22 @@ def exchange(handler, state):
     issue(handler, state, grant, state["access"][shown], int(handler.query.get("expires_in", LONG_LIFE)))
 
 
-def me(handler, state):
+def installation(handler, state):
     shown = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+    state["claims"] = verified(shown, state["key"], handler.query.get("audience"))
+    if state["claims"] is None or handler.body:
+        note(state, "installation", "refused")
+        raise problem(401, "a JSON web token could not be decoded")
+    state["issued"] += 1
+    access = f"ghs-{handler.segments[1]}-{state['issued']}"
+    state["access"][access] = "installation"
+    note(state, "installation", "granted")
+    ends = time.gmtime(time.time() + int(handler.query.get("expires_in", 3600)))
+    raise Answer(201, {"token": access, "expires_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", ends)})
+
+
+def me(handler, state):
+    shown = handler.headers.get("Authorization", "").removeprefix("Bearer ").removeprefix("token ")
     if shown not in state["access"]:
         raise problem(401, "no such token")
     raise Answer(200, {"token": shown})
@@ -160,7 +175,8 @@ def act(handler):
             raise Answer(200, {"ok": True})
         if action == "seen":
             raise Answer(200, {"grants": state["grants"], "claims": state["claims"]})
-        for name, serve in (("token", token), ("exchange", exchange), ("me", me)):
+        for name, serve in (("token", token), ("exchange", exchange), ("installation", installation),
+                            ("me", me)):
             if action == name:
                 return serve(handler, state)
     raise problem(404, f"there is no {handler.raw_path}")

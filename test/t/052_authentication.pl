@@ -212,7 +212,6 @@ define('tokens', [
 	jwt('eddsa', algorithm => 'EdDSA'),
 	jwt('passphrase', algorithm => 'RS256', passphrase => '{credentials.password}'),
 	jwt('loop', algorithm => 'HS256', claims => { again => '{credentials.access_token}' }),
-	jwt('exchanged', algorithm => 'RS256', tokenUrl => 'https://example.com/token'),
 	{ %{ jwt('elsewhere', algorithm => 'HS256') },
 		auth => { in => 'header', name => 'X-Token', value => 'JWT {credentials.access_token}', jwt => { algorithm => 'HS256' } } } ]);
 
@@ -321,10 +320,6 @@ connect_with('tokens', 'loop', key => $secret);
 ($state, $report) = $node->sql_error(q(SELECT integ_execute('loop', 'get')));
 is($state, 'IG400', 'a token made of itself');
 like($report, qr/would be made of itself/, 'says so');
-connect_with('tokens', 'exchanged', key => $pem{rsa});
-($state, $report) = $node->sql_error(q(SELECT integ_execute('exchanged', 'get')));
-is($state, 'IG500', 'a token that would have to be exchanged');
-like($report, qr/exchange of a signed token/, 'says so');
 is(scalar $provider->log, 0, 'nothing of all this was sent');
 
 # No secret and no token is in a log.
