@@ -309,7 +309,7 @@ require_room(const pg_uuid_t *task)
 {
 	static IntegQuery locked = {"SELECT task_id, status FROM integ.sync_tasks WHERE id = $1 FOR NO KEY UPDATE", 1, {UUIDOID}};
 	static IntegQuery open = {
-		"SELECT id, status, trigger FROM integ.sync_executions_open WHERE task = $1 AND NOT cancel_requested"
+		"SELECT id, status, trigger FROM integ.sync_executions_open WHERE task = $1 AND NOT cancel_requested AND trigger <> 'webhook'"
 		" ORDER BY trigger = 'retry' AND status = 'queued', id",
 		1,
 		{UUIDOID}};

@@ -144,7 +144,7 @@ skip(const Due *task, const TimestampTz *slots, int nslots, int64 count, const c
 	(void) integ_query(&insert, values, NULL);
 }
 
-/* What waits or runs of the task; a retry that waits gives way to a slot. */
+/* What waits or runs of the task. A retry that waits gives way to a slot; a run for named records is over soon. */
 typedef struct Open
 {
 	bool running;
@@ -157,7 +157,7 @@ find_open(const Due *task)
 {
 	static IntegQuery find = {
 		"SELECT id, status = 'running', trigger = 'retry' FROM integ.sync_executions_open"
-		" WHERE task = $1 AND NOT cancel_requested ORDER BY status = 'running' DESC, id",
+		" WHERE task = $1 AND NOT cancel_requested AND trigger <> 'webhook' ORDER BY status = 'running' DESC, id",
 		1,
 		{UUIDOID}};
 	Datum value = UUIDPGetDatum(&task->id);

@@ -180,14 +180,14 @@ look_at_tables(Round *round, const Refusal *refusals, int nrefusals, MemoryConte
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	integ_owner_enter(&scope);
+	if (round->open)
+		round->due = Min(round->due, integ_sync_make_due(round->now));
+	/* A slot may have cancelled what runs. */
 	integ_sync_recover(round->database);
 	for (int i = 0; i < nrefusals; i++)
 		refuse(&refusals[i]);
 	if (round->open)
-	{
-		round->due = Min(round->due, integ_sync_make_due(round->now));
 		choose(round, context);
-	}
 	integ_owner_leave(&scope);
 	PopActiveSnapshot();
 	CommitTransactionCommand();

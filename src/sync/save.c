@@ -3,12 +3,15 @@
  */
 #include "sync/lifecycle.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/guc.h"
 #include "core/owner.h"
 #include "core/query.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 static IntegDatabase *my_database;
@@ -44,6 +47,12 @@ integ_sync_should_stop(IntegSyncRun *run)
 	run->stop = INTEG_SYNC_GO_ON;
 	if (my_slot == NULL)
 		return false;
+	/* integ.hold, for one, is to be noticed before the run is over. */
+	if (ConfigReloadPending && !IsTransactionState())
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 	if (my_slot->cancel || run->lost)
 		run->stop = INTEG_SYNC_CANCELLED;
 	else if (ProcDiePending || integ_hold || my_database->held != INTEG_HELD_NO ||

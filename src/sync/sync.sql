@@ -645,6 +645,12 @@ COMMENT ON FUNCTION integ.sync_schedule(timestamptz) IS
     'Makes the executions that are due at a time, as the keeper does by itself, and says when the next is';
 GRANT EXECUTE ON FUNCTION integ.sync_schedule(timestamptz) TO integ_superadmin;
 
+CREATE FUNCTION integ.sync_records(task uuid, records jsonb) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_records_sql';
+COMMENT ON FUNCTION integ.sync_records(uuid, jsonb) IS
+    'Has the named records of a task synchronized once this transaction has committed: external ids or records; what waits already takes them along';
+GRANT EXECUTE ON FUNCTION integ.sync_records(uuid, jsonb) TO integ_superadmin;
+
 CREATE FUNCTION integ_sync_run(task text, wait boolean DEFAULT false, dry_run boolean DEFAULT false,
                                options jsonb DEFAULT '{}')
 RETURNS integ.sync_executions

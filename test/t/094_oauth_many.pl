@@ -1,5 +1,5 @@
-# Hundreds of tokens (make check-long: a thousand) that expire in the same minute,
-	and neighbours that hang or cannot be refreshed at all.
+# Hundreds of tokens (make check-long: a thousand) that expire in the same minute, and neighbours that hang or cannot
+# be refreshed at all.
 use strict;
 use warnings;
 
