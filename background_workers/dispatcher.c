@@ -39,6 +39,9 @@
 /* An answer of a token endpoint holds what cannot be had twice. Who stops us waits twice as long (commands.c). */
 #define STOP_GRACE_TOKENS (5 * USECS_PER_SEC)
 
+/* A clock that is adjusted is not one that was set. */
+#define CLOCK_TOLERANCE USECS_PER_SEC
+
 #define START_RETRY (10 * USECS_PER_SEC)
 #define STABLE_AFTER USECS_PER_MINUTE
 
@@ -248,6 +251,28 @@ step_prepare(void *arg)
 	integ_prepare(&dispatcher);
 }
 
+/*
+ * A clock that is set back would put off everything that waits for a time of its own until it is reached again: the
+ * dispatcher looks at everything anew. What stands in the tables keeps its time.
+ */
+static void
+notice_clock(TimestampTz now)
+{
+	static TimestampTz last_seen;
+
+	if (now < last_seen - CLOCK_TOLERANCE)
+	{
+		ereport(LOG, (errmsg("the clock was set back by " INT64_FORMAT " s", (last_seen - now) / USECS_PER_SEC)));
+		paused_until = 0;
+		next_rescan = now;
+		next_recovery = Min(next_recovery, now);
+		dispatcher.answered_since = Min(dispatcher.answered_since, now);
+		dispatcher.failing_since = Min(dispatcher.failing_since, now);
+		integ_lane_resume_all(&dispatcher);
+	}
+	last_seen = now;
+}
+
 /* Why nothing may leave now: looks again after this time; 0 where it may. */
 static int64
 closed_for(void)
@@ -281,6 +306,7 @@ work(void)
 	TimestampTz now = GetCurrentTimestamp(), due = DT_NOEND;
 	int64 closed = closed_for();
 
+	notice_clock(now);
 	integ_receive(&dispatcher);
 	integ_asking_poll(&dispatcher);
 	integ_claim_news(&dispatcher);

@@ -33,7 +33,7 @@ extern int integ_log_retention; /* SIGHUP: days that integ.requests is kept */
 /* durable calls */
 extern int integ_dispatchers;				/* SIGHUP: dispatchers of each database */
 extern int integ_instance_concurrency;		/* SIGHUP: calls at once to an instance whose definition does not say */
-extern int integ_host_concurrency;			/* SIGHUP: requests at once to one host, of all instances; 0: as many as there are */
+extern int integ_host_concurrency;			/* SIGHUP: requests at once to one host; 0: not limited */
 extern int integ_retry_delay;				/* SIGHUP: milliseconds before the second attempt, at most */
 extern int integ_max_retry_delay;			/* SIGHUP: milliseconds that the delay doubles up to */
 extern int integ_deactivate_after_failures; /* SIGHUP: final failures in a row that switch an instance off; 0: never */

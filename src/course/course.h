@@ -57,7 +57,7 @@ enum
  */
 extern void integ_course_begin(IntegCall *call);
 
-/* The requests of a method in their order, from 0: its only one, its steps, or those of its job; NULL behind the last. */
+/* The requests of a method in their order, from 0: its one, its steps, or those of its job; NULL behind the last. */
 extern const IntegExchange *integ_course_exchange(const IntegMethod *method, int number);
 
 /*

@@ -159,12 +159,19 @@ count_of(const IntegLimits *limits)
 	return limits != NULL ? limits->count : 0;
 }
 
+/* What applies to the request besides what answers have taught. */
+static int
+count_limits(const IntegLimitSubject *subject)
+{
+	return count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan) +
+		   (integ_host_concurrency > 0 ? 1 : 0);
+}
+
 /* The windows that may stand in the way of this request, with room for what answers have taught. */
 static void
 collect_wanted(IntegGrant *grant, const IntegLimitSubject *subject)
 {
-	int count = count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan) +
-				(integ_host_concurrency > 0 ? 1 : 0);
+	int count = count_limits(subject);
 
 	if (count > INTEG_WANTED_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
@@ -575,7 +582,7 @@ integ_limits_take(const IntegLimitSubject *subject, IntegRefusal *refusal)
 
 	for (int i = 0; i < INTEG_GATES && !alert; i++)
 		alert = pg_atomic_read_u32(&known->gates[i]->attention) != 0;
-	if (!alert && integ_host_concurrency == 0 && count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan) == 0)
+	if (!alert && count_limits(subject) == 0)
 	{
 		for (int i = 0; i < INTEG_GATES; i++)
 		{

@@ -107,7 +107,10 @@ extern int integ_record_most_intents(int wanted);
  */
 extern PGDLLEXPORT void integ_record_outcome(IntegIntent *intent, const char *outcome, const char *detail);
 
-/* Marks that an instance was used now, and whether that succeeded; last_used_at and last_succeeded_at are written in batches. */
+/*
+ * Marks that an instance was used now, and whether that succeeded; last_used_at and last_succeeded_at are written in
+ * batches.
+ */
 extern PGDLLEXPORT void integ_record_used(const pg_uuid_t *instance, bool succeeded);
 
 #endif /* INTEG_RECORD_RECORD_H */

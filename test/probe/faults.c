@@ -1,6 +1,6 @@
 /*
- * Preloaded into a test's server: a disk that is full, and names that do not
- * resolve, as long as files in the folder SWITCHES say so.
+ * Preloaded into a test's server: a disk that is full, names that do not
+ * resolve, and a clock that was set, as long as files in the folder SWITCHES say so.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -90,6 +92,34 @@ int
 posix_fallocate(int fd, off_t offset, off_t len)
 {
 	return posix_fallocate64(fd, offset, len);
+}
+
+/* Seconds, in the file "clock". Nothing here calls what may ask for the time. */
+static long
+clock_offset(void)
+{
+	char text[32] = "";
+	int fd = open(SWITCHES "/clock", O_RDONLY);
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return atol(text);
+}
+
+int
+gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+	static int (*real)(struct timeval *, void *);
+	int result;
+
+	if (real == NULL)
+		real = dlsym(RTLD_NEXT, "gettimeofday");
+	result = real(now, zone);
+	now->tv_sec += clock_offset();
+	return result;
 }
 
 /* "service.test" is this machine. */

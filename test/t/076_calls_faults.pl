@@ -1,4 +1,4 @@
-# A disk that is full where the history is, and names that do not resolve: nothing is lost, nothing is sent twice,
+# A disk that is full where the history is, names that do not resolve, a clock that jumps: nothing is lost, nothing is sent twice,
 # and what does not need them goes on.
 
 use strict;
@@ -98,6 +98,34 @@ off('no_names');
 sql(q(SELECT integ_breaker_reset('named')));
 is(sql("SELECT integ_await('$_', '60 seconds') ->> 'state'"), 'succeeded', 'once it resolves, the call is made') for $read, $named;
 is($provider->count("/echo/$_"), 1, "$_ was sent once") for qw(named named_write);
+
+# --- a clock that jumps ---
+
+my $tomorrow = sql(q(SELECT integ_enqueue('main', 'read', '{"a": "echo", "b": "tomorrow"}', jsonb_build_object('run_at', now() + interval '1 day'))));
+my $gone = sql(q(SELECT integ_enqueue('main', 'read', '{"a": "echo", "b": "gone"}', jsonb_build_object('run_at', now() + interval '1 day', 'expires_at', now() + interval '25 hours'))));
+my $slow = sql(q(SELECT integ_enqueue('other', 'write', '{"a": "fault", "b": "delay", "ms": 1500}')));
+wait_until('its request', sub { $provider->count('/fault/delay') });
+spew("$switches/clock.new", 2 * 86400);
+rename("$switches/clock.new", "$switches/clock") or die $!;
+is(sql("SELECT integ_await('$slow', '60 seconds') ->> 'state'"), 'succeeded', 'a call under way does not time out when the clock jumps two days ahead');
+# The dispatcher sleeps by another clock; a call wakes it.
+my $ahead = sql(q(SELECT integ_enqueue('other', 'read', '{"a": "echo", "b": "ahead"}')));
+is(sql("SELECT integ_await('$ahead', '60 seconds') ->> 'state'"), 'succeeded', 'calls go on');
+sql("UPDATE integ.calls_open SET priority = 1 WHERE id IN ('$tomorrow', '$gone')");
+is(sql("SELECT integ_await('$tomorrow', '60 seconds') ->> 'state'"), 'succeeded', 'a call of tomorrow is made');
+is(sql("SELECT concat_ws(' ', o ->> 'state', o -> 'error' ->> 'message') FROM integ_await('$gone', '60 seconds') o"),
+	'dead the call expired before it was begun', 'one that has expired says so');
+my $far = sql(q(SELECT integ_enqueue('main', 'read', '{"a": "fault", "b": "status", "code": 429, "retry_after": 5}')));
+$node->wait_for_sql("SELECT state = 'waiting' FROM integ.calls WHERE id = '$far'", 'the instance to be limited for five seconds');
+off('clock');
+my $back = sql(q(SELECT integ_enqueue('other', 'read', '{"a": "echo", "b": "back"}')));
+is(sql("SELECT integ_await('$back', '60 seconds') ->> 'state'"), 'succeeded', 'calls go on when it is set back');
+my $same = sql(q(SELECT integ_enqueue('main', 'read', '{"a": "echo", "b": "same"}')));
+is(sql("SELECT integ_await('$same', '60 seconds') ->> 'state'"), 'succeeded', 'also of the instance that waited for a time then');
+is(sql("SELECT state FROM integ.calls WHERE id = '$far'"), 'waiting', 'a call keeps the time that stands in its row');
+sql("UPDATE integ.calls_open SET next_attempt_at = now(), max_attempts = 1 WHERE id = '$far'");
+$node->wait_for_sql("SELECT state = 'dead' FROM integ.calls WHERE id = '$far'", 'the call that was put off to end once it is told to');
+is(sql('SELECT count(*) FROM integ.calls_open'), 0, 'none is left');
 
 unlike(slurp_log(), qr/terminated by signal|PANIC|TRAP:/, 'no process crashed');
 sub slurp_log { return PostgreSQL::Test::Utils::slurp_file($node->logfile) }
