@@ -15,7 +15,7 @@ SELECT integ_define($${
     {"id": "lists", "name": "Lists", "access": "read", "stream": "ndjson", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/ndjson", "query": {"n": "{n}"}}, "response": {"records": ".more.list"}},
     {"id": "ndjson", "name": "Lines", "access": "read", "stream": "ndjson", "inputSchema": {}, "outputSchema": {},
-     "request": {"method": "GET", "path": "/streams/{kind}", "query": {"n": "{n}", "ms": "{ms}", "last": "{last}", "bytes": "{bytes}"}}},
+     "request": {"method": "GET", "path": "/streams/{kind}", "query": {"n": "{n}", "ms": "{ms}", "last": "{last}", "bytes": "{bytes}", "remaining": "{remaining}"}}},
     {"id": "endless", "name": "Without end", "access": "read", "stream": "sse", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/{kind}", "query": {"ms": "{ms}"}}, "response": {"records": ".data"},
      "pagination": {"style": "none", "end": "$ ? (@.data.n == 7)"}},
@@ -34,6 +34,11 @@ SELECT * FROM integ_fetch('streams', 'ndjson', '{"kind": "ndjson", "n": 3, "last
 SELECT * FROM integ_fetch('streams', 'mapped', '{"n": 2}');
 SELECT * FROM integ_fetch('streams', 'lists', '{"n": 2}');
 SELECT count(*), max((r ->> 'n')::int) FROM integ_fetch('streams', 'ndjson', '{"kind": "ndjson", "n": 5000}') AS r;
+-- What its headers say of the service's limits counts, also where the stream is left before its end.
+SELECT count(*) FROM integ_fetch('streams', 'ndjson', '{"kind": "ndjson", "n": 2, "remaining": 60}');
+SELECT "limit", remaining, source FROM integ.rate_limits WHERE instance_id = 'streams';
+SELECT r FROM integ_fetch('streams', 'ndjson', '{"kind": "ndjson", "n": 5000, "remaining": 50}') r LIMIT 1;
+SELECT "limit", remaining, source FROM integ.rate_limits WHERE instance_id = 'streams';
 -- integ_execute collects all of it; what is no event is none there either.
 SELECT integ_execute('streams', 'ndjson', '{"kind": "ndjson", "n": 2}');
 SELECT jsonb_array_length(integ_execute('streams', 'sse', '{"n": 5}'));

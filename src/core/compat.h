@@ -100,6 +100,14 @@ integ_wait_event_http(void)
 #define integ_wait_event_http() PG_WAIT_EXTENSION
 #endif
 
+/* PostgreSQL 18 has bytes encoded, before that characters. */
+#include "common/base64.h"
+#if PG_VERSION_NUM >= 180000
+#define integ_b64_encode(bytes, len, out, room) pg_b64_encode((const uint8 *) (bytes), (len), (out), (room))
+#else
+#define integ_b64_encode(bytes, len, out, room) pg_b64_encode((const char *) (bytes), (len), (out), (room))
+#endif
+
 /* PostgreSQL 17 has transaction_timeout. */
 #if PG_VERSION_NUM >= 170000
 #include "miscadmin.h"

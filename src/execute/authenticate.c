@@ -1,7 +1,7 @@
 /*
  * The credentials, where the definition says that they go.
  */
-#include "common/base64.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
@@ -72,7 +72,7 @@ basic_value(IntegCall *call)
 	pair = integ_call_secret_text(call, user != NULL ? user : "", ":", password != NULL ? password : "");
 	room = pg_b64_enc_len(strlen(pair));
 	encoded = palloc(room + 1);
-	len = pg_b64_encode(pair, strlen(pair), encoded, room);
+	len = integ_b64_encode(pair, strlen(pair), encoded, room);
 	if (len < 0)
 		elog(ERROR, "could not encode credentials");
 	encoded[len] = '\0';

@@ -3,7 +3,7 @@
  */
 #include "execute/decode.h"
 
-#include "common/base64.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "http/decode.h"
@@ -128,7 +128,7 @@ decode_binary(IntegCall *call, const char *content_type)
 	}
 	room = pg_b64_enc_len(response->body_len);
 	encoded = palloc(room + 1);
-	len = pg_b64_encode(response->body, response->body_len, encoded, room);
+	len = integ_b64_encode(response->body, response->body_len, encoded, room);
 	if (len < 0)
 		elog(ERROR, "could not encode the answer");
 	encoded[len] = '\0';

@@ -3,6 +3,7 @@
  */
 #include "fetch/stream.h"
 
+#include "access/xact.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
@@ -47,6 +48,9 @@ leave(void *arg)
 		return;
 	call->response = integ_http_end(call->flight, true);
 	call->flight = NULL;
+	/* In an abort the slots are given back by the grant's own callback. */
+	if (IsTransactionState())
+		integ_call_answered(call);
 	integ_call_record(call);
 }
 

@@ -366,8 +366,10 @@ integ_transfer_finish(IntegTransfer *transfer, IntegHttpResponse *response)
 		curl_multi_remove_handle(transfer->pool->multi, transfer->easy);
 		integ_transfer_fail(transfer, INTEG_HTTP_CANCELLED, "the caller stopped waiting");
 	}
-	/* What the reader left of a streamed body. */
-	if (transfer->window > 0 && transfer->response.failure == INTEG_HTTP_OK &&
+	/* What the reader left of a streamed body, and the headers also of one that is broken off. */
+	if (transfer->window > 0 &&
+		(transfer->response.failure == INTEG_HTTP_OK ||
+		 (transfer->response.failure == INTEG_HTTP_CANCELLED && transfer->headers_complete)) &&
 		!integ_receive_deliver(transfer, &transfer->response))
 	{
 		transfer->response.failure = INTEG_HTTP_INTERNAL;

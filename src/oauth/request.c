@@ -3,7 +3,7 @@
  */
 #include "oauth/oauth.h"
 
-#include "common/base64.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
@@ -97,7 +97,7 @@ basic_header(const IntegOauthConfig *config)
 	room = pg_b64_enc_len(pair->len);
 	header = integ_secret_alloc(room + sizeof("Basic "));
 	strcpy(header, "Basic ");
-	len = pg_b64_encode(pair->data, pair->len, header + strlen("Basic "), room);
+	len = integ_b64_encode(pair->data, pair->len, header + strlen("Basic "), room);
 	if (len < 0)
 		elog(ERROR, "could not encode client credentials");
 	header[strlen("Basic ") + len] = '\0';

@@ -308,6 +308,41 @@ integ_entry_field(const IntegEntry *entry, int place, uint32 *length)
 	}
 }
 
+bool
+integ_entry_is_whole_audit(const IntegEntry *entry)
+{
+	const char *at = INTEG_ENTRY_BODY(entry);
+	uint32 left = entry->body;
+
+	if (entry->kind != INTEG_ENTRY_AUDIT || entry->fields != integ_audit_columns_count)
+		return false;
+	for (int place = 0; place < entry->fields; place++)
+	{
+		uint32 length;
+
+		if (left < sizeof(length))
+			return false;
+		memcpy(&length, at, sizeof(length));
+		length = pg_ntoh32(length);
+		at += sizeof(length);
+		left -= sizeof(length);
+		if ((place == 0 && length != sizeof(TimestampTz)) || (place == INTEG_AUDIT_CALL && length != UUID_LEN))
+			return false;
+		if (length == (uint32) -1)
+		{
+			/* These are never NULL. */
+			if (place == INTEG_AUDIT_CLIENT || place == INTEG_AUDIT_ACTION || place == INTEG_AUDIT_OUTCOME)
+				return false;
+			continue;
+		}
+		if (length > left)
+			return false;
+		at += length;
+		left -= length;
+	}
+	return left == 0;
+}
+
 void
 integ_entry_set_time(IntegEntry *entry, TimestampTz created_at)
 {

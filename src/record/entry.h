@@ -41,6 +41,7 @@ typedef struct IntegEntry
 #define INTEG_ENTRY_CLIENT 12
 
 /* Places of fields of a row of the audit. */
+#define INTEG_AUDIT_CLIENT 1
 #define INTEG_AUDIT_CALL 2
 #define INTEG_AUDIT_ACTION 9
 #define INTEG_AUDIT_OUTCOME 10
@@ -86,6 +87,9 @@ extern TimestampTz integ_entry_time(const IntegEntry *entry);
 
 /* A field of a row by its place: its bytes as COPY sends them, and *length of them; NULL where it is NULL. */
 extern const char *integ_entry_field(const IntegEntry *entry, int place, uint32 *length);
+
+/* Whether the body is a row of the audit, of a call, from its first byte to its last. For entries that were on disk. */
+extern bool integ_entry_is_whole_audit(const IntegEntry *entry);
 
 /* Sets created_at of a row. */
 extern void integ_entry_set_time(IntegEntry *entry, TimestampTz created_at);

@@ -282,7 +282,7 @@ read_page(Relation relation, BlockNumber block, const pg_uuid_t *boot)
 	UnlockReleaseBuffer(buffer);
 	if (page != NULL && (page->head.format != JOURNAL_FORMAT || page->head.used > sizeof(page->entries)))
 	{
-		ereport(LOG, (errmsg("integ: page %u of integ.intent_journal is of another version, its entries are not read", block)));
+		ereport(LOG, (errmsg("integ: page %u of integ.intent_journal is of another version and not read", block)));
 		page = NULL;
 	}
 	return page;
@@ -303,8 +303,9 @@ entry_at(ReadPage *page, uint32 offset)
 	IntegEntry *entry = (IntegEntry *) (page->entries + offset);
 	uint32 left = page->head.used - offset;
 
-	if (left < sizeof(IntegEntry) || entry->length > left || entry->length != MAXALIGN(entry->length) ||
-		entry->length < sizeof(IntegEntry) + entry->body || entry->kind != INTEG_ENTRY_AUDIT)
+	if (left < sizeof(IntegEntry) || entry->length < sizeof(IntegEntry) || entry->length > left ||
+		entry->length != MAXALIGN(entry->length) ||
+		entry->body > entry->length - sizeof(IntegEntry) || !integ_entry_is_whole_audit(entry))
 		return NULL;
 	return entry;
 }

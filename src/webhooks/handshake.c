@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "common/base64.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
@@ -90,7 +90,7 @@ encode_hmac(const JsonbContainer *hmac, const uint8_t *digest, unsigned int len)
 	char text[2 * EVP_MAX_MD_SIZE + 1];
 
 	if (encoding != NULL && strcmp(encoding, "base64") == 0)
-		text[pg_b64_encode((const char *) digest, (int) len, text, sizeof(text))] = '\0';
+		text[integ_b64_encode(digest, (int) len, text, sizeof(text))] = '\0';
 	else
 		text[hex_encode((const char *) digest, len, text)] = '\0';
 	return psprintf("%s%s", prefix == NULL ? "" : prefix, text);

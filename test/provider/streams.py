@@ -1,5 +1,5 @@
 """Answers that come bit by bit, and files. Each is a function named like its path
-below /streams; `n` events (5), `ms` between them (0).
+below /streams; `n` events (5), `ms` between them (0); `remaining`: what the headers say is left of a limit.
 
     sse          server-sent events of all spellings, then data: [DONE]
     ndjson       a line each; `last` without a line feed
@@ -50,7 +50,10 @@ def number(handler, name, default):
 
 def start(handler, content_type):
     handler.close_connection = True
-    handler.send(200, b"", [], content_type, length=False)
+    left = handler.query.get("remaining")
+    headers = [] if left is None else [("X-RateLimit-Limit", "100"), ("X-RateLimit-Remaining", left),
+                                       ("X-RateLimit-Reset", "3000")]
+    handler.send(200, b"", headers, content_type, length=False)
 
 
 def chunk(handler, data):
