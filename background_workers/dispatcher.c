@@ -31,7 +31,7 @@
  * a little sooner.
  */
 #define SETTLE_COUNT 128
-#define SETTLE_DELAY_MAX (10 * INT64CONST(1000))
+#define SETTLE_DELAY_MAX (5 * INT64CONST(1000))
 #define SETTLE_DELAY (2 * INT64CONST(1000))
 
 /* What is under way when the dispatcher is told to stop may still be answered. */

@@ -245,7 +245,7 @@ serve(void)
 }
 
 static void
-wait(WaitEventSet *events, long timeout)
+rest(WaitEventSet *events, long timeout)
 {
 	WaitEvent event;
 
@@ -289,7 +289,7 @@ integ_ingress_run(const IntegServerDriver *given)
 		proc_exit(refused ? 0 : 1);
 	events = make_events();
 
-	while (deadline == 0 || (driver->connections(server) > 0 && GetCurrentTimestamp() < deadline))
+	while (deadline == 0 || (driver->requests(server) > 0 && GetCurrentTimestamp() < deadline))
 	{
 		if (!driver->run(server))
 			ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("integ's HTTP server cannot go on")));
@@ -300,7 +300,7 @@ integ_ingress_run(const IntegServerDriver *given)
 		}
 		if (serve())
 			continue;
-		wait(events, driver->timeout(server, deadline == 0 ? SLEEP_MAX_MS : 100));
+		rest(events, driver->timeout(server, deadline == 0 ? SLEEP_MAX_MS : 100));
 	}
 	proc_exit(0);
 }

@@ -100,7 +100,8 @@ INSERT INTO cases VALUES
 CREATE TEMP TABLE slow AS
 -- each hour: everything shown that matches
 SELECT cron, zone, utc FROM cases, shown
-WHERE each_hour AND extract(minute FROM local)::int = ANY (minutes) AND (hours IS NULL OR extract(hour FROM local)::int = ANY (hours))
+WHERE each_hour AND extract(minute FROM local)::int = ANY (minutes)
+  AND (hours IS NULL OR extract(hour FROM local)::int = ANY (hours))
 UNION
 -- times of the day: the first that shows each
 SELECT cron, zone, min(utc) FROM cases, shown

@@ -35,7 +35,8 @@ SELECT integ_credential_set('into_iso_main', 'token', :'token') IS NOT NULL AS h
 
 -- Columns by the entity's JSON Schema.
 SELECT jsonb_pretty(integ_sync_into('into_iso_main', 'Order', 'into_test.orders', '{"every": "15 minutes", "start": false}'));
-SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key, col_description(a.attrelid, a.attnum) AS comment
+SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key,
+       col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute a WHERE a.attrelid = 'into_test.orders'::regclass AND a.attnum > 0 ORDER BY a.attnum;
 SELECT obj_description('into_test.orders'::regclass);
 SELECT m ->> 'targetField' AS column, m -> 'config' ->> 'sourceField' AS field, m -> 'config' -> 'transformations' AS transformations
@@ -56,7 +57,8 @@ SELECT integ_sync_into('into_iso_main', 'Order', 'into_test.orders') - 'schedule
 
 -- No schema: a page of the list tells.
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.countries', '{"start": false}') - 'mappings';
-SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key, col_description(a.attrelid, a.attnum) AS comment
+SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS key,
+       col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute a WHERE a.attrelid = 'into_test.countries'::regclass AND a.attnum > 0 ORDER BY a.attnum;
 SELECT count(*) AS failed FROM integ_convert_test('into_iso_main.Country', (SELECT jsonb_agg(r) FROM integ_fetch('into_iso_main', 'list_countries') AS r)) WHERE status <> 'converted';
 SELECT integ_sync_into('into_iso_main', 'Language', 'into_test.languages', '{"start": false, "samples": [
@@ -68,7 +70,7 @@ SELECT integ_sync_into('into_iso_main', 'Nested', 'into_test.nested', '{"start":
 SELECT integ_convert('into_iso_main.Nested', '{"node": {"key": 5}, "name": "n"}');
 
 -- A table that is there, and a record type.
-CREATE TABLE into_test.own (id text PRIMARY KEY, official_name text, internal text);
+CREATE TABLE into_test.own (id text PRIMARY KEY, official_name text, internal text, deleted_at timestamptz);
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.own', '{"task_id": "into_own", "start": false, "removal": "soft_delete"}');
 SELECT integ_sync_into('into_iso_main', 'Country', 'c_company', '{"task_id": "into_companies", "name": "Countries", "start": false}');
 SELECT schema_id, target_table, target_type, delete_if_removed, removal, jsonb_array_length(field_mappings) AS mappings
@@ -119,6 +121,13 @@ SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.x', '{"start": fal
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.own', '{"task_id": "into_iso_main.Order"}');
 CREATE TABLE into_test.unlike (a int PRIMARY KEY, b int);
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.unlike', '{"task_id": "into_unlike"}');
+CREATE TABLE into_test.keyless (id text, name text);
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.keyless', '{"task_id": "into_unlike"}');
+CREATE VIEW into_test.view AS SELECT id, name FROM into_test.first;
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.view', '{"task_id": "into_unlike"}');
+CREATE TABLE into_test.generated (id text PRIMARY KEY, name text GENERATED ALWAYS AS (id) STORED);
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.generated', '{"task_id": "into_unlike", "start": false}') -> 'mappings' AS mappings;
+DELETE FROM integ.sync_tasks WHERE task_id = 'into_unlike';
 SELECT to_regclass('into_test.x') IS NULL AS nothing_left, count(*) AS tasks FROM integ.sync_tasks WHERE task_id IN ('into_bad', 'into_unlike');
 
 -- Who may: the table is made, and the task run, with the rights of the caller.

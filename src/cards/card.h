@@ -19,8 +19,8 @@
 #define INTEG_CARD_MAX_BYTES (16 * 1024 * 1024)
 
 /*
- * The data of a card, in CurrentMemoryContext: results is an object of what each source gave, by its name; failed a list
- * of {"source", "error"}. Values that the templates take from results cannot be markup. Raises IG400 where the templates
+ * The data of a card, in CurrentMemoryContext: results is an object of what each source gave, by its name; failed a
+ * list of {"source", "error"}. Values that the templates take from results cannot be markup. Raises IG400 where the templates
  * are not valid or, no source having failed, want what is not there; beside failed sources a template that does is left
  * out.
  */

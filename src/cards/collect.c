@@ -6,6 +6,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "cards/card.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
@@ -210,13 +211,14 @@ make_results(const SyncCard *card)
 	foreach (cell, card->sources)
 	{
 		const CardSource *asked = lfirst(cell);
+		const Jsonb *records = asked->records;
 
-		if (asked->records == NULL)
+		if (records == NULL)
 			continue;
-		if (asked->single && JB_ROOT_COUNT(asked->records) == 1)
-			integ_json_add(&builder, asked->name, getIthJsonbValueFromContainer((JsonbContainer *) &asked->records->root, 0));
+		if (asked->single && JB_ROOT_COUNT(records) == 1)
+			integ_json_add(&builder, asked->name, getIthJsonbValueFromContainer((JsonbContainer *) &records->root, 0));
 		else
-			integ_json_add_jsonb(&builder, asked->name, asked->records);
+			integ_json_add_jsonb(&builder, asked->name, records);
 	}
 	return integ_json_end(&builder);
 }
@@ -291,8 +293,9 @@ insert_card(const SyncEngine *engine, const Jsonb *data)
 		{JSONBOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
 	const IntegSyncRun *run = engine->run;
 	char nulls[] = "     ";
-	Datum values[5] = {JsonbPGetDatum(data), CStringGetTextDatum(run->client_id), CStringGetTextDatum(run->context_type),
-					   integ_value_text(run->context_id, &nulls[3]), CStringGetTextDatum(engine->owner_name)};
+	Datum values[5] = {JsonbPGetDatum(data), CStringGetTextDatum(run->client_id),
+					   CStringGetTextDatum(run->context_type), integ_value_text(run->context_id, &nulls[3]),
+					   CStringGetTextDatum(engine->owner_name)};
 
 	(void) integ_query(&query, values, nulls);
 }

@@ -61,7 +61,7 @@ render(const Jsonb *source, const char *where, const IntegTemplateScope *scope, 
 	return integ_template_text(integ_template_compile(&root, where), scope, encoding);
 }
 
-/* The same; NULL where it wants what a source that has failed would have given. Rendering takes nothing to give back. */
+/* The same; NULL where it wants what a source that failed would have given. Rendering takes nothing to give back. */
 static char *
 render_what_there_is(const Jsonb *source, const char *where, const IntegTemplateScope *scope,
 					 IntegTemplateEncoding encoding)

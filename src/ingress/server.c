@@ -42,6 +42,8 @@ struct IntegServer
 	int port;
 	size_t max_body;
 	int request_s;
+	int requests;					  /* begun and not ended */
+	size_t held;					  /* room of their bodies */
 	IntegServerRequest *first, *last; /* whole and not handed out */
 };
 
@@ -63,6 +65,7 @@ begin_exchange(void *arg, const char *uri, struct MHD_Connection *connection)
 	if (exchange == NULL)
 		return NULL;
 	exchange->server = arg;
+	exchange->server->requests++;
 	exchange->connection = connection;
 	exchange->begun = now_s();
 	exchange->uri = strdup(uri);
@@ -75,6 +78,8 @@ free_exchange(Exchange *exchange)
 {
 	if (exchange->response != NULL)
 		MHD_destroy_response(exchange->response);
+	exchange->server->requests--;
+	exchange->server->held -= exchange->room;
 	free(exchange->request.headers);
 	free(exchange->request.body);
 	free(exchange->uri);
@@ -174,10 +179,14 @@ add_body(Exchange *exchange, const char *data, size_t len)
 	if (request->body_len + len + 1 > exchange->room)
 	{
 		size_t room = (request->body_len + len + 1) * 2 + FIRST_BODY_ROOM;
-		char *grown = realloc(request->body, room);
+		char *grown;
 
+		if (exchange->server->held - exchange->room + room > INTEG_SERVER_MAX_HELD)
+			return MHD_NO;
+		grown = realloc(request->body, room);
 		if (grown == NULL)
 			return MHD_NO;
+		exchange->server->held += room - exchange->room;
 		request->body = grown;
 		exchange->room = room;
 	}
@@ -394,11 +403,9 @@ server_quiesce(IntegServer *server)
 }
 
 static int
-server_connections(const IntegServer *server)
+server_requests(const IntegServer *server)
 {
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-
-	return info == NULL ? 0 : (int) info->num_connections;
+	return server->requests;
 }
 
 static void
@@ -417,6 +424,6 @@ const IntegServerDriver integ_server_driver = {
 	.next = server_next,
 	.answer = server_answer,
 	.quiesce = server_quiesce,
-	.connections = server_connections,
+	.requests = server_requests,
 	.close = server_close,
 };

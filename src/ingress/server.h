@@ -17,6 +17,9 @@
 #define INTEG_SERVER_MAX_HEADER_BYTES (32 * 1024)
 #define INTEG_SERVER_MAX_HEADERS 100
 
+/* What the bodies under way may come to together; the connection of one that would pass it is closed. */
+#define INTEG_SERVER_MAX_HELD (256 * 1024 * 1024)
+
 /* A path and query longer than this are answered with 414. */
 #define INTEG_SERVER_MAX_URI 8192
 
@@ -73,7 +76,8 @@ typedef struct IntegServerDriver
 	void (*answer)(IntegServer *server, IntegServerRequest *request, const IntegServerAnswer *answer);
 	/* Takes no more connections. What is under way goes on. */
 	void (*quiesce)(IntegServer *server);
-	int (*connections)(const IntegServer *server);
+	/* Requests that have begun and are not answered. */
+	int (*requests)(const IntegServer *server);
 	/* Closes everything. */
 	void (*close)(IntegServer *server);
 } IntegServerDriver;

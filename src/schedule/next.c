@@ -41,7 +41,8 @@ stretch_at(pg_time_t moment, const pg_tz *zone)
 	pg_time_t boundary = stretch.end;
 	int is_dst, next_is_dst;
 
-	if (pg_next_dst_boundary(&moment, &stretch.offset, &is_dst, &boundary, &stretch.next_offset, &next_is_dst, zone) > 0)
+	if (pg_next_dst_boundary(&moment, &stretch.offset, &is_dst, &boundary, &stretch.next_offset, &next_is_dst,
+							 zone) > 0)
 		stretch.end = Min(boundary, stretch.end);
 	else
 		stretch.next_offset = stretch.offset;

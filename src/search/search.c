@@ -1,8 +1,8 @@
 /*
  * integ_search: full-text search over records.
  *
- * Row-level security would keep the planner from the index, since the operator of full-text search is not leakproof: the
- * records are read as integ_owner, under the condition of the policy records_read.
+ * Row-level security would keep the planner from the index, since the operator of full-text search is not leakproof:
+ * the records are read as integ_owner, under the condition of the policy records_read.
  */
 #include "search/search.h"
 

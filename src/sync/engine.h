@@ -211,8 +211,8 @@ extern void sync_begin(void);
 extern void sync_commit(void);
 
 /*
- * source.c: a source of the run, checked, in CurrentMemoryContext; that of a card has no target. Raises what is wrong with
- * its definition.
+ * source.c: a source of the run, checked, in CurrentMemoryContext; that of a card has no target. Raises what is wrong
+ * with its definition.
  */
 extern SyncSource *sync_source_plan(SyncEngine *engine, const IntegSyncSource *given);
 

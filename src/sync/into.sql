@@ -223,6 +223,11 @@ $$;
 COMMENT ON FUNCTION integ.target_for(text, uuid, jsonb, text, jsonb) IS
     'Makes the table and the conversion schema that are missing between an entity and its target; returns the schema';
 
+CREATE FUNCTION integ.sync_target_check(schema uuid) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_target_check';
+COMMENT ON FUNCTION integ.sync_target_check(uuid) IS
+    'Raises IG400 or IG403 where the current role could not write records by this conversion schema';
+
 CREATE FUNCTION integ_sync_into(instance text, entity text, target text, options jsonb DEFAULT '{}') RETURNS jsonb
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -261,6 +266,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock('integ.sync_tasks'::regclass::int, hashtext(handle));
     had_table := cardinality(parse_ident(target)) <> 2 OR to_regclass(target) IS NOT NULL;
     made := integ.target_for(handle, connection, found, target, options);
+    PERFORM integ.sync_target_check(made);
     IF found ? 'modifiedParam' AND (found ?| ARRAY['deleted', 'deletedField']) THEN
         config := '{"incrementalSync": true}';
     END IF;
@@ -280,4 +286,4 @@ GRANT EXECUTE ON FUNCTION integ.column_name(text), integ.column_type(jsonb),
     integ.table_for(text, jsonb, jsonb, text, text),
     integ.samples_for(text, jsonb, jsonb), integ.schema_of(text, text, text),
     integ.task_for(text, uuid, uuid, text, jsonb, jsonb, jsonb), integ.target_for(text, uuid, jsonb, text, jsonb),
-    integ_sync_into(text, text, text, jsonb) TO integ_user;
+    integ.sync_target_check(uuid), integ_sync_into(text, text, text, jsonb) TO integ_user;
