@@ -172,8 +172,8 @@ integ_datum_value(Oid type, Datum datum, JsonbValue *value)
 		case FLOAT4OID:
 		case FLOAT8OID:
 			value->type = jbvNumeric;
-			value->val.numeric =
-				DatumGetNumeric(type == FLOAT4OID ? DirectFunctionCall1(float4_numeric, datum) : DirectFunctionCall1(float8_numeric, datum));
+			value->val.numeric = DatumGetNumeric(type == FLOAT4OID ? DirectFunctionCall1(float4_numeric, datum)
+																   : DirectFunctionCall1(float8_numeric, datum));
 			return;
 		case JSONBOID:
 			integ_json_root(DatumGetJsonbP(datum), value);

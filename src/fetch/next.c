@@ -240,6 +240,12 @@ integ_pages_find_next(IntegPages *pages, const Jsonb *records, IntegPagePosition
 	}
 }
 
+int64
+integ_pages_find_total(const IntegPages *pages)
+{
+	return pages->call->body == NULL ? -1 : number_at(pages->pagination->total, pages->call->body);
+}
+
 const char *
 integ_pages_find_delta(const IntegPages *pages)
 {

@@ -317,6 +317,7 @@ receive(IntegPages *pages)
 	check_progress(pages, page->records);
 	more = advance(pages, page->records);
 	page->number = pages->npages;
+	page->total = integ_pages_find_total(pages);
 	if (more)
 		page->state = integ_pages_state(pages);
 	else

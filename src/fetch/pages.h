@@ -42,6 +42,7 @@ typedef struct IntegPage
 	const Jsonb *records; /* an array, maybe an empty one */
 	const Jsonb *state;	  /* to go on behind this page, to be stored; NULL where the list ends with it */
 	const char *delta;	  /* the token of the last page from which the next run goes on, NULL for none */
+	int64 total;		  /* records of the whole list, where the service tells; else -1 */
 	bool cut_short;		  /* the list goes on, but "maxPages" of the definition ends it here */
 } IntegPage;
 

@@ -62,6 +62,9 @@ extern bool integ_pages_restore(IntegPages *pages, const Jsonb *state);
 /* Raises IG502 unless the URL is of the instance's origin. */
 extern void integ_pages_require_origin(const IntegCall *call, const char *url);
 
+/* How many records the whole list has, where the answer says so; else -1. */
+extern int64 integ_pages_find_total(const IntegPages *pages);
+
 /* The token of the final page, NULL where the answer has none. */
 extern const char *integ_pages_find_delta(const IntegPages *pages);
 

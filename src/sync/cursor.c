@@ -169,9 +169,9 @@ next_mark(const SyncEngine *engine)
 {
 	JsonbValue value = {.type = jbvString};
 	TimestampTz before;
-	const SyncMark *next = engine->held.text != NULL && (engine->newest.text == NULL || engine->held.time < engine->newest.time)
-							   ? &engine->held
-							   : &engine->newest;
+	const SyncMark *newest = &engine->newest, *held = &engine->held;
+	bool holds = held->text != NULL && (newest->text == NULL || held->time < newest->time);
+	const SyncMark *next = holds ? held : newest;
 
 	if (engine->cursor.mark == NULL || next->text == NULL)
 		return next->text != NULL ? next->text : engine->cursor.mark;

@@ -117,10 +117,14 @@ keep(SyncEngine *engine, const Jsonb *difference)
 {
 	MemoryContext old = MemoryContextSwitchTo(engine->context);
 
-	if (list_length(engine->differences) < MOST_DIFFERENCES)
-		engine->differences = lappend(engine->differences, memcpy(palloc(VARSIZE(difference)), difference, VARSIZE(difference)));
-	else
+	if (list_length(engine->differences) == MOST_DIFFERENCES)
 		engine->more_differences = true;
+	else
+	{
+		Jsonb *copy = memcpy(palloc(VARSIZE(difference)), difference, VARSIZE(difference));
+
+		engine->differences = lappend(engine->differences, copy);
+	}
 	MemoryContextSwitchTo(old);
 }
 

@@ -229,7 +229,7 @@ extern int64 sync_source_page_size(const SyncSource *source, const IntegMethod *
 /* How far a source has been read: a row of integ.sync_cursors. */
 typedef struct SyncCursor
 {
-	const char *mark;	 /* the highest modified value up to which all is stored, as the service writes it; NULL: none */
+	const char *mark;	 /* modified value up to which all is stored, as the service writes it; NULL: none */
 	const char *delta;	 /* token, or NULL */
 	const Jsonb *page;	 /* where a run that has not ended goes on; NULL: at the beginning */
 	bool ended;			 /* … it has read the list to its end */
@@ -335,7 +335,7 @@ extern void sync_records_remove(SyncPage *page, SyncRecord **records, int count)
 typedef void (*SyncStep)(SyncPage *page, SyncRecord **records, int count);
 extern void sync_isolate(SyncPage *page, SyncRecord **records, int count, SyncStep step);
 
-/* Whether an error may pass when the page is stored anew: a deadlock, a serialization failure, a lock not had in time. */
+/* Whether an error may pass when the page is stored anew: a deadlock, a lock not had in time, a lost race. */
 extern bool sync_error_passes(int sqlerrcode);
 
 /* statement.c */

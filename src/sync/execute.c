@@ -160,6 +160,7 @@ read_sources(SyncEngine *engine, SyncSource **sources)
 	{
 		ErrorData *error = read_source(engine, sources[i]);
 
+		(void) integ_sync_should_stop(engine->run);
 		if (error == NULL || is_stopped(engine))
 			continue;
 		failed++;
@@ -172,7 +173,8 @@ read_sources(SyncEngine *engine, SyncSource **sources)
 	if (is_stopped(engine))
 		return (IntegSyncOutcome){.status = INTEG_SYNC_STOPPED};
 	if (failed == 0 && engine->warning != NULL)
-		outcome = (IntegSyncOutcome){.status = INTEG_SYNC_PARTIAL, .message = engine->warning, .hint = engine->warning_hint};
+		outcome = (IntegSyncOutcome){
+			.status = INTEG_SYNC_PARTIAL, .message = engine->warning, .hint = engine->warning_hint};
 	else if (failed > 0 && failed < count)
 		outcome.status = INTEG_SYNC_PARTIAL;
 	else if (failed == 0 && engine->run->counters.failed > 0)

@@ -41,8 +41,9 @@ struct SyncFetch
 	IntegPages *pages;
 	bool in_flight;
 	bool ended;
-	bool repeated; /* this page's request was refused, and repeated with other credentials */
-	int attempts;  /* of this page */
+	bool repeated;		  /* this page's request was refused, and repeated with other credentials */
+	int attempts;		  /* of this page */
+	TimestampTz promised; /* a rate limit has told the next page to come then; 0: none has */
 	SyncFetched *fetched;
 };
 
@@ -60,7 +61,8 @@ sync_wait(SyncEngine *engine, TimestampTz until)
 			return false;
 		if (left <= 0)
 			return true;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, LOOK_MS * 10), PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, LOOK_MS * 10),
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }
@@ -115,10 +117,13 @@ guard(SyncFetch *fetch, FetchStep step)
 static void
 build_step(SyncFetch *fetch)
 {
+	/* What the last exchange came to is no reason any more. */
+	integ_call_rewind(fetch->call);
 	fetch->call->token_pending = false;
 	integ_call_consult(fetch->call);
 	integ_call_raise(fetch->call);
 	fetch->in_flight = integ_pages_build(fetch->pages);
+	fetch->call->options.returning = false;
 	fetch->ended = !fetch->in_flight;
 }
 
@@ -139,6 +144,7 @@ take_step(SyncFetch *fetch)
 	fetch->fetched->state = copy_document(page->state);
 	fetch->fetched->delta = page->delta != NULL ? pstrdup(page->delta) : NULL;
 	fetch->fetched->cut_short = page->cut_short;
+	fetch->fetched->total = page->total;
 	MemoryContextSwitchTo(old);
 	if (!call->previous_credentials && integ_vault_rotating(&call->instance->credentials))
 		integ_vault_promote(&call->instance->credentials);
@@ -212,10 +218,11 @@ judge(const SyncFetch *fetch, const ErrorData *error, bool sent)
 {
 	const IntegCall *call = fetch->call;
 	const IntegHttpResponse *response = sent ? call->response : NULL;
+	bool limited = error->sqlerrcode == ERRCODE_INTEG_RATE_LIMIT || error->sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN;
 	IntegAttempt attempt = {
 		.sqlerrcode = error->sqlerrcode,
 		.token_pending = call->token_pending,
-		.waits = !sent && (error->sqlerrcode == ERRCODE_INTEG_RATE_LIMIT || error->sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN),
+		.waits = !sent && limited && call->outcome.retry_at != 0,
 		.answered = response != NULL && response->failure == INTEG_HTTP_OK,
 		.server_error = response != NULL && response->status >= 500,
 		.maybe_sent = response != NULL && response->maybe_sent,
@@ -247,6 +254,8 @@ recover(SyncFetch *fetch, ErrorData *error, bool sent)
 	fetch->engine->retry_at = verdict.kind == INTEG_VERDICT_RETRY ? verdict.retry_at : fetch->call->outcome.retry_at;
 	if (verdict.kind != INTEG_VERDICT_RETRY || verdict.retry_at > GetCurrentTimestamp() + LONGEST_WAIT)
 		ReThrowError(error);
+	/* Who was told when to come is not sent to the end of the line. */
+	fetch->call->options.returning = !sent && verdict.waits;
 	waited = wait_saying(fetch, verdict.retry_at, error->message);
 	MemoryContextReset(fetch->errors);
 	return waited;
@@ -277,10 +286,25 @@ sync_fetch_open(SyncEngine *engine, const char *method, const Jsonb *input, cons
 	return fetch;
 }
 
+/* The slot that was promised when the page was asked for ahead. False where the run is to stop. */
+static bool
+wait_for_slot(SyncFetch *fetch)
+{
+	TimestampTz until = fetch->promised;
+
+	if (until == 0)
+		return true;
+	fetch->promised = 0;
+	fetch->call->options.returning = true;
+	return wait_saying(fetch, until, "a rate limit makes it wait");
+}
+
 /* The request leaves. False behind the last page, and where the run is to stop. */
 static bool
 ask(SyncFetch *fetch)
 {
+	if (!wait_for_slot(fetch))
+		return false;
 	while (!fetch->in_flight && !fetch->ended)
 	{
 		ErrorData *error = guard(fetch, build_step);
@@ -297,12 +321,15 @@ ask(SyncFetch *fetch)
 static void
 ask_ahead(SyncFetch *fetch)
 {
-	if (guard(fetch, build_step) != NULL)
+	ErrorData *error = guard(fetch, build_step);
+
+	if (error != NULL)
 	{
 		fetch->in_flight = false;
-		return;
+		if (error->sqlerrcode == ERRCODE_INTEG_RATE_LIMIT)
+			fetch->promised = fetch->call->outcome.retry_at;
 	}
-	if (fetch->in_flight)
+	else if (fetch->in_flight)
 		integ_call_depart(fetch->call);
 }
 

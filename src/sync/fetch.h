@@ -14,6 +14,7 @@ typedef struct SyncFetched
 	const Jsonb *records; /* an array */
 	const Jsonb *state;	  /* to go on behind it; NULL: the list ends here */
 	const char *delta;	  /* of the last page, or NULL */
+	int64 total;		  /* records of the whole list, -1: nobody says */
 	bool cut_short;		  /* the list goes on, but the definition ends it here */
 } SyncFetched;
 

@@ -85,7 +85,8 @@ has_hash(uint64 row, const SyncRecord *record)
 	if (isnull)
 		return false;
 	bytes = PG_DETOAST_DATUM_PACKED(hash);
-	return VARSIZE_ANY_EXHDR(bytes) == SYNC_HASH_BYTES && memcmp(VARDATA_ANY(bytes), record->hash, SYNC_HASH_BYTES) == 0;
+	return VARSIZE_ANY_EXHDR(bytes) == SYNC_HASH_BYTES &&
+		   memcmp(VARDATA_ANY(bytes), record->hash, SYNC_HASH_BYTES) == 0;
 }
 
 static void
@@ -181,6 +182,13 @@ array(Datum *values, bool *nulls, int count, Oid type, int len, bool byval, char
 	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lower, type, len, byval, align));
 }
 
+static Datum
+times_of(LinkArrays *arrays, int count)
+{
+	return array(arrays->times, arrays->no_times, count, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL,
+				 TYPALIGN_DOUBLE);
+}
+
 void
 sync_links_write(SyncPage *page, SyncRecord **records, int count)
 {
@@ -214,7 +222,7 @@ sync_links_write(SyncPage *page, SyncRecord **records, int count)
 	values[7] = array(arrays.hashes, NULL, count, BYTEAOID, -1, false, TYPALIGN_INT);
 	values[8] = array(arrays.keys, arrays.no_keys, count, JSONBOID, -1, false, TYPALIGN_INT);
 	values[9] = array(arrays.records, arrays.no_records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-	values[10] = array(arrays.times, arrays.no_times, count, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	values[10] = times_of(&arrays, count);
 	integ_owner_enter(&scope);
 	(void) integ_query(&query, values, nulls);
 	integ_owner_leave(&scope);
@@ -279,7 +287,7 @@ sync_links_remove(SyncPage *page, SyncRecord **records, int count)
 	make_arrays(&arrays, records, count);
 	set_scope(page->engine->source, values);
 	values[3] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
-	values[4] = array(arrays.times, arrays.no_times, count, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	values[4] = times_of(&arrays, count);
 	integ_owner_enter(&scope);
 	(void) integ_query(detaches ? &forget : &mark, values, NULL);
 	integ_owner_leave(&scope);

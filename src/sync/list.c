@@ -4,6 +4,7 @@
 #include "sync/list.h"
 
 #include "access/xact.h"
+#include "convert/relations.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
@@ -15,6 +16,13 @@
 #include "utils/memutils.h"
 
 /* --- where it begins --- */
+
+/* Columns of rows whose foreign keys came with another owner's records. */
+static void
+fill_relations(SyncEngine *engine, void *arg)
+{
+	(void) integ_relations_fill(engine->run->client_id);
+}
 
 typedef struct Beginning
 {
@@ -57,7 +65,8 @@ begin_anew(SyncEngine *engine, Beginning *beginning)
 	cursor->page = NULL;
 	cursor->ended = false;
 	beginning->delta = incremental && source->has_delta && !engine->delta_expired ? cursor->delta : NULL;
-	beginning->since = incremental && source->modified_param != NULL && beginning->delta == NULL ? sync_cursor_since(engine) : NULL;
+	if (incremental && source->modified_param != NULL && beginning->delta == NULL)
+		beginning->since = sync_cursor_since(engine);
 	cursor->full = beginning->delta == NULL && beginning->since == NULL;
 	cursor->execution = engine->run->id;
 }
@@ -157,6 +166,8 @@ store_page(SyncEngine *engine, void *arg)
 
 	engine->run->phase = INTEG_SYNC_SAVING;
 	engine->run->counters.pages++;
+	if (engine->run->nsources == 1 && fetched->total >= 0)
+		engine->run->counters.total = fetched->total;
 	sync_page_store(engine, fetched->records);
 	if (!engine->run->dry_run)
 		sync_cursor_save(engine, fetched->state, fetched->delta);
@@ -245,9 +256,11 @@ static void
 refuse_removal(SyncEngine *engine, int64 gone, int64 live)
 {
 	MemoryContext old = MemoryContextSwitchTo(engine->context);
+	long long percent = engine->source->options.max_delete_percent;
 
-	engine->warning = psprintf("%lld of %lld records have disappeared at the service, which is more than %lld%%: none was removed here",
-							   (long long) gone, (long long) live, (long long) engine->source->options.max_delete_percent);
+	engine->warning = psprintf("%lld of %lld records have disappeared at the service, which is more than %lld%%:"
+							   " none was removed here",
+							   (long long) gone, (long long) live, percent);
 	engine->warning_hint = "If that is right, set \"maxDeletePercent\" in the task's config to 100 and run it again.";
 	MemoryContextSwitchTo(old);
 	integ_sync_log(engine->run, "warn", engine->warning, NULL);
@@ -279,6 +292,8 @@ static bool
 read_deleted(SyncEngine *engine)
 {
 	SyncSource *source = engine->source;
+	const IntegMethod *method;
+	const Jsonb *input;
 	SyncFetched fetched;
 	bool more = true;
 
@@ -287,10 +302,9 @@ read_deleted(SyncEngine *engine)
 	sync_list_close_fetch(engine);
 	sync_begin();
 	MemoryContextSwitchTo(engine->context);
-	engine->fetch = sync_fetch_open(engine, source->deleted_method,
-									sync_source_input(source, sync_source_method(engine, source, source->deleted_method),
-													  sync_cursor_since(engine), NULL, NULL),
-									NULL, NULL);
+	method = sync_source_method(engine, source, source->deleted_method);
+	input = sync_source_input(source, method, sync_cursor_since(engine), NULL, NULL);
+	engine->fetch = sync_fetch_open(engine, source->deleted_method, input, NULL, NULL);
 	sync_commit();
 	MemoryContextSwitchTo(engine->context);
 	while (more && sync_fetch_next(engine->fetch, &fetched))
@@ -353,7 +367,10 @@ read_list(SyncEngine *engine, const Beginning *beginning, Ending *ending)
 	engine->delta_expired = engine->delta_expired || beginning->delta != NULL;
 	engine->page_expired = engine->page_expired || beginning->resumes;
 	sync_begin();
-	integ_sync_log(engine->run, "info", beginning->delta != NULL ? "the service's token has expired: everything is read" : "the service's place in the list has expired: it is read from the beginning", NULL);
+	integ_sync_log(engine->run, "info",
+				   beginning->delta != NULL ? "the service's token has expired: everything is read"
+											: "the place in the list has expired: it is read from the beginning",
+				   NULL);
 	sync_commit();
 	MemoryContextSwitchTo(context);
 	sync_list_close_fetch(engine);
@@ -380,6 +397,8 @@ sync_list_read(SyncEngine *engine)
 		return;
 	}
 	if (!open_source(engine, &beginning))
+		return;
+	if (!engine->run->dry_run && !sync_store(engine, fill_relations, NULL))
 		return;
 	while (!engine->cursor.ended && !read_list(engine, &beginning, &ending))
 		(void) open_source(engine, &beginning);

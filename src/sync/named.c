@@ -58,6 +58,7 @@ static void
 open_get(SyncEngine *engine, const char *id)
 {
 	SyncSource *source = engine->source;
+	const Jsonb *input;
 
 	engine->stage = SYNC_STAGE_PLANNING;
 	sync_begin();
@@ -67,9 +68,8 @@ open_get(SyncEngine *engine, const char *id)
 						errmsg("single records of \"%s\" cannot be asked for", source->entity),
 						errdetail("The entity of \"%s\" names no method \"get\".", source->name),
 						errhint("Run the task for all records, or complete the entity in the definition.")));
-	engine->fetch = sync_fetch_open(engine, source->get_method,
-									sync_source_input(source, sync_source_method(engine, source, source->get_method), NULL, NULL, id),
-									NULL, NULL);
+	input = sync_source_input(source, sync_source_method(engine, source, source->get_method), NULL, NULL, id);
+	engine->fetch = sync_fetch_open(engine, source->get_method, input, NULL, NULL);
 	sync_commit();
 	MemoryContextSwitchTo(engine->context);
 	engine->stage = SYNC_STAGE_FETCHING;

@@ -59,7 +59,8 @@ find_deleted_id(const SyncSource *source, SyncRecord *record)
 {
 	JsonbValue found = record->raw;
 
-	if (integ_json_is_object(&record->raw) && (source->id == NULL || !integ_path_find(source->id, &record->raw, &found)) &&
+	if (integ_json_is_object(&record->raw) &&
+		(source->id == NULL || !integ_path_find(source->id, &record->raw, &found)) &&
 		!integ_json_get(record->raw.val.binary.data, "id", &found))
 		return false;
 	if (found.type == jbvNull || found.type == jbvBinary)
@@ -123,7 +124,8 @@ read_record(SyncPage *page, SyncRecord *record)
 		sync_record_fail(page, record, &no_object);
 		return;
 	}
-	if (source->modified != NULL && integ_json_is_object(&record->raw) && integ_path_find(source->modified, &record->raw, &found))
+	if (source->modified != NULL && integ_json_is_object(&record->raw) &&
+		integ_path_find(source->modified, &record->raw, &found))
 		record->has_modified = integ_value_instant(&found, &record->modified);
 	if (!find_id(page, record))
 	{
@@ -193,7 +195,8 @@ sort_records(SyncPage *page)
 static bool
 is_older(const SyncRecord *record)
 {
-	return record->linked && record->has_modified && record->link_has_modified && record->modified < record->link_modified;
+	return record->linked && record->has_modified && record->link_has_modified &&
+		   record->modified < record->link_modified;
 }
 
 static void
@@ -357,7 +360,8 @@ link_records(SyncPage *page)
 
 		if (record->fate != SYNC_WRITE || !record->stored)
 			continue;
-		integ_relations_add(relations, &converted, OidIsValid(target->relation) ? NULL : &record->record, record->target_key);
+		integ_relations_add(relations, &converted, OidIsValid(target->relation) ? NULL : &record->record,
+							record->target_key);
 		records[count++] = record;
 	}
 	sync_links_write(page, records, count);
@@ -480,7 +484,8 @@ sync_page_begin(SyncEngine *engine, const Jsonb *list)
 
 	page->engine = engine;
 	page->list = list;
-	page->conversion = integ_conversion_begin(engine->target->conversion, engine->source->config, engine->run->client_id);
+	page->conversion =
+		integ_conversion_begin(engine->target->conversion, engine->source->config, engine->run->client_id);
 	seed_hash(page);
 	read_records(page);
 	sort_records(page);

@@ -65,13 +65,15 @@ void
 sync_seen_add(SyncPage *page)
 {
 	static IntegQuery query = {
-		"INSERT INTO integ.sync_seen (execution, source, page, external_ids) VALUES ($1, $2, $3, $4)",
-		4,
-		{UUIDOID, INT4OID, INT8OID, TEXTARRAYOID}};
+		"INSERT INTO integ.sync_seen (execution, source, page, external_ids) SELECT $1, $2,"
+		" coalesce((SELECT pg_catalog.max(page) FROM integ.sync_seen WHERE execution = $1 AND source = $2 AND NOT gone), 0)"
+		" + 1, $3",
+		3,
+		{UUIDOID, INT4OID, TEXTARRAYOID}};
 	SyncEngine *engine = page->engine;
 	Datum *ids = palloc(Max(page->nrecords, 1) * sizeof(Datum));
 	IntegOwnerScope scope;
-	Datum values[4];
+	Datum values[3];
 	int count = 0;
 
 	if (!engine->sweeps)
@@ -81,8 +83,7 @@ sync_seen_add(SyncPage *page)
 			ids[count++] = PointerGetDatum(
 				cstring_to_text_with_len(page->records[i].external_id, page->records[i].external_id_len));
 	set_key(engine, values);
-	values[2] = Int64GetDatum(engine->run->counters.pages);
-	values[3] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
 	integ_owner_enter(&scope);
 	(void) integ_query(&query, values, NULL);
 	integ_owner_leave(&scope);

@@ -130,6 +130,7 @@ static void
 read_method(const SyncEngine *engine, SyncSource *source)
 {
 	const IntegMethod *method;
+	JsonbValue delta;
 
 	if (source->method == NULL)
 		refuse(engine, psprintf("The entity \"%s\" of \"%s\" names no method that lists its records.", source->entity, source->name),
@@ -140,7 +141,7 @@ read_method(const SyncEngine *engine, SyncSource *source)
 	if (method->exchange == NULL)
 		refuse(engine, psprintf("The method \"%s\" has several requests, and a list is read with one a page.", source->method),
 			   "Give it a method of one request.");
-	source->has_delta = method->pagination != NULL && integ_json_get_string(method->pagination, "delta") != NULL;
+	source->has_delta = method->pagination != NULL && integ_json_get(method->pagination, "delta", &delta);
 }
 
 /* Whatever the target is, it is looked at before anything is fetched. */
@@ -208,7 +209,7 @@ static bool
 is_own_key(const JsonbValue *key)
 {
 	for (size_t i = 0; i < lengthof(own_keys); i++)
-		if ((int) strlen(own_keys[i]) == key->val.string.len && memcmp(own_keys[i], key->val.string.val, key->val.string.len) == 0)
+		if (integ_json_key_compare(own_keys[i], strlen(own_keys[i]), key->val.string.val, key->val.string.len) == 0)
 			return true;
 	return false;
 }
@@ -268,10 +269,11 @@ wanted_size(const SyncConfig *options)
 }
 
 const Jsonb *
-sync_source_input(const SyncSource *source, const IntegMethod *method, const char *since, const char *delta, const char *id)
+sync_source_input(const SyncSource *source, const IntegMethod *method, const char *since, const char *delta,
+				  const char *id)
 {
 	const JsonbContainer *properties = properties_of(method);
-	const Jsonb *input = with(with(integ_json_empty_object(), source->entity_input), input_of_config(source, properties));
+	const Jsonb *input = with(integ_json_empty_object(), source->entity_input);
 	IntegJsonBuilder builder;
 
 	integ_json_begin_object(&builder);
@@ -283,7 +285,8 @@ sync_source_input(const SyncSource *source, const IntegMethod *method, const cha
 		integ_json_add_int(&builder, source->page_size_param, wanted_size(&source->options));
 	if (id != NULL)
 		add_text(&builder, properties, source->id_param, id);
-	return with(with(input, source->options.input), integ_json_end(&builder));
+	input = with(with(input, input_of_config(source, properties)), source->options.input);
+	return with(input, integ_json_end(&builder));
 }
 
 int64

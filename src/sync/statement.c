@@ -272,7 +272,14 @@ static SyncStatement *
 prepare(SyncTarget *target, SyncStatementKind kind, const char *present, const Parameters *parameters)
 {
 	static void (*const builders[])(StringInfo, const SyncTarget *, const Parameters *) = {
-		[SYNC_UPSERT] = build_upsert, [SYNC_INSERT] = build_insert, [SYNC_UPDATE] = build_update, [SYNC_MATCH] = build_match, [SYNC_DELETE] = build_delete, [SYNC_HIDE] = build_hide, [SYNC_READ] = build_read};
+		[SYNC_UPSERT] = build_upsert,
+		[SYNC_INSERT] = build_insert,
+		[SYNC_UPDATE] = build_update,
+		[SYNC_MATCH] = build_match,
+		[SYNC_DELETE] = build_delete,
+		[SYNC_HIDE] = build_hide,
+		[SYNC_READ] = build_read,
+	};
 	Oid *types = palloc(Max(parameters->count, 1) * sizeof(Oid));
 	MemoryContext old;
 	SyncStatement *statement;

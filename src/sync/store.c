@@ -69,12 +69,27 @@ restore(SyncEngine *engine, const Kept *kept)
 	engine->differences = list_truncate(engine->differences, kept->differences);
 }
 
+/*
+ * What fails with the commit is a constraint or a trigger that waited for it, of another table perhaps: the next time
+ * it is made to speak while it is known whose record it is about.
+ */
+static bool
+learns_of_deferred(SyncEngine *engine)
+{
+	bool learns = engine->target != NULL && !engine->target->deferrable;
+
+	if (learns)
+		engine->target->deferrable = true;
+	return learns;
+}
+
 /* NULL, or the error that may pass; any other is raised. */
 static ErrorData *
 try(SyncEngine *engine, SyncStoreStep step, void *arg)
 {
 	Kept kept = keep(engine);
 	ErrorData *volatile error = NULL;
+	volatile bool commits = false;
 
 	PG_TRY();
 	{
@@ -85,14 +100,17 @@ try(SyncEngine *engine, SyncStoreStep step, void *arg)
 		if (!integ_sync_save(engine->run))
 			AbortOutOfAnyTransaction();
 		else
+		{
+			commits = true;
 			sync_commit();
+		}
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(engine->context);
 		restore(engine, &kept);
 		error = CopyErrorData();
-		if (!sync_error_passes(error->sqlerrcode))
+		if (!sync_error_passes(error->sqlerrcode) && !(commits && learns_of_deferred(engine)))
 			PG_RE_THROW();
 		FlushErrorState();
 		AbortOutOfAnyTransaction();

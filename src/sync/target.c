@@ -92,8 +92,9 @@ static SyncColumn
 make_column(Relation table, AttrNumber number, int field, bool fitted)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table), number - 1);
-	SyncColumn column = {.name = pstrdup(NameStr(attribute->attname)), .field = field, .type = getBaseType(attribute->atttypid)};
+	SyncColumn column = {.field = field, .type = getBaseType(attribute->atttypid)};
 
+	column.name = pstrdup(NameStr(attribute->attname));
 	column.quoted = pstrdup(quote_identifier(column.name));
 	column.equals = equality(column.type);
 	set_transport(&column, fitted);
@@ -248,9 +249,12 @@ refuse_rights(const SyncTarget *target, const char *right)
 static void
 require_right(const SyncTarget *target, AclMode mode, const char *right)
 {
+	Oid role = GetUserId();
+
+	if (pg_class_aclcheck(target->relation, role, mode) == ACLCHECK_OK)
+		return;
 	/* Rights on single columns may do: the statements tell. */
-	if (pg_class_aclcheck(target->relation, GetUserId(), mode) != ACLCHECK_OK &&
-		(mode == ACL_DELETE || pg_attribute_aclcheck_all(target->relation, GetUserId(), mode, ACLMASK_ANY) != ACLCHECK_OK))
+	if (mode == ACL_DELETE || pg_attribute_aclcheck_all(target->relation, role, mode, ACLMASK_ANY) != ACLCHECK_OK)
 		refuse_rights(target, right);
 }
 
@@ -307,7 +311,8 @@ read_table(SyncTarget *target)
 	if (table->rd_rel->relkind != RELKIND_RELATION && table->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		refuse(conversion, "It is no table.", "Records are written into tables.");
 	target->partitioned = table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
-	target->name = pstrdup(quote_qualified_identifier(get_namespace_name(RelationGetNamespace(table)), RelationGetRelationName(table)));
+	target->name =
+		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(table)), RelationGetRelationName(table));
 	target->table = target->name;
 	target->deferrable = has_deferrable(table);
 	target->rekeys = strcmp(conversion->strategy, "external_id") == 0;

@@ -21,6 +21,9 @@ Bearer TOKEN` where a token is set.
 Lists in the ways of real services, and lists that lie (lists.py):
     *      /lists/done                  also is_last, continue, relay, odata, links …
 
+Lists of any length that change, and faults on one of their pages (sync.py):
+    GET    /sync/records?n=1000         also deleted, delta
+
 Answers that come bit by bit, and files (streams.py):
     GET    /streams/sse                 also ndjson, endless, csv, xml, file …
 

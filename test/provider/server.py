@@ -16,6 +16,7 @@ import lists
 import records
 import services
 import streams
+import sync
 import tokens
 from answers import Answer, problem
 
@@ -186,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         control = {"echo": self.route_echo, "count": self.route_count, "log": self.route_log, "peak": self.route_peak,
                    "reset": self.route_reset, "auth": self.route_auth, "lists": lambda: lists.route(self),
-                   "streams": lambda: streams.route(self)}.get(first)
+                   "streams": lambda: streams.route(self), "sync": lambda: sync.route(self)}.get(first)
         if control:
             control()
         elif first in services.ROUTES:

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""A sync task over pages of 1,000 records beside a hand-written pair of statements, one upserting the rows and one
+their link rows, over the same pages in memory; the same again, unchanged; a service that takes 100 ms a page.
+
+Rounds take turns, since the machine is shared, and the median of each is taken.
+"""
+import http.server
+import json
+import os
+import re
+import statistics
+import subprocess
+import threading
+import time
+
+LONG = bool(os.environ.get("INTEG_LONG"))
+ROUNDS = 5 if LONG else 3
+RECORDS = 1000
+PAGES = 200 if LONG else int(os.environ.get("BENCH_SYNC_PAGES", "200"))
+LATENCY = 0.1
+SLOW_RECORDS = 5000
+SLOW_PAGES = 10
+URL = os.environ["BENCH_URL"]
+FILES = os.environ["BENCH_FILES"]
+PREFIX = "sync"
+
+FIELDS = [("id", "id"), ("name", "name"), ("email", "email"), ("status", "status"), ("amount", "amount"),
+          ("owner", "owner.name"), ("updated_at", "updated_at")]
+COLUMNS = ("id text PRIMARY KEY, name text, email text, status text, amount numeric, owner text,"
+           " updated_at timestamptz, note text")
+
+MANIFEST = {
+    "integrationId": "bench_sync", "name": "Lists", "version": "1.0.0", "category": "custom",
+    "baseUrl": "{config.base_url}", "authType": "none",
+    "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+    "methods": [
+        {"id": "pages", "name": "Pages", "access": "read", "inputSchema": {}, "outputSchema": {},
+         "request": {"method": "GET", "path": "/pages"}, "response": {"records": ".data"},
+         "pagination": {"style": "page", "param": "page", "totalPages": ".pages"}}],
+    "entities": [{"id": "Record", "list": "pages", "idField": "id", "modifiedField": "updated_at"}]}
+
+HAND = """
+CREATE TABLE hand ({columns});
+CREATE TABLE hand_links (LIKE integ.record_links INCLUDING ALL);
+CREATE PROCEDURE hand_pair() LANGUAGE plpgsql AS $$
+DECLARE
+    p bench_sync_pages;
+BEGIN
+    FOR p IN SELECT * FROM bench_sync_pages ORDER BY page LOOP
+        INSERT INTO hand (id, name, email, status, amount, owner, updated_at)
+        SELECT r ->> 'id', r ->> 'name', r ->> 'email', r ->> 'status', (r ->> 'amount')::numeric, r -> 'owner' ->> 'name',
+               (r ->> 'updated_at')::timestamptz FROM jsonb_array_elements(p.body -> 'data') r
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, status = excluded.status,
+            amount = excluded.amount, owner = excluded.owner, updated_at = excluded.updated_at;
+        INSERT INTO hand_links (instance, schema, external_type, external_id, client_id, target_table, target_key, raw_hash,
+            external_modified_at, seen_by)
+        SELECT '00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000002', 'Record', r ->> 'id', '*',
+            'public.hand', jsonb_build_object('id', r ->> 'id'), decode(md5(r::text), 'hex'), (r ->> 'updated_at')::timestamptz,
+            '00000000-0000-7000-8000-000000000003' FROM jsonb_array_elements(p.body -> 'data') r
+        ON CONFLICT (instance, schema, external_type, external_id) DO UPDATE SET target_key = excluded.target_key,
+            raw_hash = excluded.raw_hash, external_modified_at = excluded.external_modified_at, seen_by = excluded.seen_by,
+            last_synced_at = now();
+        COMMIT;
+    END LOOP;
+END $$;
+"""
+
+
+def record(number):
+    """About 300 bytes, as services send them."""
+    return {"id": f"{number:08d}-7c1e-4f3a-9b2d-5a6b7c8d9e0f", "name": f"Record number {number}", "email": f"user{number}@example.com",
+            "status": "active" if number % 3 else "archived", "amount": number * 1.25, "currency": "EUR",
+            "tags": ["one", "two", f"tag{number % 17}"], "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-05-06T07:08:09Z",
+            "owner": {"id": number % 97, "name": f"Owner {number % 97}"}}
+
+
+def page_text(page, pages, size):
+    return json.dumps({"data": [record((page - 1) * size + i) for i in range(size)], "page": page, "pages": pages})
+
+
+def write_pages(pages):
+    for page in range(1, pages + 1):
+        with open(f"{FILES}/page_{page}.json", "w", encoding="ascii") as out:
+            out.write(page_text(page, pages, RECORDS))
+
+
+def psql(*statements):
+    command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
+    run = subprocess.run(command, input="\n".join(statements), text=True, capture_output=True, check=False)
+    if run.returncode != 0:
+        raise SystemExit(run.stderr)
+    return run.stdout.strip()
+
+
+def timed(statement):
+    """Milliseconds of a statement in a session of its own."""
+    out = psql("\\timing on", statement)
+    return float(re.findall(r"Time: ([0-9.]+) ms", out)[-1])
+
+
+def show(name, value, digits=2):
+    print(f"bench {PREFIX}_{name} {value:.{digits}f}", flush=True)
+
+
+def make_task(name, table, url):
+    mappings = [{"targetField": column, "mappingType": "direct", "config": {"sourceField": field}} for column, field in FIELDS]
+    dedupe = {"strategy": "external_id", "externalIdField": "id"}
+    psql(f"SELECT integ_connect('bench_sync', '{name}', '{{\"base_url\": \"{url}\"}}');",
+         f"CREATE TABLE {table} ({COLUMNS});",
+         "INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_table, deduplication, field_mappings)"
+         f" VALUES ('{name}', 'Record', 'public.{table}', '{json.dumps(dedupe)}', '{json.dumps(mappings)}');",
+         f"INSERT INTO integ.sync_tasks (task_id, instance, schema) SELECT '{name}', i.id, s.id FROM integ.instances i,"
+         f" integ.conversion_schemas s WHERE i.instance_id = '{name}' AND s.schema_id = '{name}';")
+
+
+def run_task(name, expected):
+    """Milliseconds of an execution that has done so many of what is expected."""
+    column, count = expected
+    execution = psql(f"SELECT id FROM integ_sync_run('{name}');")
+    row = f"SELECT status, {column}, extract(epoch FROM completed_at - started_at) * 1000, error FROM integ.sync_executions WHERE id = '{execution}';"
+    while (out := psql(row)).split("|", 1)[0] in ("queued", "running", ""):
+        time.sleep(0.2)
+    status, done, duration, error = out.split("|", 3)
+    if status != "success" or int(done) != count:
+        raise SystemExit(f"{name}: {out} {error}")
+    return float(duration)
+
+
+def forget(name, table):
+    psql(f"TRUNCATE {table};", f"DELETE FROM integ.record_links WHERE target_table = 'public.{table}';",
+         "VACUUM integ.record_links;")
+
+
+def updated(table):
+    """Row versions that the tables have come by, as the statistics know once a transaction has ended."""
+    time.sleep(1.5)
+    return int(psql(f"SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_all_tables WHERE relid IN"
+                    f" ('{table}'::regclass, 'integ.record_links'::regclass);"))
+
+
+def pair_and_sync():
+    write_pages(PAGES)
+    psql("CREATE TABLE bench_sync_pages (page int, body jsonb);", HAND.format(columns=COLUMNS))
+    for page in range(1, PAGES + 1):
+        psql(f"INSERT INTO bench_sync_pages VALUES ({page}, $page${page_text(page, PAGES, RECORDS)}$page$);")
+    psql(f"SELECT integ_define($m${json.dumps(MANIFEST)}$m$::jsonb);")
+    make_task("bench_sync_main", "synced", URL)
+    pair, first, again = [], [], []
+    count = PAGES * RECORDS
+    for _ in range(ROUNDS):
+        psql("TRUNCATE hand, hand_links;", "SELECT count(body) FROM bench_sync_pages;", "CHECKPOINT;")
+        pair.append(timed("CALL hand_pair();"))
+        forget("bench_sync_main", "synced")
+        psql("CHECKPOINT;")
+        first.append(run_task("bench_sync_main", ("created", count)))
+        before = updated("synced")
+        again.append(run_task("bench_sync_main", ("unchanged", count)))
+        versions = updated("synced") - before
+    show("pair_ms", statistics.median(pair), 0)
+    show("first_ms", statistics.median(first), 0)
+    show("unchanged_ms", statistics.median(again), 0)
+    show("first_ratio", statistics.median(first) / statistics.median(pair))
+    show("unchanged_times_faster", statistics.median(pair) / statistics.median(again))
+    show("unchanged_row_versions", versions, 0)
+
+
+class Slow(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    latency = 0
+    pages = {}
+
+    def do_GET(self):
+        page = int(re.search(r"page=(\d+)", self.path).group(1))
+        time.sleep(Slow.latency)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(Slow.pages[page])))
+        self.end_headers()
+        self.wfile.write(Slow.pages[page])
+
+    def log_message(self, *_):
+        pass
+
+
+def latency():
+    Slow.pages = {page: page_text(page, SLOW_PAGES, SLOW_RECORDS).encode() for page in range(1, SLOW_PAGES + 1)}
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    make_task("bench_sync_slow", "slowly", f"http://127.0.0.1:{server.server_port}")
+    times = {0: [], LATENCY: []}
+    for _ in range(ROUNDS):
+        for delay, taken in times.items():
+            Slow.latency = delay
+            forget("bench_sync_slow", "slowly")
+            taken.append(run_task("bench_sync_slow", ("created", SLOW_PAGES * SLOW_RECORDS)))
+    server.shutdown()
+    added = statistics.median(times[LATENCY]) - statistics.median(times[0])
+    show("no_latency_ms", statistics.median(times[0]), 0)
+    show("latency_100_ms", statistics.median(times[LATENCY]), 0)
+    show("latency_shown_of_1", max(added, 0) / (SLOW_PAGES * LATENCY * 1000))
+
+
+def resident():
+    return psql("SELECT max((regexp_match(pg_read_file('/proc/' || pid || '/status'), 'VmRSS:\\s+(\\d+)'))[1]::int)"
+                " FROM pg_stat_activity WHERE backend_type = 'integ sync worker';")
+
+
+def million():
+    """A million records: the worker's memory after a tenth and at the end, and the time beside five times 200,000."""
+    pages = 1000
+    write_pages(pages)
+    forget("bench_sync_main", "synced")
+    memory, stop = [], threading.Event()
+
+    def watch():
+        while not stop.wait(1):
+            value = resident()
+            if value:
+                memory.append(int(value))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    taken = run_task("bench_sync_main", ("created", pages * RECORDS))
+    stop.set()
+    watcher.join()
+    show("million_ms", taken, 0)
+    show("million_memory_growth_kb", memory[-1] - memory[len(memory) // 10], 0)
+    write_pages(PAGES)
+    forget("bench_sync_main", "synced")
+    show("million_linear_ratio", taken / (1000 / PAGES * run_task("bench_sync_main", ("created", PAGES * RECORDS))))
+
+
+pair_and_sync()
+latency()
+if LONG:
+    million()
