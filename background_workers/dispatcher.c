@@ -304,9 +304,14 @@ static TimestampTz
 work(void)
 {
 	TimestampTz now = GetCurrentTimestamp(), due = DT_NOEND;
+	static bool was_closed;
 	int64 closed = closed_for();
 
 	notice_clock(now);
+	/* Rows of a restore may have come since: running ones in them are nobody's. */
+	if (was_closed && closed == 0)
+		next_recovery = Min(next_recovery, now);
+	was_closed = closed != 0;
 	integ_receive(&dispatcher);
 	integ_asking_poll(&dispatcher);
 	integ_claim_news(&dispatcher);

@@ -142,8 +142,8 @@ may_read(Oid table, const char *column)
 }
 
 bool
-convert_rows_read(Oid table, Jsonb *const *keys, int count, const char *looked_up, const char *referred_to, Datum *texts,
-				  Datum *values)
+convert_rows_read(Oid table, Jsonb *const *keys, int count, const char *looked_up, const char *referred_to,
+				  Datum *texts, Datum *values)
 {
 	MemoryContext context = CurrentMemoryContext, inner;
 	StringInfoData columns, condition;

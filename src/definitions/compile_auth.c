@@ -134,6 +134,7 @@ compile_exchange(const JsonbContainer *source)
 {
 	static const char *const same[] = {"tokenUrl", "tokenFields", "expiresUnit"};
 	IntegJsonBuilder builder;
+	const Jsonb *document;
 	JsonbValue value;
 
 	if (!integ_json_get(source, "tokenUrl", &value))
@@ -143,7 +144,8 @@ compile_exchange(const JsonbContainer *source)
 	for (size_t i = 0; i < lengthof(same); i++)
 		if (integ_json_get(source, same[i], &value))
 			integ_json_add(&builder, same[i], &value);
-	return &integ_json_end(&builder)->root;
+	document = integ_json_end(&builder);
+	return &document->root;
 }
 
 static IntegJwtSpec *

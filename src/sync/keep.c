@@ -3,8 +3,9 @@
  * execution, and every execution that may begin has a worker, within
  * integ.max_sync_workers.
  *
- * Of those that wait, the client that has the fewest running comes first, and
- * among its executions the one that is due longest.
+ * Of those that wait, the client that has the fewest running comes first, of
+ * several the one that was not served for longest, and among its executions the
+ * one that is due longest.
  */
 #include "sync/lifecycle.h"
 
@@ -42,6 +43,11 @@ typedef struct Round
 
 /* Of those that this keeper has started. */
 static BackgroundWorkerHandle *started[INTEG_MAX_SYNC_WORKERS];
+
+/* When a client was last served, counted in executions; clients that share an entry share their turn. */
+#define TURNS 1024
+static uint64 turns[TURNS];
+static uint64 last_turn;
 
 /* An execution whose worker could not be had. */
 typedef struct Refusal
@@ -244,18 +250,21 @@ next_candidate(Round *round)
 {
 	IntegSyncCandidate *best = NULL;
 	int fewest = 0;
+	uint64 longest = 0;
 
 	for (int i = 0; i < round->ncandidates; i++)
 	{
 		IntegSyncCandidate *candidate = &round->candidates[i];
+		uint64 turn = turns[candidate->client % TURNS];
 		int running;
 
 		if (candidate->taken || !may_begin(&round->database->sync, candidate, &running))
 			continue;
-		if (best == NULL || running < fewest)
+		if (best == NULL || running < fewest || (running == fewest && turn < longest))
 		{
 			best = candidate;
 			fewest = running;
+			longest = turn;
 		}
 	}
 	return best;
@@ -265,6 +274,7 @@ static void
 give(IntegSyncSlot *slot, IntegSyncCandidate *candidate, TimestampTz now)
 {
 	candidate->taken = true;
+	turns[candidate->client % TURNS] = ++last_turn;
 	slot->owner = candidate->owner;
 	slot->execution = candidate->id;
 	slot->task = candidate->task;

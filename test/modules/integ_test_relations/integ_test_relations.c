@@ -37,7 +37,7 @@ test_relate(PG_FUNCTION_ARGS)
 		deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &ends, &nulls, &nends);
 	for (int i = 0; i < Min(count, nends); i++)
 	{
-		IntegConverted converted;
+		IntegConverted converted = {0};
 		JsonbValue record;
 
 		integ_json_root(DatumGetJsonbP(records[i]), &record);
