@@ -9,6 +9,7 @@
 #include "core/json_walk.h"
 #include "core/uuid.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 void
@@ -351,7 +352,7 @@ link_records(SyncPage *page)
 	SyncRecord **records = palloc(Max(page->nsorted, 1) * sizeof(SyncRecord *));
 	SyncTarget *target = page->engine->target;
 	IntegRelationPage *relations = integ_relations_begin(target->conversion, page->engine->run->client_id);
-	int count = 0;
+	int count = 0, guc_level;
 
 	for (int i = 0; i < page->nsorted; i++)
 	{
@@ -365,8 +366,12 @@ link_records(SyncPage *page)
 		records[count++] = record;
 	}
 	sync_links_write(page, records, count);
-	if (count > 0)
-		(void) integ_relations_finish(relations);
+	if (count == 0)
+		return;
+	guc_level = NewGUCNestLevel();
+	sync_prefer_indexes();
+	(void) integ_relations_finish(relations);
+	AtEOXact_GUC(true, guc_level);
 }
 
 static void
