@@ -145,9 +145,6 @@ integ_call_send(IntegCall *call)
 	MemoryContextSwitchTo(old);
 }
 
-/* Most of an answer that is taken from the sockets before it is waited for. */
-#define DEPART_WINDOW (256 * 1024)
-
 void
 integ_call_depart(IntegCall *call)
 {
@@ -155,8 +152,9 @@ integ_call_depart(IntegCall *call)
 
 	Assert(!call->exchange->is_write);
 	integ_call_leaves(call);
-	/* With a window only what is waited counts as its time, not what is done meanwhile. */
-	call->request.window = DEPART_WINDOW;
+	/* With a window only what is waited counts as its time, not what is done meanwhile; one that is never full, since
+	 * libcurl goes on only a second after it was paused. */
+	call->request.window = call->request.max_response;
 	call->flight = integ_http_begin(&call->request);
 	MemoryContextSwitchTo(old);
 }
