@@ -115,7 +115,8 @@ queue(const Due *task, TimestampTz slot)
 		" FROM integ.sync_tasks WHERE id = $1",
 		3,
 		{UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}};
-	Datum values[] = {UUIDPGetDatum(&task->id), TimestampTzGetDatum(slot), TimestampTzGetDatum(with_jitter(task, slot))};
+	Datum values[] = {UUIDPGetDatum(&task->id), TimestampTzGetDatum(slot),
+					  TimestampTzGetDatum(with_jitter(task, slot))};
 
 	(void) integ_query(&insert, values, NULL);
 }
@@ -397,7 +398,9 @@ integ_sync_make_due(TimestampTz now)
 	return next <= now ? now + LOCKED_PAUSE : next;
 }
 
-/* integ.sync_schedule(at): what the keeper does by itself; the clock is an argument so that years can pass in a test. */
+/*
+ * integ.sync_schedule(at): what the keeper does by itself; the clock is an argument so that years can pass in a test.
+ */
 Datum
 integ_sync_schedule(PG_FUNCTION_ARGS)
 {

@@ -125,7 +125,8 @@ cancel(IntegDatabase *database)
 	{
 		bool isnull;
 		pg_uuid_t id = *DatumGetUUIDP(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
-		IntegSyncOutcome outcome = {.status = INTEG_SYNC_STOPPED, .message = SPI_getvalue(rows->vals[i], rows->tupdesc, 3)};
+		IntegSyncOutcome outcome = {.status = INTEG_SYNC_STOPPED,
+									.message = SPI_getvalue(rows->vals[i], rows->tupdesc, 3)};
 
 		if (strcmp(SPI_getvalue(rows->vals[i], rows->tupdesc, 2), "running") == 0)
 			tell_worker(database, &id);
