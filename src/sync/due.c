@@ -398,9 +398,7 @@ integ_sync_make_due(TimestampTz now)
 	return next <= now ? now + LOCKED_PAUSE : next;
 }
 
-/*
- * integ.sync_schedule(at): what the keeper does by itself; the clock is an argument so that years can pass in a test.
- */
+/* integ.sync_schedule(at): what the keeper does by itself; the clock is an argument so that a test can set it. */
 Datum
 integ_sync_schedule(PG_FUNCTION_ARGS)
 {

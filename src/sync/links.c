@@ -44,7 +44,10 @@ set_scope(const SyncSource *source, Datum *values)
 void
 sync_prefer_indexes(void)
 {
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	static const char *const others[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"};
+
+	for (size_t i = 0; i < lengthof(others); i++)
+		(void) set_config_option(others[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* --- reading --- */
@@ -130,8 +133,9 @@ void
 sync_links_read(SyncPage *page)
 {
 	static IntegQuery query = {
-		"SELECT external_id, raw_hash, target_key, record, external_modified_at, deleted_at IS NOT NULL"
-		" FROM integ.record_links WHERE instance = $1 AND schema = $2 AND external_type = $3 AND external_id = ANY ($4)",
+		"SELECT l.external_id, l.raw_hash, l.target_key, l.record, l.external_modified_at, l.deleted_at IS NOT NULL"
+		" FROM pg_catalog.unnest($4) AS u (id) JOIN integ.record_links l"
+		" ON l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = u.id",
 		4,
 		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
 	IntegOwnerScope scope;
