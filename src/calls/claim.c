@@ -262,7 +262,10 @@ read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 	}
 }
 
-/* Promises to calls of a lane that wait no longer, since somebody has cancelled, deleted or moved them, are taken back. */
+/*
+ * Promises to calls of a lane that wait no longer, since somebody has cancelled, deleted or moved them, are taken
+ * back.
+ */
 static void
 check_lane(IntegDispatcher *dispatcher, IntegLane *lane)
 {

@@ -8,7 +8,9 @@
 
 #include "fmgr.h"
 
-/* The SQL function: instance, method, input, options; none may be NULL here. As the current user, in its transaction. */
+/*
+ * The SQL function: instance, method, input, options; none may be NULL here. As the current user, in its transaction.
+ */
 extern PGDLLEXPORT Datum integ_enqueue(PG_FUNCTION_ARGS);
 
 #endif /* INTEG_CALLS_ENQUEUE_H */

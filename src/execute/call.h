@@ -203,9 +203,9 @@ extern void integ_call_leaves(IntegCall *call);
 extern void integ_call_answered(IntegCall *call);
 
 /*
- * send in two parts, for who has something else to do meanwhile: the request of a read leaves; then its answer is waited
- * for, at most so many milliseconds (true: it is whole, has failed, or an interrupt ended the wait), and taken. Nothing
- * is read in between but what the sockets hold.
+ * send in two parts, for who has something else to do meanwhile: the request of a read leaves; then its answer is
+ * waited for, at most so many milliseconds (true: it is whole, has failed, or an interrupt ended the wait), and
+ * taken. Nothing is read in between but what the sockets hold.
  */
 extern void integ_call_depart(IntegCall *call);
 extern bool integ_call_await(IntegCall *call, int most_ms);

@@ -43,9 +43,9 @@ extern void integ_decode_csv(IntegCall *call, const char *text, size_t len);
 extern void integ_decode_xml(IntegCall *call);
 
 /*
- * What an XML text says, as a document in CurrentMemoryContext; lists names the elements that are lists also where there
- * is one, or is NULL. NULL with a sentence in *problem where it is not XML, declares entities or is too deep. Raises when
- * out of memory.
+ * What an XML text says, as a document in CurrentMemoryContext; lists names the elements that are lists also where
+ * there is one, or is NULL. NULL with a sentence in *problem where it is not XML, declares entities or is too deep.
+ * Raises when out of memory.
  */
 extern const Jsonb *integ_decode_xml_text(const char *text, size_t len, const char *content_type,
 										  const JsonbContainer *lists, char **problem);

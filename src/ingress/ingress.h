@@ -33,8 +33,8 @@ typedef struct IntegIngressReply
 extern void integ_ingress_route(const IntegServerRequest *request, IntegIngressReply *reply);
 
 /*
- * Keeper: sees to it that integ.listeners of them run where integ.listen_port is set in this database, with the settings
- * of now. Returns when it is next to be called.
+ * Keeper: sees to it that integ.listeners of them run where integ.listen_port is set in this database, with the
+ * settings of now. Returns when it is next to be called.
  */
 extern TimestampTz integ_ingress_keep(IntegDatabase *database);
 

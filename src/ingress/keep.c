@@ -1,7 +1,7 @@
 /*
  * What the keeper does for listeners: they run where integ.listen_port is set, and begin anew when a setting of theirs
- * changes. A process that runs does not see ALTER DATABASE SET; one that connects does. So a listener reads its settings
- * as it starts, and the keeper notices that they have changed.
+ * changes. A process that runs does not see ALTER DATABASE SET; one that connects does. So a listener reads its
+ * settings as it starts, and the keeper notices that they have changed.
  */
 #include "ingress/ingress.h"
 

@@ -132,7 +132,10 @@ count_header(const Exchange *exchange, const char *name)
 	return count;
 }
 
-/* The status to refuse a request with whose length somebody else could read differently, or that is too large; 0: none. */
+/*
+ * The status to refuse a request with whose length somebody else could read differently, or that is too large; 0:
+ * none.
+ */
 static int
 refusal(const Exchange *exchange)
 {

@@ -104,9 +104,9 @@ extern void integ_definition_require_usable(const IntegDefinition *definition);
 extern void integ_instance_set_status(const pg_uuid_t *id, const char *status, const char *error, bool deactivate);
 
 /*
- * Its credentials were entered anew: ends what the refusal of the old ones, or lasting failure, caused (reauth_required,
- * token_expired, error, and the switch-off that came with it; a person's stays), so that the next call tries them.
- * Inside integ_owner_enter.
+ * Its credentials were entered anew: ends what the refusal of the old ones, or lasting failure, caused
+ * (reauth_required, token_expired, error, and the switch-off that came with it; a person's stays), so that the next
+ * call tries them. Inside integ_owner_enter.
  */
 extern void integ_instance_credentials_entered(const pg_uuid_t *id);
 

@@ -79,8 +79,9 @@ extern IntegTemplate *integ_template_compile(const JsonbValue *source, const cha
 /*
  * Renders a template that is a string to text in CurrentMemoryContext; with INTEG_TEMPLATE_RAW, INTEG_TEMPLATE_XML and
  * INTEG_TEMPLATE_MARKDOWN also a list of strings, $each and $if included, whose texts follow each other. An absent
- * placeholder inside a [fragment] drops the fragment; outside one it raises IG400 naming it (IG401 for a credential). In text a null is
- * absent. NULL where the whole template is one absent placeholder, or fragments that were all dropped.
+ * placeholder inside a [fragment] drops the fragment; outside one it raises IG400 naming it (IG401 for a credential).
+ * In text a null is absent. NULL where the whole template is one absent placeholder, or fragments that were all
+ * dropped.
  *
  * With INTEG_TEMPLATE_PERCENT a value that makes a path segment empty, "." or ".." raises IG400.
  * The text may hold credentials: the caller wipes it.

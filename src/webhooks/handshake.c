@@ -97,8 +97,8 @@ encode_hmac(const JsonbContainer *hmac, const uint8_t *digest, unsigned int len)
 }
 
 /*
- * The challenge signed with our secret, which proves that we have it: {hmac} in the body of the answer. NULL where there
- * is no secret. It goes where the request came from, as every signature of ours would.
+ * The challenge signed with our secret, which proves that we have it: {hmac} in the body of the answer. NULL where
+ * there is no secret. It goes where the request came from, as every signature of ours would.
  */
 static char *
 challenge_hmac(const IntegWebhook *webhook, const JsonbContainer *hmac, const char *challenge)
@@ -158,7 +158,7 @@ respond_with(const IntegWebhook *webhook, const JsonbContainer *respond, const c
 	const JsonbContainer *hmac = respond == NULL ? NULL : integ_json_get_object(respond, "hmac");
 	IntegWebhookSource echo = {0};
 	const char *challenge = NULL;
-	char *type;
+	char *type, *proof = NULL;
 	JsonbValue body;
 
 	*reply = (IntegWebhookReply){.status = 200};
@@ -169,9 +169,10 @@ respond_with(const IntegWebhook *webhook, const JsonbContainer *respond, const c
 		challenge = integ_webhook_value(&echo, request, document);
 	if (hmac != NULL && integ_webhook_source(hmac, "from", where, &echo))
 		challenge = integ_webhook_value(&echo, request, document);
+	if (hmac != NULL && challenge != NULL)
+		proof = challenge_hmac(webhook, hmac, challenge);
 	if (integ_json_get(respond, "body", &body))
-		render_body(&body, challenge, hmac == NULL || challenge == NULL ? NULL : challenge_hmac(webhook, hmac, challenge),
-					reply);
+		render_body(&body, challenge, proof, reply);
 	else if (challenge != NULL)
 	{
 		reply->body = challenge;

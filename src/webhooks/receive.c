@@ -198,7 +198,8 @@ integ_webhook_receive(PG_FUNCTION_ARGS)
 						errhint("SELECT * FROM integ_webhook_receive('definition/webhook', headers, body).")));
 	integ_options_parse(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), known, lengthof(known), "integ_webhook_receive");
 	path = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	request = begin_request(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2));
+	request = begin_request(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
+							PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2));
 	if (method != NULL)
 		request->method = method;
 	read_url(url, query, request);
@@ -227,7 +228,8 @@ integ_webhook_verify_sql(PG_FUNCTION_ARGS)
 	char problem[256];
 	int count = 0;
 
-	request = begin_request(PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), PG_ARGISNULL(3) ? NULL : PG_GETARG_BYTEA_PP(3));
+	request = begin_request(PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2),
+							PG_ARGISNULL(3) ? NULL : PG_GETARG_BYTEA_PP(3));
 	if (!PG_ARGISNULL(4))
 		request->method = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	read_url(PG_ARGISNULL(5) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(5)), NULL, request);

@@ -152,7 +152,12 @@ read_stored(const IntegActor *actor, Datum id, IntegWebhookEvent *event, const p
 	event->triggers = MemoryContextAlloc(context, sizeof(char *) * (event->ntriggers + 1));
 	MemoryContextSwitchTo(context);
 	for (int i = 0; i < event->ntriggers; i++)
-		event->triggers[i] = integ_json_value_text(getIthJsonbValueFromContainer((JsonbContainer *) &triggers->root, i));
+	{
+		JsonbValue trigger;
+
+		integ_json_walk_at(&triggers->root, i, &trigger);
+		event->triggers[i] = integ_json_value_text(&trigger);
+	}
 	return true;
 }
 

@@ -578,7 +578,8 @@ IntegSignatureVerdict
 integ_signature_verify(const IntegSignatureRule *rule, const IntegInbound *request, const IntegSignatureKey *keys,
 					   int nkeys, char *problem, size_t size)
 {
-	Judgement judgement = {.rule = rule, .request = request, .keys = keys, .nkeys = nkeys, .problem = problem, .size = size};
+	Judgement judgement = {
+		.rule = rule, .request = request, .keys = keys, .nkeys = nkeys, .problem = problem, .size = size};
 	IntegSignatureVerdict verdict = judge(&judgement);
 
 	free(judgement.candidates);

@@ -117,15 +117,16 @@ typedef enum IntegSignatureVerdict
 } IntegSignatureVerdict;
 
 /*
- * Fills in what the scheme of the Standard Webhooks lays down; a service that differs in a name may set that afterwards.
- * A key that begins with whpk_ is a public one and judges v1a, any other one v1. Source: standard-webhooks,
- * spec/standard-webhooks.md.
+ * Fills in what the scheme of the Standard Webhooks lays down; a service that differs in a name may set that
+ * afterwards. A key that begins with whpk_ is a public one and judges v1a, any other one v1. Source:
+ * standard-webhooks, spec/standard-webhooks.md.
  */
 extern void integ_signature_standard(IntegSignatureRule *rule);
 
 /*
- * Judges a request. Any of the keys may have signed it (while one is rotated there are two); an empty key judges nothing.
- * problem (size bytes) gets a sentence where the verdict is not VALID, which holds nothing of a key or a signature.
+ * Judges a request. Any of the keys may have signed it (while one is rotated there are two); an empty key judges
+ * nothing. problem (size bytes) gets a sentence where the verdict is not VALID, which holds nothing of a key or a
+ * signature.
  */
 extern IntegSignatureVerdict integ_signature_verify(const IntegSignatureRule *rule, const IntegInbound *request,
 													const IntegSignatureKey *keys, int nkeys, char *problem,

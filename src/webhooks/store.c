@@ -187,7 +187,8 @@ insert_event(const IntegWebhook *webhook, const IntegInbound *request, const Int
 	nulls[11] = event->payload == NULL ? 'n' : ' ';
 	values[12] = JsonbPGetDatum(headers);
 	values[13] = UUIDPGetDatum(request_id);
-	values[14] = with_body ? PointerGetDatum(cstring_to_text_with_len(request->body, (int) request->body_len)) : (Datum) 0;
+	if (with_body)
+		values[14] = PointerGetDatum(cstring_to_text_with_len(request->body, (int) request->body_len));
 	nulls[14] = with_body ? ' ' : 'n';
 	values[15] = integ_value_text(event->problem, &nulls[15]);
 	values[16] = CStringGetTextDatum(state);

@@ -159,8 +159,8 @@ integ_tg_webhook_check(PG_FUNCTION_ARGS)
 }
 
 /*
- * AFTER UPDATE OF state on integ.handler_runs. The event is locked first, so that of two runs that end at once the second
- * sees what the first did.
+ * AFTER UPDATE OF state on integ.handler_runs. The event is locked first, so that of two runs that end at once the
+ * second sees what the first did.
  */
 Datum
 integ_tg_event_run_settled(PG_FUNCTION_ARGS)

@@ -32,9 +32,9 @@ add_text(List **texts, const JsonbValue *value)
 static IntegInboundValues
 read_values(const Asking *asking, const char *path)
 {
-	const IntegPath *compiled = asking->scheme->rule.place.path != NULL && strcmp(path, asking->scheme->rule.place.path) == 0
-									? asking->scheme->token_path
-									: asking->scheme->timestamp_path;
+	const IntegWebhookScheme *scheme = asking->scheme;
+	bool is_token = scheme->rule.place.path != NULL && strcmp(path, scheme->rule.place.path) == 0;
+	const IntegPath *compiled = is_token ? scheme->token_path : scheme->timestamp_path;
 	const Jsonb *document = integ_webhook_document(asking->request);
 	const Jsonb *found = document == NULL ? NULL : integ_path_get(compiled, document);
 	uint32 count = found == NULL || !JB_ROOT_IS_ARRAY(found) ? 1 : JB_ROOT_COUNT(found);

@@ -183,8 +183,8 @@ extern int integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *r
  * Stores the events that are new, with what is to run for them, and sets *stored to their ids (those that came before,
  * or that nobody wants, are left out); how many. Inside an owner scope.
  */
-extern int integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request, const IntegWebhookEvent *events,
-							   int nevents, pg_uuid_t *stored);
+extern int integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request,
+							   const IntegWebhookEvent *events, int nevents, pg_uuid_t *stored);
 
 /* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
 extern void integ_webhook_keys_expire(void);

@@ -2,7 +2,8 @@
 """Durable calls with something in the way, beside the same without it.
 
 Waiting rows: outcomes while many calls that may not run now are open, half of them due
-tomorrow, half due now, before all others, but beyond a rate limit. Both sides are related to the bare loop run next to them, since
+tomorrow, half due now, before all others, but beyond a rate limit. Both sides are related to the bare loop run next to them,
+since
 the rows are not put in and taken out for each round.
 Old snapshot: outcomes while another session holds a snapshot from before, in turns with outcomes
 without one.

@@ -182,7 +182,8 @@ sql('DELETE FROM public.serial WHERE value = 3');
 $sync->configure('serial', { n => 500, limit => 100, version => 2, changed => 1 });
 is(summary($sync->run('serial')), 'success fetched 500 created 1 updated 499', '... by which rows are found again; one that was deleted here is made anew');
 is_deeply($sync->difference('public.serial', 500, version => 2), [], '... all of them');
-sql(q(CREATE TABLE public.parts (id text, name varchar(40), value smallint, updated_at date, PRIMARY KEY (id)) PARTITION BY HASH (id);
+sql(q(CREATE TABLE public.parts (id text, name varchar(40), value smallint, updated_at date, PRIMARY KEY (id))
+	PARTITION BY HASH (id);
 	CREATE TABLE public.parts0 PARTITION OF public.parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 	CREATE TABLE public.parts1 PARTITION OF public.parts FOR VALUES WITH (MODULUS 2, REMAINDER 1)));
 $sync->task('parts', 'public.parts', { n => 500, limit => 100 });
