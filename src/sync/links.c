@@ -133,9 +133,9 @@ void
 sync_links_read(SyncPage *page)
 {
 	static IntegQuery query = {
-		"SELECT l.external_id, l.raw_hash, l.target_key, l.record, l.external_modified_at, l.deleted_at IS NOT NULL"
-		" FROM pg_catalog.unnest($4) AS u (id) JOIN integ.record_links l"
-		" ON l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = u.id",
+		"SELECT l.* FROM pg_catalog.unnest($4) AS u (id) CROSS JOIN LATERAL (SELECT external_id, raw_hash, target_key,"
+		" record, external_modified_at, deleted_at IS NOT NULL FROM integ.record_links"
+		" WHERE instance = $1 AND schema = $2 AND external_type = $3 AND external_id = u.id LIMIT 1) AS l",
 		4,
 		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
 	IntegOwnerScope scope;
