@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 /*
- * How many of count slots have a worker; the pid of the first is at pid, the next stride bytes on. stop: each is told to
- * (SIGTERM). The caller holds the lock that guards them.
+ * How many of count slots have a worker; the pid of the first is at pid, the next stride bytes on. stop: each is told
+ * to (SIGTERM). The caller holds the lock that guards them.
  */
 extern int integ_workers_count(const pid_t *pid, Size stride, int count, bool stop);
 
