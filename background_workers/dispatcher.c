@@ -10,6 +10,7 @@
 #include "commands/extension.h"
 #include "core/compat.h"
 #include "core/guc.h"
+#include "core/workers.h"
 #include "miscadmin.h"
 #include "oauth/work.h"
 #include "pgstat.h"
@@ -112,7 +113,7 @@ integ_dispatchers_keep(IntegDatabase *database)
 	for (int i = 0; i < INTEG_MAX_DISPATCHERS; i++)
 		other_number |= dispatch->slots[i].pid != 0 && dispatch->slots[i].total != integ_dispatchers;
 	if (other_number)
-		(void) integ_dispatchers_stop(dispatch);
+		(void) INTEG_WORKERS_STOP(dispatch->slots);
 	LWLockRelease(integ_shared->lock);
 	/* They share the instances in another way: none starts before all have left. */
 	if (other_number)

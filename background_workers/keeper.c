@@ -368,12 +368,7 @@ detach(int code, Datum arg)
 	LWLockRelease(mine->lock);
 	mine->keeper_pid = 0;
 	if (extension_gone)
-	{
-		(void) integ_dispatchers_stop(&mine->dispatch);
-		(void) integ_handlers_stop(&mine->handlers);
-		(void) integ_sync_workers_stop(&mine->sync);
-		(void) integ_listeners_stop(&mine->listeners);
-	}
+		(void) integ_shmem_stop_workers(mine);
 	if (extension_gone && mine->announced == announced)
 		integ_shmem_release(mine);
 	else

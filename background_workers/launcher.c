@@ -107,7 +107,7 @@ release_gone(List *databases)
 
 		if (OidIsValid(slot->database) && slot->suspended == 0 && slot->keeper_pid == 0 &&
 			slot->maintenance_pid == 0 && !list_member_oid(databases, slot->database) &&
-			integ_dispatchers_stop(&slot->dispatch))
+			integ_shmem_stop_workers(slot))
 			integ_shmem_release(slot);
 	}
 	LWLockRelease(integ_shared->lock);

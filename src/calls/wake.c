@@ -208,18 +208,3 @@ integ_wake_awake(IntegDispatch *dispatch, int number)
 	dispatch->slots[number].asleep = false;
 	SpinLockRelease(&dispatch->mutex);
 }
-
-bool
-integ_dispatchers_stop(IntegDispatch *dispatch)
-{
-	bool any = false;
-
-	for (int i = 0; i < INTEG_MAX_DISPATCHERS; i++)
-	{
-		if (dispatch->slots[i].pid == 0)
-			continue;
-		any = true;
-		kill(dispatch->slots[i].pid, SIGTERM);
-	}
-	return !any;
-}

@@ -83,7 +83,4 @@ extern bool integ_wake_take(IntegDispatch *dispatch, int number, TimestampTz *fr
 extern bool integ_wake_sleep(IntegDispatch *dispatch, int number);
 extern void integ_wake_awake(IntegDispatch *dispatch, int number);
 
-/* Tells all dispatchers of a database to stop; true when there are none. The caller holds integ_shared->lock. */
-extern bool integ_dispatchers_stop(IntegDispatch *dispatch);
-
 #endif /* INTEG_CALLS_WAKE_H */

@@ -3,6 +3,8 @@
  */
 #include "core/shmem.h"
 
+#include "core/workers.h"
+
 #include <sys/stat.h>
 
 #include "access/xlog.h"
@@ -209,6 +211,14 @@ integ_shmem_release(IntegDatabase *database)
 	database->generation++;
 	integ_shared->refused = 0;
 	integ_shmem_state(database, INTEG_DATABASE_FREE);
+}
+
+bool
+integ_shmem_stop_workers(IntegDatabase *database)
+{
+	return INTEG_WORKERS_STOP(database->dispatch.slots) + INTEG_WORKERS_STOP(database->handlers.slots) +
+			   INTEG_WORKERS_STOP(database->sync.slots) + INTEG_WORKERS_STOP(database->listeners.slots) ==
+		   0;
 }
 
 void

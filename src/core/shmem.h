@@ -194,6 +194,12 @@ extern IntegDatabase *integ_shmem_announce(Oid database);
 /* Gives the slot back; what is left in its ring is gone with the database. The caller holds integ_shared->lock. */
 extern void integ_shmem_release(IntegDatabase *database);
 
+/*
+ * Tells everybody who works for the database to stop, but for the keeper and the maintenance worker; true when there is
+ * nobody. The caller holds integ_shared->lock.
+ */
+extern bool integ_shmem_stop_workers(IntegDatabase *database);
+
 /* Sets the state and since, and tells those who wait. The caller holds integ_shared->lock exclusively. */
 extern void integ_shmem_state(IntegDatabase *database, IntegDatabaseState state);
 

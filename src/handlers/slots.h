@@ -73,10 +73,4 @@ typedef struct IntegHandlers
 	bool crowded; /* an owner waits for a worker of another one to leave */
 } IntegHandlers;
 
-/* Tells all handler workers of a database to stop; true when there are none. The caller holds integ_shared->lock. */
-extern bool integ_handlers_stop(IntegHandlers *handlers);
-
-/* How many run. The caller holds integ_shared->lock. */
-extern int integ_handlers_running(const IntegHandlers *handlers);
-
 #endif /* INTEG_HANDLERS_SLOTS_H */

@@ -12,6 +12,7 @@
 #include "common/hashfn.h"
 #include "core/guc.h"
 #include "core/owner.h"
+#include "core/workers.h"
 #include "core/query.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -87,7 +88,7 @@ integ_ingress_keep(IntegDatabase *database)
 	if (!is_open || (!first && digest != served))
 	{
 		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
-		gone = integ_listeners_stop(&database->listeners);
+		gone = INTEG_WORKERS_STOP(database->listeners.slots) == 0;
 		for (int i = 0; i < INTEG_MAX_LISTENERS; i++)
 			database->listeners.slots[i].retry_at = 0;
 		LWLockRelease(integ_shared->lock);

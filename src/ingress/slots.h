@@ -25,7 +25,4 @@ typedef struct IntegListeners
 	IntegListenerSlot slots[INTEG_MAX_LISTENERS];
 } IntegListeners;
 
-/* Tells all listeners of a database to stop; true when there are none. The caller holds integ_shared->lock. */
-extern bool integ_listeners_stop(IntegListeners *listeners);
-
 #endif /* INTEG_INGRESS_SLOTS_H */

@@ -142,10 +142,7 @@ tell_to_leave(IntegDatabase *slot)
 	if (slot->maintenance_pid != 0)
 		kill(slot->maintenance_pid, SIGTERM);
 	gone = slot->keeper_pid == 0 && slot->maintenance_pid == 0;
-	gone &= integ_dispatchers_stop(&slot->dispatch);
-	gone &= integ_handlers_stop(&slot->handlers);
-	gone &= integ_sync_workers_stop(&slot->sync);
-	gone &= integ_listeners_stop(&slot->listeners);
+	gone &= integ_shmem_stop_workers(slot);
 	if (gone)
 		integ_shmem_state(slot, INTEG_DATABASE_STOPPED);
 	else

@@ -11,6 +11,7 @@
 #include "core/guc.h"
 #include "core/owner.h"
 #include "core/query.h"
+#include "core/workers.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -238,7 +239,7 @@ put_handlers(ReturnSetInfo *result, const IntegDatabase *copy)
 
 	for (int i = 0; i < INTEG_MAX_HANDLER_REQUESTS; i++)
 		line.depth += copy->handlers.requests[i].state == INTEG_REQUEST_WAITING ? 1 : 0;
-	line.state = psprintf("%d of %d running", integ_handlers_running(&copy->handlers), integ_max_handler_workers);
+	line.state = psprintf("%d of %d running", INTEG_WORKERS_RUNNING(copy->handlers.slots), integ_max_handler_workers);
 	if (integ_max_handler_workers == 0)
 		line.hint = "Functions of users are not called: set integ.max_handler_workers in postgresql.conf and reload.";
 	else if (copy->handlers.crowded)
@@ -276,7 +277,7 @@ put_sync_workers(ReturnSetInfo *result, const IntegDatabase *copy)
 {
 	Line line = {.component = "sync workers", .database = copy->database, .depth = -1};
 
-	line.state = psprintf("%d of %d running", integ_sync_workers_running(&copy->sync), integ_max_sync_workers);
+	line.state = psprintf("%d of %d running", INTEG_WORKERS_RUNNING(copy->sync.slots), integ_max_sync_workers);
 	if (integ_max_sync_workers == 0)
 		line.hint = "Sync tasks do not run: set integ.max_sync_workers in postgresql.conf and reload.";
 	else if (copy->sync.lacking)

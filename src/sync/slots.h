@@ -52,10 +52,4 @@ typedef struct IntegSyncWorkers
 	ConditionVariable finished; /* an execution has ended */
 } IntegSyncWorkers;
 
-/* Tells all sync workers of a database to stop; true when there are none. The caller holds integ_shared->lock. */
-extern bool integ_sync_workers_stop(IntegSyncWorkers *workers);
-
-/* How many run. The caller holds integ_shared->lock. */
-extern int integ_sync_workers_running(const IntegSyncWorkers *workers);
-
 #endif /* INTEG_SYNC_SLOTS_H */
