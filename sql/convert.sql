@@ -51,6 +51,8 @@ INSERT INTO integ.conversion_schemas (schema_id, name, source_entity, target_typ
 -- Salesforce contact, field by field.
 SELECT integ_convert('sf-contact-to-contact', '{"Id": "003A", "IsDeleted": false, "Email": "Ann@Example.com", "FirstName": "Ann",
   "LastName": "Smith", "Phone": "+1 555 12 34", "MailingAddress": {"street": "1 Main St", "city": "Springfield"}}');
+-- The widths that psql gives to joined characters differ between versions.
+\pset format unaligned
 SELECT number, status, external_id, result, errors FROM integ_convert_test('sf-contact-to-contact', '[
   {"Id": "1", "IsDeleted": true, "Email": "deleted@example.com"},
   {"Id": "2", "Email": "no IsDeleted"},
@@ -68,6 +70,7 @@ SELECT number, status, external_id, result, errors FROM integ_convert_test('sf-c
   {"Id": 13, "IsDeleted": false, "Email": "a number as id", "Phone": 5551234},
   {"Id": "14", "IsDeleted": false, "Email": "\ud83d\ude00@example.com", "FirstName": "\u0645\u062d\u0645\u062f", "LastName": "\ud83d\udc68\u200d\ud83d\udc69"},
   {}, [], "text", 5, null, true]');
+\pset format aligned
 SELECT integ_convert('sf-contact-to-contact', '{"IsDeleted": false, "Id": "x"}');
 SELECT integ_convert('sf-contact-to-contact', NULL);
 
@@ -122,7 +125,9 @@ FROM (VALUES ('uppercase', NULL::jsonb), ('lowercase', NULL), ('trim', NULL), ('
     ('to_array', NULL), ('to_date', NULL), ('custom', '{"expression": "value"}')) v (t, c);
 
 SELECT pg_temp.step('uppercase', '"straße ÿ ǆ ﬁ é я"'), pg_temp.step('lowercase', '"ÀÉ ΣΊΣΥΦΟΣ İ ÇA"'), pg_temp.step('uppercase', '12.50'), pg_temp.step('uppercase', 'true');
+\pset format unaligned
 SELECT pg_temp.step('trim', '" \t\n\u00a0\u3000x y\ufeff\u2003 "'), pg_temp.step('trim', '"\u200b"'), pg_temp.step('trim', '" "');
+\pset format aligned
 SELECT pg_temp.step('truncate', '"añ😀漢z"', '{"maxLength": 3}'), pg_temp.step('truncate', '"ab"', '{"maxLength": 0}'), pg_temp.step('truncate', '12345', '{"maxLength": 2}');
 SELECT pg_temp.step('replace', '"a.b.c..d"', '{"search": ".", "replace": "--"}'), pg_temp.step('replace', '"aaa"', '{"search": "aa", "replace": "b"}'), pg_temp.step('replace', '"xyz"', '{"search": "y", "replace": ""}');
 SELECT pg_temp.step('regex_replace', '"2024-03-31 and 2025-01-02"', '{"pattern": "(\\d+)-(\\d+)-(\\d+)", "replace": "\\3.\\2.\\1"}'),
@@ -235,9 +240,9 @@ SELECT number, status, errors FROM integ_convert_test('mixed', '[{"id": 1, "n": 
 
 -- A jsonpath that raises is an error of its field, also in a filter.
 UPDATE integ.conversion_schemas SET field_mappings = '[{"targetField": "a", "mappingType": "direct", "config": {"sourceField": "$.d[*] ? (@.datetime() < \"2024-03-01 10:00:00 +00\".datetime())"}}]' WHERE schema_id = 'mixed';
-SELECT status, result, errors FROM integ_convert_test('mixed', '[{"id": 1, "d": ["2024-01-01"]}, {"id": 2, "d": "2024-01-01T10:00:00Z"}, {"id": 3}]');
+SELECT status, result, errors FROM integ_convert_test('mixed', '[{"id": 1, "d": ["2024-01-01"]}, {"id": 2, "d": "soon"}, {"id": 3}]');
 UPDATE integ.conversion_schemas SET source_filters = '[{"field": "$.d[*] ? (@.datetime() < \"2024-03-01 10:00:00 +00\".datetime())", "operator": "exists"}]', field_mappings = '[{"targetField": "l", "mappingType": "direct", "config": {"sourceField": "l"}}]' WHERE schema_id = 'mixed';
-SELECT status, result, errors FROM integ_convert_test('mixed', '[{"id": 1, "d": ["2024-01-01"]}, {"id": 2, "d": "2024-01-01T10:00:00Z"}, {"id": 3}]');
+SELECT status, result, errors FROM integ_convert_test('mixed', '[{"id": 1, "d": ["2024-01-01"]}, {"id": 2, "d": "soon"}, {"id": 3}]');
 UPDATE integ.conversion_schemas SET source_filters = '[]' WHERE schema_id = 'mixed';
 
 -- Large and deep values pass; the record is read in place.

@@ -8,7 +8,7 @@ use Integ::Cluster;
 use Integ::Test qw(rounds wait_until);
 use Test::More;
 
-my $node = Integ::Cluster->create('main', init => [ allows_streaming => 1, extra => ['--data-checksums'] ],
+my $node = Integ::Cluster->create('main', init => [ allows_streaming => 1, extra => [qw(--encoding=UTF8 --no-locale -U postgres --data-checksums)] ],
 	conf => [ "integ.log_buffer = '256kB'", "log_min_messages = 'log'" ]);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
