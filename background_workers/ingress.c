@@ -5,6 +5,7 @@
 #include "worker.h"
 
 #include "access/xact.h"
+#include "core/compat.h"
 #include "core/guc.h"
 #include "core/owner.h"
 #include "ingress/ingress.h"
@@ -263,7 +264,7 @@ rest(WaitEventSet *events, long timeout)
 static WaitEventSet *
 make_events(void)
 {
-	WaitEventSet *events = CreateWaitEventSet(TopMemoryContext, 3);
+	WaitEventSet *events = integ_create_wait_event_set(3);
 
 	(void) AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	(void) AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);

@@ -152,8 +152,10 @@ integ_call_depart(IntegCall *call)
 
 	Assert(!call->exchange->is_write);
 	integ_call_leaves(call);
-	/* With a window only what is waited counts as its time, not what is done meanwhile; one that is never full, since
-	 * libcurl goes on only a second after it was paused. */
+	/*
+	 * With a window only what is waited counts as its time, not what is done meanwhile. It is never full: the answer is
+	 * collected whole anyway.
+	 */
 	call->request.window = call->request.max_response;
 	call->flight = integ_http_begin(&call->request);
 	MemoryContextSwitchTo(old);
