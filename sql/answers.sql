@@ -26,6 +26,10 @@ SELECT integ_define($${
     {"id": "batch", "name": "Batch", "access": "write", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "POST", "path": "/echo", "body": {"items": "{items}"}},
      "response": {"partial": {"items": ".json.items", "failed": "$ ? (@.status >= 400)", "message": ".error"}}},
+    {"id": "statuses", "name": "Errors in a list", "access": "read", "inputSchema": {}, "outputSchema": {},
+     "request": {"method": "GET", "path": "/fault/status", "query": {"code": "{code}", "body": "{body}"}},
+     "response": {"errors": [{"when": "$ ? (@.status == \"error\" || @[*].status == \"rejected\")", "class": "IG422", "message": "$.reject_reason"},
+                             {"when": "$.data[*] ? (@.code != \"SUCCESS\")", "class": "IG409", "message": "$.data.message"}]}},
     {"id": "file", "name": "File", "access": "read", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/file", "query": {"bytes": "{bytes}", "secret": "{secret}"}}},
     {"id": "missing", "name": "No file", "access": "read", "inputSchema": {}, "outputSchema": {},
@@ -75,6 +79,14 @@ SELECT integ_execute('answers', 'batch', '{"items": []}');
 \set VERBOSITY terse
 SELECT integ_execute('answers', 'batch', '{"items": [{"status": 400, "error": "no name"}, {"status": 409}]}');
 SELECT integ_execute('answers', 'batch');
+\set VERBOSITY default
+
+-- A success by its status that is an error by its body: a list of states, a code in each record.
+\set VERBOSITY terse
+SELECT integ_execute('answers', 'statuses', '{"code": 200, "body": "[{\"status\": \"sent\"}]"}');
+SELECT integ_execute('answers', 'statuses', '{"code": 200, "body": "[{\"status\": \"rejected\", \"reject_reason\": \"hard-bounce\"}]"}');
+SELECT integ_execute('answers', 'statuses', '{"code": 207, "body": "{\"data\": [{\"code\": \"SUCCESS\"}]}"}');
+SELECT integ_execute('answers', 'statuses', '{"code": 207, "body": "{\"data\": [{\"code\": \"DUPLICATE_DATA\", \"message\": \"duplicate data\"}]}"}');
 \set VERBOSITY default
 
 -- Files.

@@ -76,6 +76,9 @@ SELECT fetch_test.define($$[
    "request": {"method": "POST", "path": "/lists/relay", "graphql": {"document": "query Q { items { nodes { id } } }", "variables": {"team": "{team}"}}},
    "response": {"records": ".data.items.nodes"},
    "pagination": {"style": "graphql", "param": "after", "next": ".data.items.pageInfo.endCursor", "pageSizeParam": "first"}},
+  {"id": "ends", "request": {"method": "GET", "path": "/fault/status", "query": {"code": "200", "body": "{body}"}},
+   "response": {"records": ".data"},
+   "pagination": {"style": "cursor", "param": "cursor", "next": ".meta.next_cursor", "more": "$ ? (!(@.info.more_records == false))"}},
   {"id": "circle", "request": {"method": "GET", "path": "/lists/circle"}, "response": {"records": ".data"},
    "pagination": {"style": "cursor", "param": "cursor", "next": ".next"}},
   {"id": "stuck", "request": {"method": "GET", "path": "/lists/stuck"}, "response": {"records": ".data"},
@@ -131,6 +134,11 @@ SELECT m AS method, f.* FROM unnest('{done,is_last,odata,links,nocontent,form,om
      LATERAL fetch_test.fetched(m, '/lists/' || m) AS f
 ORDER BY i;
 SELECT * FROM fetch_test.fetched('continue', '/lists/continue/next');
+-- The ways to say that there is no more: empty, null, absent, false; a cursor beside a flag that denies it.
+SELECT body, f.* FROM unnest(ARRAY['{"data": [1], "meta": {"next_cursor": ""}}', '{"data": [1], "meta": {"next_cursor": null}}',
+         '{"data": [1], "meta": {"next_cursor": false}}', '{"data": [1]}',
+         '{"data": [1], "meta": {"next_cursor": "c"}, "info": {"more_records": false}}']) AS body,
+     LATERAL fetch_test.fetched('ends', '/fault/status', jsonb_build_object('body', body)) AS f;
 -- A list that is left out where it is empty; an answer that is no list; one without a body.
 SELECT * FROM fetch_test.fetched('omitted', '/lists/omitted', '{"n": "0"}');
 SELECT integ_execute('lists', 'omitted', '{"n": "0"}');

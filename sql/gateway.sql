@@ -35,6 +35,23 @@ FROM integ_request('gate', 'PUT', '/form', body => '{"a": "x y", "b": [1, 2]}', 
 SELECT body ->> 'body' AS body, body #>> '{headers,content-type}' AS type
 FROM integ_request('gate', 'PATCH', '/text', headers => '{"Content-Type": "text/csv"}', body => '"a,b"', options => '{"encoding": "text"}');
 SELECT status, body FROM integ_request('gate', 'HEAD', '/head');
+-- Parts: an object has one by each member, a list keeps its order; the boundary is a new one each time.
+CREATE FUNCTION gateway_parts(body jsonb) RETURNS jsonb LANGUAGE sql RETURN
+    to_jsonb(string_to_array(body ->> 'body', '--' || substring(body #>> '{headers,content-type}' FROM 'boundary=(.+)$')));
+SELECT jsonb_array_elements_text(gateway_parts(body)) AS part
+FROM integ_request('gate', 'POST', '/parts', body => '{"title": "{not_a_placeholder}", "meta": {"a": 1},
+    "file": {"text": "x,y", "filename": "a\"b.csv", "contentType": "text/csv"}}', options => '{"encoding": "multipart"}');
+SELECT split_part(body #>> '{headers,content-type}', ';', 1) AS type, jsonb_array_length(gateway_parts(body)) - 2 AS parts,
+       body ->> 'body' ~ 'name="z".*name="a"' AS ordered
+FROM integ_request('gate', 'POST', '/parts', body => '[{"name": "z", "value": 1}, {"name": "a", "value": "x"}]', options => '{"encoding": "multipart"}');
+DROP FUNCTION gateway_parts(jsonb);
+-- Bytes: base64 as a string, or an object that says what they are; the caller's own type holds.
+SELECT body ->> 'body_base64' AS bytes, body #>> '{headers,content-type}' AS type
+FROM integ_request('gate', 'PUT', '/bytes', body => '"AAH+/w=="', options => '{"encoding": "binary"}');
+SELECT body ->> 'body_base64' AS bytes, body #>> '{headers,content-type}' AS type
+FROM integ_request('gate', 'PUT', '/bytes', body => jsonb_build_object('hex', '\x00ff'::bytea, 'contentType', 'image/png'), options => '{"encoding": "binary"}');
+SELECT body ->> 'body_base64' AS bytes, body #>> '{headers,content-type}' AS type
+FROM integ_request('gate', 'PUT', '/bytes', headers => '{"Content-Type": "image/gif"}', body => '"AP8="', options => '{"encoding": "binary"}');
 
 -- What the service refuses is a result, or an error where one wants it.
 SELECT integ_connect('gateway_svc', 'gate_root', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
@@ -77,6 +94,11 @@ SELECT * FROM integ_request('gate', 'GET', '/x', body => '{}');
 SELECT * FROM integ_request('gate', 'POST', '/x', body => '"a"', options => '{"encoding": "form"}');
 SELECT * FROM integ_request('gate', 'POST', '/x', body => '{}', options => '{"encoding": "text"}');
 SELECT * FROM integ_request('gate', 'POST', '/x', body => '{}', options => '{"encoding": "xml"}');
+SELECT * FROM integ_request('gate', 'POST', '/x', body => '"a"', options => '{"encoding": "multipart"}');
+SELECT * FROM integ_request('gate', 'POST', '/x', body => '[{"value": 1}]', options => '{"encoding": "multipart"}');
+SELECT * FROM integ_request('gate', 'POST', '/x', body => '{"f": {"text": "x", "contentType": "a\r\nX-Evil: 1"}}', options => '{"encoding": "multipart"}');
+SELECT * FROM integ_request('gate', 'POST', '/x', body => '"not*base64"', options => '{"encoding": "binary"}');
+SELECT * FROM integ_request('gate', 'POST', '/x', body => '{"a": 1}', options => '{"encoding": "binary"}');
 SELECT * FROM integ_request('gate', 'GET', '/x', options => '{"rise": true}');
 SELECT * FROM integ_request('gate', 'GET', '/x', options => '{"timeout": -1}');
 SELECT * FROM integ_request('nowhere', 'GET', '/x');
@@ -111,11 +133,11 @@ BEGIN
         PERFORM pg_sleep(0.02);
     END LOOP;
 END $$;
-CALL gateway_wait(9);
+CALL gateway_wait(19);
 SELECT outcome, detail, count(*) FROM integ.audit_log
 WHERE instance_id = 'gate' AND action = 'call.write' GROUP BY 1, 2 ORDER BY detail ->> 'path', outcome;
 SELECT method, http_method, path_template, is_write, status, step, count(*) FROM integ.requests
-WHERE instance_id = 'gate' AND path_template IN ('/post', '/a/b%2Fc', '/as_user') GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 3;
+WHERE instance_id = 'gate' AND path_template IN ('/post', '/a/b%2Fc', '/as_user') GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 3, 2;
 
 DROP PROCEDURE gateway_wait(int);
 DELETE FROM integ.members WHERE client_id = 'gateway_client';

@@ -74,6 +74,17 @@ SELECT pg_temp.try($$SELECT integ_execute('limits_c', 'read')$$);
 SELECT remaining, reset > now() + interval '49 minutes' AS resets_later, source
 FROM integ.rate_limits WHERE instance_id = 'limits_c' AND source = 'learned';
 
+-- One that names no time closes it for as long as the definition says.
+SELECT integ_define('{"integrationId": "limits_fixed", "name": "Limits", "version": "1.0.0", "category": "custom", "authType": "none",
+  "baseUrl": "{config.base_url}", "rateLimit": {"retryAfterMs": 3000000},
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "methods": [{"id": "fault", "name": "Fault", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+               "request": {"method": "GET", "path": "/fault/status", "query": {"code": "{code}"}}}]}'::jsonb) IS NOT NULL AS defined;
+SELECT integ_connect('limits_fixed', 'limits_g', jsonb_build_object('base_url', :'url')) IS NOT NULL AS connected;
+SELECT pg_temp.try($$SELECT integ_execute('limits_g', 'fault', '{"code": 429}')$$);
+SELECT pg_temp.try($$SELECT integ_execute('limits_g', 'fault', '{"code": 200}')$$);
+SELECT remaining, reset > now() + interval '49 minutes' AS resets_later, source FROM integ.rate_limits WHERE instance_id = 'limits_g';
+
 -- The circuit breaker: two failures in a row open it; 4xx and 429 do not count.
 SELECT integ_connect('limits', 'limits_d', jsonb_build_object('base_url', :'url')) IS NOT NULL AS connected;
 SELECT code, split_part(pg_temp.try(format($$SELECT integ_execute('limits_d', 'fault', '{"code": %s}')$$, code)), E'\n', 1)
@@ -169,8 +180,8 @@ FROM integ.rate_limit_blocks b LEFT JOIN integ.instances i ON i.id = b.instance
 WHERE i.instance_id IN ('limits_a', 'limits_p') OR b.instance IS NULL AND b.client_id = 'limits_client'
 ORDER BY b.instance IS NULL, i.instance_id, b.window_us, b.key;
 
-DELETE FROM integ.instances WHERE definition IN ('limits', 'limits_auth');
-SELECT integ_undefine(id) FROM unnest('{limits,limits_auth}'::text[]) id;
+DELETE FROM integ.instances WHERE definition IN ('limits', 'limits_auth', 'limits_fixed');
+SELECT integ_undefine(id) FROM unnest('{limits,limits_auth,limits_fixed}'::text[]) id;
 DELETE FROM integ.members WHERE client_id IN ('limits_client', 'limits_other');
 DELETE FROM integ.clients WHERE id IN ('limits_client', 'limits_other');
 DELETE FROM integ.plans WHERE id = 'limits_plan';

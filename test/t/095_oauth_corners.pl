@@ -116,6 +116,16 @@ sub authorize
 	}
 }
 
+# What the authorization page is asked: scopes with a separator of the service's own, further parameters.
+{
+	my $instance = make({ %person, scopes => [qw(issues:read issues:write)], scopeSeparator => ',',
+		additionalParameters => { access_type => 'offline', owner => 'user' } });
+	my $url = sql("SELECT authorization_url FROM integ_oauth_start('$instance')");
+	like($url, qr/[?&]scope=issues%3Aread(?:,|%2C)issues%3Awrite(?:&|$)/, 'scopes joined by a comma');
+	like($url, qr/[?&]access_type=offline(?:&|$)/, 'further parameters of the authorization page');
+	like($url, qr/[?&]owner=user(?:&|$)/, '... all of them');
+}
+
 # What the redirect tells; the account behind it.
 {
 	my $instance = make(
