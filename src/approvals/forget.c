@@ -3,18 +3,15 @@
  */
 #include "approvals/approval.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/guc.h"
-#include "core/owner.h"
 #include "core/query.h"
-#include "utils/snapmgr.h"
+#include "operate/operate.h"
 
 #define FORGOTTEN_PER_BATCH "1000"
 
-/* Deletes a batch; false where nothing is left. */
-static bool
-forget_batch(void)
+void
+integ_approvals_run(void)
 {
 	static IntegQuery forget = {
 		"DELETE FROM integ.approvals WHERE (id, instance) IN (SELECT a.id, a.instance FROM integ.approvals a"
@@ -24,27 +21,7 @@ forget_batch(void)
 		1,
 		{INT4OID}};
 	Datum days = Int32GetDatum(integ_approval_retention);
-	IntegOwnerScope scope;
-	uint64 count;
-
-	integ_owner_enter(&scope);
-	count = integ_query(&forget, &days, NULL);
-	integ_owner_leave(&scope);
-	return count > 0;
-}
-
-void
-integ_approvals_run(void)
-{
-	bool more = true;
 
 	integ_approvals_expire();
-	while (more)
-	{
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		more = forget_batch();
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-	}
+	integ_job_delete(&forget, &days);
 }

@@ -251,15 +251,8 @@ integ_handler_runs_expire(void)
 		1,
 		{INT4OID}};
 	Datum days = Int32GetDatum(integ_log_retention);
-	IntegOwnerScope scope;
-	uint64 count;
 
-	do
-	{
-		begin(&scope);
-		count = integ_query(&expire, &days, NULL);
-		commit(&scope);
-	} while (count > 0);
+	integ_job_delete(&expire, &days);
 }
 
 static bool

@@ -50,6 +50,25 @@ find_job(const char *name)
 }
 
 void
+integ_job_delete(IntegQuery *query, const Datum *values)
+{
+	IntegOwnerScope scope;
+	uint64 count;
+
+	do
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		integ_owner_enter(&scope);
+		count = integ_query(query, values, NULL);
+		integ_owner_leave(&scope);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	} while (count > 0);
+}
+
+void
 integ_jobs_seed(void)
 {
 	static IntegQuery insert = {

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "core/query.h"
 #include "core/shmem.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -75,6 +76,12 @@ extern TimestampTz integ_jobs_due(void);
 
 /* Makes a job due now. Inside a transaction. */
 extern void integ_job_request(const char *name);
+
+/*
+ * For jobs: runs a DELETE of a batch of rows, in an owner scope and a transaction of its own each time, until it finds
+ * none. values are by value. Called outside a transaction.
+ */
+extern void integ_job_delete(IntegQuery *query, const Datum *values);
 
 /*
  * Claims one due job and runs it, with transactions of its own; an error of the

@@ -5,22 +5,20 @@
 
 #include <openssl/evp.h>
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
 #include "core/json_walk.h"
-#include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
 #include "handlers/handlers.h"
+#include "operate/operate.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 /* A delivery id longer than this is kept as its hash. */
 #define MAX_DELIVERY_ID 200
@@ -356,17 +354,6 @@ integ_webhook_keys_expire(void)
 		"DELETE FROM integ.webhook_keys WHERE ctid = ANY (ARRAY("
 		" SELECT ctid FROM integ.webhook_keys WHERE expires_at < pg_catalog.clock_timestamp() LIMIT " KEYS_PER_BATCH "))",
 		0};
-	IntegOwnerScope scope;
-	uint64 count;
 
-	do
-	{
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		integ_owner_enter(&scope);
-		count = integ_query(&expire, NULL, NULL);
-		integ_owner_leave(&scope);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-	} while (count > 0);
+	integ_job_delete(&expire, NULL);
 }
