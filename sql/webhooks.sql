@@ -157,6 +157,12 @@ SELECT integ_event_replay('00000000-0000-0000-0000-000000000000');
 SELECT integ_credential_delete('webhook:' || :'webhook', 'secret');
 SELECT status, stored FROM hook_code.send('{"type": "order.made"}', 'd-40');
 
+-- A delivery is remembered for its time only.
+UPDATE integ.webhook_keys SET expires_at = now() - interval '1 hour' WHERE delivery_id LIKE 'd-1@%';
+UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'webhook_keys';
+CALL hook_code.wait('SELECT NOT EXISTS (SELECT FROM integ.webhook_keys WHERE delivery_id LIKE ''d-1@%'')');
+SELECT last_error FROM integ.maintenance_jobs WHERE name = 'webhook_keys';
+
 -- Who may.
 CREATE ROLE hook_app LOGIN;
 CREATE ROLE hook_admin LOGIN;
