@@ -36,6 +36,8 @@ integ_pages_state(const IntegPages *pages)
 		integ_json_add_jsonb(&builder, "cursor", position->cursor);
 	else
 		integ_json_add_int(&builder, "number", position->number);
+	if (position->carried != NULL)
+		integ_json_add_jsonb(&builder, "carried", position->carried);
 	integ_json_add_int(&builder, "pages", pages->npages);
 	integ_json_add_int(&builder, "records", pages->nrecords);
 	return integ_json_end(&builder);
@@ -46,7 +48,7 @@ integ_pages_restore(IntegPages *pages, const Jsonb *state)
 {
 	IntegPagePosition *position = &pages->position;
 	const char *style = integ_json_get_string(&state->root, "style");
-	JsonbValue cursor;
+	JsonbValue cursor, carried;
 
 	if (style == NULL || strcmp(style, integ_page_style_name(pages->pagination->style)) != 0)
 		return false;
@@ -54,6 +56,8 @@ integ_pages_restore(IntegPages *pages, const Jsonb *state)
 	position->url = integ_json_get_string(&state->root, "url");
 	if (integ_json_get(&state->root, "cursor", &cursor))
 		position->cursor = integ_json_value_jsonb(&cursor);
+	if (integ_json_get(&state->root, "carried", &carried) && integ_json_is_object(&carried))
+		position->carried = integ_json_value_jsonb(&carried);
 	position->number = integ_json_get_int(&state->root, "number", -1);
 	pages->npages = integ_json_get_int(&state->root, "pages", 0);
 	pages->nrecords = integ_json_get_int(&state->root, "records", 0);
@@ -89,7 +93,7 @@ check_size(const IntegPages *pages)
 
 	if (size == 0)
 		return;
-	if (pagination->page_size_param == NULL)
+	if (pagination->page_size_param == NULL && !pagination->names_size)
 		refuse(pages->call, "Its pagination has no pageSizeParam, so nothing can ask for a page size.",
 			   "Leave the option \"page_size\" out, or use the method's input.");
 	if (pagination->max_page_size > 0 && size > pagination->max_page_size)
@@ -188,6 +192,9 @@ turn(IntegPages *pages)
 	call->amend = integ_pages_turn;
 	call->amend_arg = pages;
 	call->input = pages->input;
+	old = MemoryContextSwitchTo(pages->page_context);
+	call->page = integ_pages_named(pages);
+	MemoryContextSwitchTo(old);
 	call->asked_after = false;
 	if (call->course == NULL)
 		call->exchange = call->method->exchange;

@@ -192,6 +192,7 @@ begin_predicates(TemplateRender *render)
 	{
 		add_container(&builder, "steps", integ_json_get_object(render->scope->earlier, "steps"));
 		add_container(&builder, "job", integ_json_get_object(render->scope->earlier, "job"));
+		add_container(&builder, "pagination", integ_json_get_object(render->scope->earlier, "pagination"));
 	}
 	render->predicate_scope = integ_json_end(&builder);
 	render->scratch = AllocSetContextCreate(CurrentMemoryContext, "integ predicate", ALLOCSET_SMALL_SIZES);
