@@ -126,6 +126,7 @@ integ_tg_conversion_schema_check(PG_FUNCTION_ARGS)
 	int numbers[2];
 	Datum values[2];
 	bool nulls[2] = {false, false}, isnull;
+	int64 version;
 	bool changed;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
@@ -148,7 +149,8 @@ integ_tg_conversion_schema_check(PG_FUNCTION_ARGS)
 	numbers[0] = SPI_fnumber(table->rd_att, "updated_at");
 	values[0] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	numbers[1] = SPI_fnumber(table->rd_att, "version");
-	values[1] = Int64GetDatum(DatumGetInt64(column(trigger, trigger->tg_trigtuple, "version", &isnull)) + (changed ? 1 : 0));
+	version = DatumGetInt64(column(trigger, trigger->tg_trigtuple, "version", &isnull));
+	values[1] = Int64GetDatum(version + (changed ? 1 : 0));
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, table->rd_att, 2, numbers, values, nulls));
 }
 

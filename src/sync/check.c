@@ -192,7 +192,8 @@ check_login(Row row)
 	ereport(superuser() ? WARNING : ERROR,
 			(errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("sync task \"%s\" cannot run: %s", text_of(row, "task_id"), problem),
 			 errdetail("A task is run by a worker whose session user is its owner."),
-			 errhint("ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE; or give it another owner.")));
+			 errhint("ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE;"
+					 " or give it another owner.")));
 }
 
 static TimestampTz

@@ -73,7 +73,11 @@ check_handlers(Row *row)
 	char *key = NULL;
 
 	if (!isnull)
-		set_column(row, "handler", CStringGetTextDatum(integ_handler_resolve(row->owner, TextDatumGetCString(handler), "the webhook's handler")));
+	{
+		char *function = integ_handler_resolve(row->owner, TextDatumGetCString(handler), "the webhook's handler");
+
+		set_column(row, "handler", CStringGetTextDatum(function));
+	}
 	others = column(row, "trigger_handlers", &isnull);
 	if (isnull || !JB_ROOT_IS_OBJECT(DatumGetJsonbP(others)))
 		return;
