@@ -206,17 +206,6 @@ SELECT defs_test.bad('{methods,2,pagination}', '{"style": "page"}');
 SELECT defs_test.bad('{methods,2,pagination}', '{"style": "graphql", "param": "after", "next": ".data.pageInfo.endCursor"}');
 SELECT defs_test.bad('{methods,0,pagination}', '{"style": "offset", "param": "skip"}');
 SELECT defs_test.bad('{methods,2,pagination}', '{"style": "spiral"}');
-SELECT defs_test.bad('{methods,2,pagination}', '{"style": "link", "in": "template"}');
-SELECT defs_test.bad('{methods,2,pagination}', '{"style": "offset", "in": "template", "param": "at", "pageSizeParam": "limit"}');
-SELECT defs_test.bad('{methods,2,pagination,carry}', '{"session": "session_id", "a b": ".a"}');
-SELECT defs_test.bad('{methods,2,pagination,carry}', '{"session": ".session_id", "size": ".size", "at": ".a["}');
-SELECT defs_test.bad('{methods,2,request,query,q}', '"{pagination.offset}"');
-SELECT defs_test.bad('{methods,2}', '{"id": "list_items", "name": "List items", "inputSchema": {}, "outputSchema": {},
-    "request": {"method": "GET", "path": "/items", "query": {"q": "{pagination.page} {pagination.size} {pagination.session}", "at": "{pagination.offset}"}},
-    "response": {"records": ".data"}, "pagination": {"style": "offset", "in": "template", "carry": {"a": ".a"}}}');
-SELECT defs_test.bad('{methods,2}', '{"id": "list_items", "name": "List items", "inputSchema": {}, "outputSchema": {},
-    "request": {"method": "GET", "path": "/items", "query": {"q": "{pagination.page}", "a": "{pagination.a.b[0]}"}},
-    "response": {"records": ".data"}, "pagination": {"style": "page", "param": "page", "carry": {"a": ".a"}}}');
 \pset tuples_only off
 \pset format aligned
 

@@ -76,17 +76,6 @@ SELECT fetch_test.define($$[
    "request": {"method": "POST", "path": "/lists/relay", "graphql": {"document": "query Q { items { nodes { id } } }", "variables": {"team": "{team}"}}},
    "response": {"records": ".data.items.nodes"},
    "pagination": {"style": "graphql", "param": "after", "next": ".data.items.pageInfo.endCursor", "pageSizeParam": "first"}},
-  {"id": "session", "request": {"method": "GET", "path": "/lists/session", "query": {"session_id": "{pagination.session_id}"}, "headers": {"X-Session": "{pagination.opened}"}},
-   "response": {"records": ".results"},
-   "pagination": {"style": "page", "param": "page", "start": 0, "pageSize": 10, "shortPage": true,
-                  "carry": {"session_id": ".session_id", "opened": {"header": "X-Session-Id"}}}},
-  {"id": "sql", "request": {"method": "POST", "path": "/lists/sql", "query": {"n": "{n}"}, "encoding": "text",
-                            "body": "SELECT * FROM Item STARTPOSITION {pagination.offset} MAXRESULTS {pagination.size}"},
-   "response": {"records": ".QueryResponse.Item", "recordsOptional": true},
-   "pagination": {"style": "offset", "in": "template", "start": 1, "pageSize": 10, "maxPageSize": 1000, "shortPage": true}},
-  {"id": "keyset", "request": {"method": "GET", "path": "/lists/keyset",
-                               "query": {"q": "SELECT Id FROM Item[ WHERE Id > '{pagination.cursor}'] ORDER BY Id LIMIT {pagination.size}"}},
-   "response": {"records": "."}, "pagination": {"style": "last_id", "in": "template", "next": "id", "pageSize": 7}},
   {"id": "ends", "request": {"method": "GET", "path": "/fault/status", "query": {"code": "200", "body": "{body}"}},
    "response": {"records": ".data"},
    "pagination": {"style": "cursor", "param": "cursor", "next": ".meta.next_cursor", "more": "$ ? (!(@.info.more_records == false))"}},
@@ -145,23 +134,6 @@ SELECT m AS method, f.* FROM unnest('{done,is_last,odata,links,nocontent,form,om
      LATERAL fetch_test.fetched(m, '/lists/' || m) AS f
 ORDER BY i;
 SELECT * FROM fetch_test.fetched('continue', '/lists/continue/next');
--- A value that travels with the page; a page that a query text names.
-SELECT m AS method, f.* FROM unnest('{session,sql,keyset}'::text[]) WITH ORDINALITY AS m(m, i),
-     LATERAL fetch_test.fetched(m, '/lists/' || m) AS f
-ORDER BY i;
-SELECT * FROM fetch_test.fetched('sql', '/lists/sql', '{"n": "20"}');
-SELECT * FROM fetch_test.fetched('sql', '/lists/sql', '{}', '{"page_size": 25}');
-SELECT * FROM fetch_test.fetched('sql', '/lists/sql', '{}', '{"page_size": 1001}');
-SELECT * FROM fetch_test.fetched('session', '/lists/session', '{}', '{"page_size": 5}');
--- One call is the first page; a stored state has what travels.
-SELECT m AS method, jsonb_array_length(integ_execute('lists', m)) AS records FROM unnest('{session,sql,keyset}'::text[]) AS m;
-SELECT m AS method, r -> 'state' AS state FROM unnest('{session,sql,keyset}'::text[]) AS m,
-     LATERAL integ_fetch('lists', m, '{}', '{"records": false, "max_pages": 1}') AS r;
-SELECT m AS method, count(*) AS pages, sum(jsonb_array_length(r -> 'records')) AS records, min(r ->> 'page') AS first
-FROM unnest('{session,sql,keyset}'::text[]) AS m,
-     LATERAL integ_fetch('lists', m, '{}', jsonb_build_object('records', false, 'state',
-         (SELECT f -> 'state' FROM integ_fetch('lists', m, '{}', '{"records": false, "max_pages": 1}') AS f))) AS r
-GROUP BY 1 ORDER BY 1;
 -- The ways to say that there is no more: empty, null, absent, false; a cursor beside a flag that denies it.
 SELECT body, f.* FROM unnest(ARRAY['{"data": [1], "meta": {"next_cursor": ""}}', '{"data": [1], "meta": {"next_cursor": null}}',
          '{"data": [1], "meta": {"next_cursor": false}}', '{"data": [1]}',

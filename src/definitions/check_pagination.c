@@ -85,7 +85,8 @@ check_size(IntegManifestCheck *check, const JsonbContainer *pagination, const ch
 {
 	int64 size = integ_json_get_int(pagination, "pageSize", 0), most = integ_json_get_int(pagination, "maxPageSize", 0);
 
-	if (integ_json_get_bool(pagination, "shortPage", false) && (size == 0 || (has(pagination, "pageSizeParam") && most == 0)))
+	if (integ_json_get_bool(pagination, "shortPage", false) &&
+		(size == 0 || (has(pagination, "pageSizeParam") && most == 0)))
 		integ_manifest_problem(check, psprintf("%s/shortPage", where),
 							   "needs \"pageSize\", and beside \"pageSizeParam\" also \"maxPageSize\": else the service's own limit "
 							   "would end the list");
@@ -122,8 +123,8 @@ check_template(IntegManifestCheck *check, const IntegMethod *method, const char 
 		return;
 	if (word == NULL)
 	{
-		integ_manifest_problem(check, psprintf("%s/in", where), "pages of style \"%s\" have nothing that a request could name",
-							   style);
+		integ_manifest_problem(check, psprintf("%s/in", where),
+							   "pages of style \"%s\" have nothing that a request could name", style);
 		return;
 	}
 	for (size_t i = 0; i < lengthof(others); i++)

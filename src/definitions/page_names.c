@@ -28,9 +28,9 @@ integ_pagination_word(const JsonbContainer *pagination)
 
 	if (!is_in_template(pagination))
 		return NULL;
-	if (strcmp(style, "page") == 0 || strcmp(style, "offset") == 0)
-		return style;
-	return strcmp(style, "cursor") == 0 || strcmp(style, "graphql") == 0 || strcmp(style, "last_id") == 0 ? "cursor" : NULL;
+	if (strcmp(style, "graphql") == 0 || strcmp(style, "last_id") == 0)
+		return "cursor";
+	return strcmp(style, "page") == 0 || strcmp(style, "offset") == 0 || strcmp(style, "cursor") == 0 ? style : NULL;
 }
 
 bool
@@ -42,7 +42,9 @@ integ_pagination_is_named(const JsonbContainer *pagination)
 int64
 integ_pagination_start(const JsonbContainer *pagination)
 {
-	return integ_json_get_int(pagination, "start", strcmp(integ_json_get_string(pagination, "style"), "page") == 0 ? 1 : 0);
+	char *style = integ_json_get_string(pagination, "style");
+
+	return integ_json_get_int(pagination, "start", strcmp(style, "page") == 0 ? 1 : 0);
 }
 
 static void

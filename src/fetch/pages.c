@@ -81,7 +81,8 @@ integ_pages_restore(IntegPages *pages, const Jsonb *state)
 static void
 refuse(const IntegCall *call, const char *detail, const char *hint)
 {
-	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the pages of %s cannot be fetched like that", integ_call_name(call)),
+	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+					errmsg("the pages of %s cannot be fetched like that", integ_call_name(call)),
 					errdetail("%s", detail), hint != NULL ? errhint("%s", hint) : 0));
 }
 
@@ -138,7 +139,9 @@ make(IntegCall *call, const IntegPagesOptions *options)
 		pages->position_contexts[i] = AllocSetContextCreate(context, "integ position", ALLOCSET_SMALL_SIZES);
 	MemoryContextSwitchTo(pages->position_contexts[0]);
 	if (options->state != NULL && !integ_pages_restore(pages, options->state))
-		refuse(call, psprintf("The state is not one of pages of style \"%s\".", integ_page_style_name(pages->pagination->style)),
+		refuse(call,
+			   psprintf("The state is not one of pages of style \"%s\".",
+						integ_page_style_name(pages->pagination->style)),
 			   "A state is what an earlier page of the same method gave.");
 	MemoryContextSwitchTo(old);
 	return pages;
@@ -250,7 +253,8 @@ check_progress(IntegPages *pages, const Jsonb *records)
 	if (JB_ROOT_COUNT(records) > 0)
 		pages->nempty = 0;
 	else if (++pages->nempty >= MOST_EMPTY)
-		distrust(pages, "do not end", psprintf("The last %d pages had no records, and still the service names a next one.", pages->nempty));
+		distrust(pages, "do not end",
+				 psprintf("The last %d pages had no records, and still the service names a next one.", pages->nempty));
 	if (pages->pagination->style != INTEG_PAGE_NUMBER && pages->pagination->style != INTEG_PAGE_OFFSET)
 		return;
 	pages->nsame = JB_ROOT_COUNT(records) > 0 && fingerprint == pages->fingerprint ? pages->nsame + 1 : 1;
@@ -274,7 +278,9 @@ check_circle(IntegPages *pages, const IntegPagePosition *next)
 	else
 		return;
 	if (pages->mark_page > 0 && hash == pages->mark)
-		distrust(pages, "go in a circle", psprintf("Page %lld names as its next one the same as page %lld.", (long long) pages->npages, (long long) pages->mark_page));
+		distrust(pages, "go in a circle",
+				 psprintf("Page %lld names as its next one the same as page %lld.", (long long) pages->npages,
+						  (long long) pages->mark_page));
 	if (pages->npages < pages->mark_until)
 		return;
 	pages->mark = hash;

@@ -177,7 +177,7 @@ add_container(IntegJsonBuilder *builder, const char *key, const JsonbContainer *
 	integ_json_add(builder, key, &value);
 }
 
-/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}, and what earlier requests brought. */
+/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}, earlier requests, the page. */
 static void
 begin_predicates(TemplateRender *render)
 {

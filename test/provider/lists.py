@@ -139,13 +139,15 @@ def sql(handler):
         raise problem(400, f"no query: {handler.body.decode()}")
     start, size = int(found[1]), int(found[2])
     page = records(handler.query, start - 1, size)
-    raise Answer(200, {"QueryResponse": {"Item": page, "startPosition": start, "maxResults": len(page)} if page else {}})
+    found = {"Item": page, "startPosition": start, "maxResults": len(page)} if page else {}
+    raise Answer(200, {"QueryResponse": found})
 
 
 def keyset(handler):
-    found = re.fullmatch(r"SELECT Id FROM Item( WHERE Id > '(\d+)')? ORDER BY Id LIMIT (\d+)", handler.query.get("q", ""))
+    query = handler.query.get("q", "")
+    found = re.fullmatch(r"SELECT Id FROM Item( WHERE Id > '(\d+)')? ORDER BY Id LIMIT (\d+)", query)
     if not found:
-        raise problem(400, f"no query: {handler.query.get('q')}")
+        raise problem(400, f"no query: {query}")
     raise Answer(200, records(handler.query, int(found[2] or 0), int(found[3])))
 
 

@@ -129,7 +129,8 @@ for my $example (@examples)
 	delete @$manifest{qw(authType auth authMethods oauth2Config requiredPlan)};
 	$node->safe_psql('postgres',
 		'SELECT integ_define(' . quoted({ %$manifest, integrationId => $id, baseUrl => $provider->url('/echo') }) . ')');
-	$node->safe_psql('postgres', "SELECT integ_connect('$id', '$id-main', " . quoted($manifest->{configSchema} ? { region => 'eu' } : {}) . ')');
+	my $config = quoted($manifest->{configSchema} ? { region => 'eu' } : {});
+	$node->safe_psql('postgres', "SELECT integ_connect('$id', '$id-main', $config)");
 	for my $method (@called)
 	{
 		for my $input (@{ $method->{inputSchema}{examples} })
