@@ -12,6 +12,7 @@ CREATE TABLE integ.handler_runs (
     instance uuid,
     event uuid,
     event_at timestamptz,
+    depth smallint NOT NULL DEFAULT 0,
     state text NOT NULL DEFAULT 'queued',
     attempt integer NOT NULL DEFAULT 0,
     max_attempts integer NOT NULL DEFAULT 8,
@@ -25,6 +26,7 @@ CREATE TABLE integ.handler_runs (
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started_at timestamptz,
     finished_at timestamptz,
+    reply jsonb,
     CONSTRAINT handler_runs_kind_check CHECK (kind ~ '^[a-z][a-z0-9_]*$'),
     CONSTRAINT handler_runs_state_check CHECK (state IN ('queued', 'waiting', 'running', 'succeeded', 'dead')),
     CONSTRAINT handler_runs_lease_check CHECK ((state = 'running') = (lease IS NOT NULL)),
@@ -41,7 +43,7 @@ CREATE INDEX handler_runs_call_idx ON integ.handler_runs (call) WHERE call IS NO
 COMMENT ON TABLE integ.handler_runs IS
     'SQL functions to be called after a transaction has committed, each by a worker that is its owner, at least once. next_attempt_at, max_attempts and timeout_ms may be updated here, and integ_handler_retry replays; what has succeeded is kept for integ.log_retention days';
 COMMENT ON COLUMN integ.handler_runs.id IS 'The run; sorts by time';
-COMMENT ON COLUMN integ.handler_runs.kind IS 'What it is for: on_success, on_failure, webhook, rule';
+COMMENT ON COLUMN integ.handler_runs.kind IS 'What it is for: on_success, on_failure, webhook, webhook_reply (the result is the answer to the service), rule';
 COMMENT ON COLUMN integ.handler_runs.owner IS 'The role as which the function is called: the worker''s session user';
 COMMENT ON COLUMN integ.handler_runs.function IS 'The function, with its schema; it takes one jsonb';
 COMMENT ON COLUMN integ.handler_runs.argument IS 'What it is called with';
@@ -51,6 +53,8 @@ COMMENT ON COLUMN integ.handler_runs.call IS 'The call that it belongs to, or no
 COMMENT ON COLUMN integ.handler_runs.instance IS 'Key of the instance that it belongs to, or none';
 COMMENT ON COLUMN integ.handler_runs.event IS 'Event (integ.webhook_events) that it belongs to, or none';
 COMMENT ON COLUMN integ.handler_runs.event_at IS 'When that event came';
+COMMENT ON COLUMN integ.handler_runs.depth IS
+    'How many runs led to each other: 0 for a callback, 1 for what an event of a service leads to, one more for what a run of that receives';
 COMMENT ON COLUMN integ.handler_runs.state IS
     'queued, waiting (for its next attempt), running, succeeded, dead (not tried again by itself)';
 COMMENT ON COLUMN integ.handler_runs.attempt IS 'How often it was begun';
@@ -65,6 +69,7 @@ COMMENT ON COLUMN integ.handler_runs.error_hint IS 'What can be done about it';
 COMMENT ON COLUMN integ.handler_runs.created_at IS 'When it was asked for';
 COMMENT ON COLUMN integ.handler_runs.started_at IS 'When the last attempt began';
 COMMENT ON COLUMN integ.handler_runs.finished_at IS 'When it succeeded, or was given up';
+COMMENT ON COLUMN integ.handler_runs.reply IS 'Of a webhook_reply what the function returned: status, headers, body';
 SELECT pg_catalog.pg_extension_config_dump('integ.handler_runs', $$WHERE state <> 'succeeded'$$);
 
 CREATE FUNCTION integ.tg_handler_runs_wake() RETURNS trigger

@@ -161,6 +161,12 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oau
 COMMENT ON FUNCTION integ_oauth_callback(text, text, text, jsonb) IS
     'Ends an authorization with what the redirect brought: state and code, or state and error; params are its other parameters (iss, error_description, realmId …). A worker exchanges the code, so that a ROLLBACK cannot lose the token';
 
+CREATE FUNCTION integ.oauth_redirect(argument jsonb) RETURNS jsonb
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_redirect';
+COMMENT ON FUNCTION integ.oauth_redirect(jsonb) IS
+    'Ends an authorization for the listener, in the place of whoever began it: the parameters of the redirect; false where the person refused';
+GRANT EXECUTE ON FUNCTION integ.oauth_redirect(jsonb) TO integ_ingress;
+
 CREATE FUNCTION integ_oauth_refresh(instance text, options jsonb DEFAULT '{}') RETURNS timestamptz
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_refresh';
 COMMENT ON FUNCTION integ_oauth_refresh(text, jsonb) IS

@@ -81,6 +81,8 @@ CREATE TABLE integ.webhook_events (
     state text NOT NULL DEFAULT 'received',
     last_error text,
     handled_at timestamptz,
+    address inet,
+    depth smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (id, created_at),
     CONSTRAINT webhook_events_state_check CHECK (state IN ('received', 'handled', 'failed', 'dead')),
     CONSTRAINT webhook_events_source_check CHECK (source IN ('webhook', 'poll'))
@@ -111,6 +113,8 @@ COMMENT ON COLUMN integ.webhook_events.state IS
     'received, handled (all that was to run has run), failed (some is tried again), dead (some was given up)';
 COMMENT ON COLUMN integ.webhook_events.last_error IS 'What went wrong last';
 COMMENT ON COLUMN integ.webhook_events.handled_at IS 'When all had run';
+COMMENT ON COLUMN integ.webhook_events.address IS 'Whose request it was: the address that a trusted proxy names, else the sender''s own';
+COMMENT ON COLUMN integ.webhook_events.depth IS 'How many runs led to it: 0 for what a service sent';
 
 CREATE TABLE integ.webhook_keys (
     webhook uuid NOT NULL,
