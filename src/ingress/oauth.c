@@ -29,7 +29,8 @@
 
 static const char connected[] = PAGE("Connected", "You may close this window.");
 static const char refused[] = PAGE("Not connected", "Access was not granted. You may close this window.");
-static const char failed[] = PAGE("Not connected", "The service did not complete the authorization. Please start again.");
+static const char failed[] = PAGE("Not connected",
+								  "The service did not complete the authorization. Please start again.");
 static const char unknown[] = PAGE("Not connected", "This authorization is not open any more. Please start again.");
 static const char malformed[] = PAGE("Not connected", "This address is not complete. Please start again.");
 static const char busy[] = PAGE("Please wait", "Too many authorizations are under way. Please reload this page.");

@@ -254,7 +254,8 @@ integ_oauth_callback(PG_FUNCTION_ARGS)
 
 	integ_redact_statement();
 	if (PG_ARGISNULL(0) || (PG_ARGISNULL(1) && PG_ARGISNULL(2)))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_oauth_callback needs the state and a code or an error")));
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("integ_oauth_callback needs the state and a code or an error")));
 	callback.state = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	callback.code = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	callback.error = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));

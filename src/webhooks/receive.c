@@ -28,7 +28,10 @@ PG_FUNCTION_INFO_V1(integ_webhook_verify_sql);
 static void
 answer(IntegWebhookReply *reply, int status, const char *text)
 {
-	*reply = (IntegWebhookReply){.status = status, .content_type = text == NULL ? NULL : "text/plain; charset=utf-8", .body = text, .body_len = text == NULL ? 0 : strlen(text)};
+	*reply = (IntegWebhookReply){.status = status,
+								 .content_type = text == NULL ? NULL : "text/plain; charset=utf-8",
+								 .body = text,
+								 .body_len = text == NULL ? 0 : strlen(text)};
 }
 
 /* A status for each verdict; the caller learns which part was wrong only in the log. */

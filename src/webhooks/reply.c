@@ -20,7 +20,8 @@ refuse(const char *detail)
 {
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("what the handler returned is no reply"),
 					errdetail_internal("%s", detail),
-					errhint("A reply is null, or {\"status\": 200, \"headers\": {…}, \"body\": …}; each of them may be left out.")));
+					errhint("A reply is null, or {\"status\": 200, \"headers\": {…}, \"body\": …};"
+							" each of them may be left out.")));
 }
 
 /* A token (RFC 9110, section 5.6.2). */
@@ -56,7 +57,8 @@ check_header(const char *name, const JsonbValue *value)
 
 /* Calls step for each member of the document's headers. */
 static void
-each_header(const JsonbContainer *headers, void (*step)(const char *name, const JsonbValue *value, void *arg), void *arg)
+each_header(const JsonbContainer *headers, void (*step)(const char *name, const JsonbValue *value, void *arg),
+			void *arg)
 {
 	JsonbIterator *iterator = headers == NULL ? NULL : JsonbIteratorInit((JsonbContainer *) headers);
 	JsonbIteratorToken token;

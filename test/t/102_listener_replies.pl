@@ -10,7 +10,8 @@ use Integ::Test qw(wait_until);
 use JSON::PP;
 use Test::More;
 
-my $node = Integ::Cluster->create('main', conf => [ "integ.log_flush = '20ms'", "integ.allowed_return_urls = 'https://app.example.com/'" ]);
+my $node = Integ::Cluster->create('main', conf => [ "integ.log_flush = '20ms'",
+	"integ.allowed_return_urls = 'https://app.example.com/'" ]);
 my $listener = Integ::Listener->start($node);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -39,7 +40,8 @@ BEGIN
 	END IF;
 	RETURN jsonb_build_object('body', jsonb_build_object('response_type', 'in_channel', 'text', 'you said ' || said));
 END $$;
-INSERT INTO integ.webhooks (webhook_id, definition, handler, replies) VALUES ('commands', 'slack', 'public.slash', true);
+INSERT INTO integ.webhooks (webhook_id, definition, handler, replies) VALUES ('commands', 'slack',
+	'public.slash', true);
 SELECT integ_credential_set('webhook:' || id, 'signing_secret', 'slack secret') FROM integ.webhooks;
 ));
 
@@ -53,19 +55,23 @@ sub command
 }
 
 # The last run's state and message.
-sub last_run { return sql(q(SELECT concat_ws(' ', state, attempt, last_sqlstate) FROM integ.handler_runs ORDER BY id DESC LIMIT 1)) }
+sub last_run { return sql(q(SELECT concat_ws(' ', state, attempt,
+	last_sqlstate) FROM integ.handler_runs ORDER BY id DESC LIMIT 1)) }
 
 {
 	my $answer = command('94070');
 	is($answer->{status}, 200, 'a slash command is answered');
-	is_deeply(decode_json($answer->{content}), { response_type => 'in_channel', text => 'you said 94070' }, 'by its handler');
+	is_deeply(decode_json($answer->{content}), { response_type => 'in_channel', text => 'you said 94070' },
+		'by its handler');
 	is($answer->{headers}{'content-type'}, 'application/json', 'in JSON');
 	is(sql('SELECT count(*) FROM integ.webhook_events'), '1', 'its event is stored');
-	is(sql(q(SELECT kind || ' ' || (reply -> 'body' ->> 'text') FROM integ.handler_runs)), 'webhook_reply you said 94070', 'and what was answered');
+	is(sql(q(SELECT kind || ' ' || (reply -> 'body' ->> 'text') FROM integ.handler_runs)),
+		'webhook_reply you said 94070', 'and what was answered');
 }
 {
 	my $answer = command('headers');
-	is("$answer->{status} $answer->{headers}{'x-shop'} $answer->{headers}{'content-type'} $answer->{content}", '201 open text/csv a;b',
+	is("$answer->{status} $answer->{headers}{'x-shop'} $answer->{headers}{'content-type'} $answer->{content}",
+		'201 open text/csv a;b',
 		'a status, headers and a text');
 }
 is(command('nothing')->{content}, '', 'a handler without words');
@@ -73,14 +79,17 @@ is(command('nothing')->{content}, '', 'a handler without words');
 	my $answer = command('odd');
 	is("$answer->{status} $answer->{content}", '200 ', 'what is no reply is not answered');
 	is(last_run(), 'dead 1 IG400', 'and the run says so');
-	like(sql('SELECT error_detail FROM integ.handler_runs ORDER BY id DESC LIMIT 1'), qr/unknown member "text"/, 'in words');
+	like(sql('SELECT error_detail FROM integ.handler_runs ORDER BY id DESC LIMIT 1'), qr/unknown member "text"/,
+		'in words');
 	is(sql('SELECT state FROM integ.webhook_events ORDER BY id DESC LIMIT 1'), 'dead', 'as does the event');
 }
 {
 	my $answer = command('split');
-	is("$answer->{status} " . ($answer->{headers}{'set-cookie'} // 'none'), '200 none', 'a header that would be two is none');
+	is("$answer->{status} " . ($answer->{headers}{'set-cookie'} // 'none'), '200 none',
+		'a header that would be two is none');
 }
-is(decode_json(command('again')->{content})->{text}, 'you said again', 'a handler that fails at first answers all the same');
+is(decode_json(command('again')->{content})->{text}, 'you said again',
+	'a handler that fails at first answers all the same');
 is(last_run(), 'succeeded 2', 'at its second attempt');
 
 # One that is late: held until the service has its answer.
@@ -93,7 +102,8 @@ is(last_run(), 'succeeded 2', 'at its second attempt');
 	is($listener->get('/healthz')->{status}, 200, 'and the listener serves others');
 	$holder->query_safe('SELECT pg_advisory_unlock(1)');
 	$holder->quit;
-	ok($node->wait_for_sql(q(SELECT state = 'succeeded' FROM integ.handler_runs ORDER BY id DESC LIMIT 1), 'until it is done'), 'until it is done');
+	ok($node->wait_for_sql(q(SELECT state = 'succeeded' FROM integ.handler_runs ORDER BY id DESC LIMIT 1),
+		'until it is done'), 'until it is done');
 	is(sql('SELECT count(*) FROM integ.webhook_events'), '7', 'every command is stored once');
 }
 
@@ -114,13 +124,15 @@ SKIP:
 		my ($options) = @_;
 		my ($flow, $instance, $url, $state) = split /\|/, sql("SELECT * FROM integ_oauth_start('oidc', '$options')");
 		my %params = $server->agree($url);
-		my $query = join '&', map { "$_=" . ($params{$_} =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X', ord $1/ger) } sort keys %params;
+		my $query = join '&', map { "$_=" . ($params{$_} =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X',
+			ord $1/ger) } sort keys %params;
 		return ($flow, "/oauth/callback?$query");
 	};
 
 	my ($flow, $path) = $send->('{"instance_id": "crm", "return_url": "https://app.example.com/done?a=1"}');
 	my $answer = $listener->get($path);
-	is("$answer->{status} $answer->{headers}{location}", "303 https://app.example.com/done?a=1&flow=$flow&status=completed",
+	is("$answer->{status} $answer->{headers}{location}",
+		"303 https://app.example.com/done?a=1&flow=$flow&status=completed",
 		'the person goes on to the application');
 	is($answer->{headers}{'referrer-policy'}, 'no-referrer', 'which does not learn the code');
 	is(sql(q(SELECT integ_execute('crm', 'me') ->> 'sub')), 'ada', 'the instance is connected');
@@ -134,9 +146,11 @@ SKIP:
 	like($answer->{content}, qr/<h1>Connected/, 'that says it');
 	is($answer->{headers}{'cache-control'}, 'no-store', 'which nobody keeps');
 
-	($flow, $path) = $send->('{"instance_id": "denied", "login_hint": "nobody", "return_url": "https://app.example.com/"}');
+	($flow,
+		$path) = $send->('{"instance_id": "denied", "login_hint": "nobody", "return_url": "https://app.example.com/"}');
 	$answer = $listener->get($path);
-	is("$answer->{status} $answer->{headers}{location}", "303 https://app.example.com/?flow=$flow&status=denied", 'a person who refuses');
+	is("$answer->{status} $answer->{headers}{location}", "303 https://app.example.com/?flow=$flow&status=denied",
+		'a person who refuses');
 	is(sql("SELECT status FROM integ.oauth_flows WHERE id = '$flow'"), 'denied', 'is taken at their word');
 
 	($flow, $path) = $send->('{"instance_id": "wrong"}');
@@ -152,7 +166,8 @@ SKIP:
 		unlike($answer->{content}, qr/script|alert|guessed/, 'nothing of it is in the page');
 	}
 	is($listener->{http}->head($listener->url($path))->{status}, 405, 'a look ahead uses up nothing');
-	is(sql(q(SELECT count(*) FROM integ.audit_log WHERE action = 'oauth.callback' AND detail ->> 'reason' = 'unknown state')), '0',
+	is(sql(q(SELECT count(*) FROM integ.audit_log
+		WHERE action = 'oauth.callback' AND detail ->> 'reason' = 'unknown state')), '0',
 		'states that nobody asked for leave no row');
 	$server->stop;
 }

@@ -43,7 +43,8 @@ sub get
 sub post
 {
 	my ($self, $path, $body, %headers) = @_;
-	return $self->{http}->post($self->url($path), { content => $body, headers => { 'content-type' => 'application/json', %headers } });
+	return $self->{http}->post($self->url($path), { content => $body,
+		headers => { 'content-type' => 'application/json', %headers } });
 }
 
 sub raw
