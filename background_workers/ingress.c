@@ -172,7 +172,11 @@ refuse(IntegIngressReply *reply)
 {
 	static const char text[] = "try again later\n";
 
-	*reply = (IntegIngressReply){.status = 503, .content_type = "text/plain; charset=utf-8", .body = text, .body_len = sizeof(text) - 1, .retry_later = true};
+	*reply = (IntegIngressReply){.status = 503,
+								 .content_type = "text/plain; charset=utf-8",
+								 .body = text,
+								 .body_len = sizeof(text) - 1,
+								 .retry_later = true};
 }
 
 /* One that cannot be handled does not hinder the others. */

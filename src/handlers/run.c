@@ -331,7 +331,9 @@ Datum
 integ_handler_retry(PG_FUNCTION_ARGS)
 {
 	static IntegQuery find = {
-		"SELECT owner::oid::bigint, client_id, user_id, state FROM integ.handler_runs WHERE id = $1 FOR UPDATE", 1, {UUIDOID}};
+		"SELECT owner::oid::bigint, client_id, user_id, state FROM integ.handler_runs WHERE id = $1 FOR UPDATE",
+		1,
+		{UUIDOID}};
 	static IntegQuery again = {
 		"UPDATE integ.handler_runs SET state = 'queued', finished_at = NULL, next_attempt_at = pg_catalog.clock_timestamp(),"
 		" max_attempts = CASE WHEN state = 'dead' THEN least(attempt + max_attempts, 1000000) ELSE max_attempts END"

@@ -101,7 +101,7 @@ static char *
 rest_of(const Route *route, const char *path, size_t len)
 {
 	size_t prefix = strlen(route->prefix);
-	char *rest;
+	char *rest, *slash;
 
 	if (len < prefix || memcmp(path, route->prefix, prefix) != 0)
 		return NULL;
@@ -109,7 +109,8 @@ rest_of(const Route *route, const char *path, size_t len)
 		return len == prefix ? pstrdup("") : NULL;
 	rest = pnstrdup(path + prefix, len - prefix);
 	/* Ids and handles need no escapes, and have no parts. */
-	if (*rest == '\0' || strchr(rest, '%') != NULL || (strchr(rest, '/') != NULL && strchr(strchr(rest, '/') + 1, '/') != NULL))
+	slash = strchr(rest, '/');
+	if (*rest == '\0' || strchr(rest, '%') != NULL || (slash != NULL && strchr(slash + 1, '/') != NULL))
 		return NULL;
 	return rest;
 }

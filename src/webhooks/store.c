@@ -198,8 +198,9 @@ integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *webhook, const
 	}
 }
 
-/* By webhook and delivery,
-	and of one delivery by when it came: whoever stores the same ones takes them in this order. */
+/*
+ * By webhook and delivery, and of one delivery by when it came: whoever stores the same ones takes them in this order.
+ */
 static int
 compare_deliveries(const void *left, const void *right)
 {
