@@ -177,7 +177,7 @@ reencrypt(const IntegDataKey *key, int64 limit)
 		return 0;
 	for (int i = 0; i < count; i++)
 	{
-		const IntegCredentialRow *row = &rows[i];
+		IntegCredentialRow *row = &rows[i];
 		char *plain = integ_secret_alloc(row->ciphertext_len);
 		size_t len = integ_vault_decrypt(row, (uint8_t *) plain);
 
