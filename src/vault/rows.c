@@ -184,7 +184,9 @@ integ_vault_decrypt(IntegCredentialRow *row, uint8_t *out)
 		status = (row->authentic ? integ_aead_reopen : integ_aead_open)(
 			row->algorithm, key, row->aad, row->aad_len, row->ciphertext, row->ciphertext_len, out, &len);
 	if (status != INTEG_CRYPTO_OK)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("the credential \"%s\" of %s %s does not open", row->name, row->owner.kind, row->owner.id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("the credential \"%s\" of %s %s does not open", row->name, row->owner.kind,
+							   row->owner.id),
 						errdetail("The row of integ.credentials is not as it was written: %s.",
 								  integ_crypto_message(status)),
 						errhint("Set it again with integ_credential_set, or delete it with integ_credential_delete.")));

@@ -40,7 +40,8 @@ MANIFEST = """{
     {"id": "ping", "name": "Ping", "access": "read", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/json"}},
     {"id": "put", "name": "Put", "access": "write",
-     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}},
+     "outputSchema": {},
      "request": {"method": "POST", "path": "/write", "body": {"sku": "{sku}"}}}
   ],
   "healthCheck": "ping"
@@ -61,7 +62,7 @@ BEGIN
     PERFORM set_config('bench.wall', (extract(epoch FROM clock_timestamp() - begun) * 1e6 / {calls})::text, false);
     PERFORM set_config('bench.cpu_after', pg_read_file('/proc/' || pg_backend_pid() || '/stat'), false);
 END $$;
-SELECT current_setting('bench.wall') || '|' || current_setting('bench.cpu') || '|' || current_setting('bench.cpu_after');
+SELECT concat_ws('|', current_setting('bench.wall'), current_setting('bench.cpu'), current_setting('bench.cpu_after'));
 """
 
 # Milliseconds a health check; the commit is the caller's. The time of its exchange is in the request log.
