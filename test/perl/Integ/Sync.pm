@@ -74,7 +74,7 @@ sub worker
 	my ($node, $name, $dbname) = @_;
 	return wait_until("a worker for $name", sub {
 		$node->safe_psql($dbname // 'postgres',
-			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker' AND query ~ 'sync task $name'") });
+			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker' AND state = 'active' AND query ~ 'sync task $name'") });
 }
 
 1;
