@@ -79,6 +79,7 @@ read_row(SyncEngine *engine)
 	cursor->ended = cursor->page != NULL && integ_json_get_bool(&cursor->page->root, "end", false);
 	cursor->full = integ_json_get_bool(&state->root, "full", true);
 	cursor->cut = integ_json_get_bool(&state->root, "cut", false);
+	cursor->seen = integ_json_get_int(&state->root, "seen", -1);
 	done = integ_json_get_string(&state->root, "done");
 	cursor->done = done != NULL && strcmp(done, integ_uuid_text(&engine->run->id)) == 0;
 	read_mark(&engine->newest, state, "newest");
@@ -120,6 +121,8 @@ state_of(const SyncEngine *engine, bool done, bool cut)
 		integ_json_add_string(&builder, "newest", engine->newest.text);
 	if (engine->held.text != NULL)
 		integ_json_add_string(&builder, "held", engine->held.text);
+	if (engine->sweeps && (!done || cut))
+		integ_json_add_int(&builder, "seen", engine->cursor.seen);
 	if (cut)
 		integ_json_add_bool(&builder, "cut", true);
 	if (done)

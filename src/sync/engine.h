@@ -237,6 +237,7 @@ typedef struct SyncCursor
 	bool full;			 /* the run reads everything, and began with nothing known */
 	bool cut;			 /* maxResults ended the last run before the list's end: the next one goes on there */
 	bool done;			 /* this execution is through with the source */
+	int64 seen;			 /* pages whose ids it has collected for the sweep; -1: it collects none */
 	pg_uuid_t execution; /* under which the run collects what it sees */
 	bool has_execution;
 } SyncCursor;
@@ -362,8 +363,12 @@ extern void sync_cursor_drop_page(SyncEngine *engine);
 /* The mark less the overlap, as the service writes it; NULL where there is none. */
 extern const char *sync_cursor_since(const SyncEngine *engine);
 
-/* seen.c: what a full run has seen, and what it has not. */
+/*
+ * seen.c: what a full run has seen, and what it has not. sync_seen_is_whole tells whether all is there that the pages
+ * before the cursor collected.
+ */
 extern void sync_seen_begin(SyncEngine *engine);
+extern bool sync_seen_is_whole(const SyncEngine *engine);
 extern void sync_seen_add(SyncPage *page);
 extern bool sync_seen_find_gone(SyncEngine *engine, int64 *gone, int64 *live);
 extern const Jsonb *sync_seen_next_gone(SyncEngine *engine);
