@@ -56,9 +56,8 @@ typedef struct SyncTarget
 {
 	MemoryContext context; /* holds all of this, and keeps the conversion */
 	const IntegConversion *conversion;
-	Oid relation;	   /* InvalidOid: integ.records */
-	const char *name;  /* qualified, quoted */
-	const char *table; /* as links call it: qualified, unquoted where that is possible */
+	Oid relation;	  /* InvalidOid: integ.records */
+	const char *name; /* qualified, quoted */
 	bool partitioned;
 	bool deferrable; /* has constraints or triggers that a commit would run */
 	int ncolumns;
@@ -80,6 +79,9 @@ extern SyncTarget *sync_target_open(const pg_uuid_t *schema);
 /* Whether nothing of it has changed since; to be called under a lock that keeps it so. */
 extern bool sync_target_is_current(const SyncTarget *target, const pg_uuid_t *schema);
 extern void sync_target_close(SyncTarget *target);
+
+/* Its table as a parameter (regclass) of our statements, and whether that is null ('n'), as it is for integ.records. */
+extern Datum sync_target_datum(const SyncTarget *target, char *null);
 
 /* --- records of a page --- */
 

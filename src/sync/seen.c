@@ -158,14 +158,18 @@ set_scope(const SyncSource *source, Datum *values)
 }
 
 static int64
-count_live(const Datum *values)
+count_live(const SyncEngine *engine, const Datum *scope)
 {
 	static IntegQuery query = {"SELECT pg_catalog.count(*) FROM integ.record_links"
-							   " WHERE instance = $1 AND schema = $2 AND external_type = $3 AND deleted_at IS NULL",
-							   3,
-							   {UUIDOID, UUIDOID, TEXTOID}};
+							   " WHERE instance = $1 AND schema = $2 AND external_type = $3 AND deleted_at IS NULL"
+							   " AND target_table IS NOT DISTINCT FROM $4",
+							   4,
+							   {UUIDOID, UUIDOID, TEXTOID, REGCLASSOID}};
+	char nulls[] = "    ";
+	Datum values[4] = {scope[0], scope[1], scope[2]};
 
-	(void) integ_query(&query, values + 2, NULL);
+	values[3] = sync_target_datum(engine->target, &nulls[3]);
+	(void) integ_query(&query, values, nulls);
 	return integ_result_int8(0, 1);
 }
 
@@ -179,7 +183,8 @@ sync_seen_find_gone(SyncEngine *engine, int64 *gone, int64 *live)
 		{UUIDOID, INT4OID}};
 	static IntegQuery find = {
 		"WITH g AS (SELECT l.external_id, (pg_catalog.row_number() OVER ()) / $6 AS page FROM integ.record_links l"
-		" WHERE l.instance = $3 AND l.schema = $4 AND l.external_type = $5 AND l.deleted_at IS NULL AND NOT EXISTS ("
+		" WHERE l.instance = $3 AND l.schema = $4 AND l.external_type = $5 AND l.deleted_at IS NULL"
+		" AND l.target_table IS NOT DISTINCT FROM $9 AND NOT EXISTS ("
 		"  SELECT FROM integ.sync_seen s, pg_catalog.unnest(s.external_ids) AS i (id)"
 		"  WHERE s.execution = $1 AND s.source = $2 AND NOT s.gone AND i.id = l.external_id)"
 		/* The task may be deleted this moment, and what was seen with it: then nothing has disappeared. */
@@ -188,25 +193,27 @@ sync_seen_find_gone(SyncEngine *engine, int64 *gone, int64 *live)
 		"  SELECT $1, $2, $7, true, g.page, pg_catalog.array_agg(g.external_id) FROM g GROUP BY g.page"
 		"  RETURNING external_ids)"
 		" SELECT coalesce(pg_catalog.sum(pg_catalog.cardinality(external_ids)), 0)::pg_catalog.int8 FROM stored",
-		8,
-		{UUIDOID, INT4OID, UUIDOID, UUIDOID, TEXTOID, INT8OID, UUIDOID, INT8OID}};
+		9,
+		{UUIDOID, INT4OID, UUIDOID, UUIDOID, TEXTOID, INT8OID, UUIDOID, INT8OID, REGCLASSOID}};
+	char nulls[] = "         ";
 	IntegOwnerScope scope;
-	Datum values[8];
+	Datum values[9];
 
 	set_key(engine, values);
 	set_scope(engine->source, values);
 	values[5] = Int64GetDatum(REMOVED_AT_ONCE);
 	values[6] = UUIDPGetDatum(&engine->run->task);
 	values[7] = Int64GetDatum(engine->cursor.seen);
+	values[8] = sync_target_datum(engine->target, &nulls[8]);
 	integ_owner_enter(&scope);
 	avoid_nested_loops();
 	(void) integ_query(&known, values, NULL);
 	*gone = integ_result_int8(0, 1);
-	*live = count_live(values);
+	*live = count_live(engine, values + 2);
 	/* What a run before a crash has found, it is still to remove. */
 	if (*gone == 0)
 	{
-		(void) integ_query(&find, values, NULL);
+		(void) integ_query(&find, values, nulls);
 		*gone = integ_result_int8(0, 1);
 	}
 	integ_owner_leave(&scope);
