@@ -104,7 +104,8 @@ refuse(const Refusal *refusal)
 		.sqlerrcode = ERRCODE_INTEG_FORBIDDEN,
 		.message = refusal->problem,
 		.detail = "A task is run by a worker whose session user is its owner.",
-		.hint = "ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE, or give the task another owner; then integ_sync_resume.",
+		.hint = "ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE, or give the task another"
+				" owner; then integ_sync_resume.",
 		.is_definition = true};
 	const char *problem = integ_handler_role_problem(refusal->owner);
 

@@ -54,7 +54,8 @@ extern void integ_sync_close_task(const pg_uuid_t *task, const char *reason);
 extern void integ_sync_release(const pg_uuid_t *execution, int64 lease, const char *message);
 
 /*
- * finish.c: how an execution ended, in an owner scope, its rows locked: its row, of whatever status, becomes history; it is counted in
+ * finish.c: how an execution ended, in an owner scope, with its rows locked (integ_sync_lock): its row, of whatever
+ * status, becomes history; it is counted in
  * its task, who wanted to know is told, and a retry made where the task says so. False where the row is gone.
  */
 extern bool integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *outcome);
@@ -75,8 +76,8 @@ typedef struct IntegSyncHorizon
 
 /*
  * due.c: makes the executions that are due at a time, in an owner scope by indexes. Begins at the mark, so that rows
- * that an old snapshot keeps behind it cost nothing. Waits for nobody: a task that somebody has locked is due again in a
- * moment. Returns when the next is, DT_NOEND for none; now where there may be more.
+ * that an old snapshot keeps behind it cost nothing. Waits for nobody: a task that somebody has locked is due again in
+ * a moment. Returns when the next is, DT_NOEND for none; now where there may be more.
  */
 extern TimestampTz integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizon);
 

@@ -10,7 +10,8 @@ use Integ::Test qw(slurp);
 use Test::More;
 
 my $provider = Integ::Provider->start;
-my $node = Integ::Cluster->create('main', conf => [ 'integ.max_sync_workers = 4', 'integ.instance_sync_concurrency = 4' ]);
+my $node = Integ::Cluster->create('main',
+	conf => [ 'integ.max_sync_workers = 4', 'integ.instance_sync_concurrency = 4' ]);
 Integ::Sync::set_up($node, $provider);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -51,7 +52,8 @@ Integ::Sync::task($node, $_, schedule => q('{"every": "1 hour"}')) for qw(other 
 my $lock = q(SELECT FROM integ.sync_tasks WHERE task_id = 'locked' FOR UPDATE);
 sql(q(UPDATE integ.sync_tasks SET next_run_at = now() + interval '300 milliseconds' WHERE task_id = 'locked'));
 my $session = holder($lock);
-$node->wait_for_sql(q(SELECT next_run_at <= now() FROM integ.sync_tasks WHERE task_id = 'locked'), 'a task is due whose row is locked');
+$node->wait_for_sql(q(SELECT next_run_at <= now() FROM integ.sync_tasks WHERE task_id = 'locked'),
+	'a task is due whose row is locked');
 others_run('a locked task stops no other');
 others_run('... however often');
 is(sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'locked')), 0, 'it does not run');
@@ -70,11 +72,13 @@ for my $case ([ 'queued retry', 'skip', q(trigger = 'retry') ], [ 'execution', '
 	$session = holder(q(SELECT FROM integ.sync_executions_open WHERE task_id = 'locked' FOR UPDATE));
 	sql("UPDATE integ.sync_tasks SET overlap_policy = '$policy', next_run_at = now() WHERE task_id = 'locked'");
 	others_run("a $what that is locked and is to give way to a slot stops no other");
-	is(sql(q(SELECT status || ' ' || (next_run_at <= now()) FROM integ.sync_tasks WHERE task_id = 'locked')), 'active true',
+	is(sql(q(SELECT status || ' ' || (next_run_at <= now()) FROM integ.sync_tasks WHERE task_id = 'locked')),
+		'active true',
 		'... its task stays due and active');
 	let_go($session, 'ROLLBACK');
 	wait_for('locked', q(trigger = 'schedule' AND status = 'success'), '... and runs when the lock is gone');
-	is(sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'locked' AND trigger = 'retry' AND status = 'cancelled')),
+	is(sql(q(SELECT count(*) FROM integ.sync_executions
+		WHERE task_id = 'locked' AND trigger = 'retry' AND status = 'cancelled')),
 		++$runs, '... in place of what waited');
 }
 
@@ -106,15 +110,18 @@ wait_for('orphan', q(status = 'success'), '... and goes on when the lock is gone
 
 Integ::Sync::task($node, 'pausing');
 $session = holder(q(SELECT FROM integ.sync_tasks WHERE task_id = 'pausing' FOR UPDATE));
-my $execution = sql(q(BEGIN; SET LOCAL lock_timeout = '10s'; INSERT INTO integ.sync_executions_open (task, task_id, client_id, context_id, instance,
-	owner) SELECT id, task_id, client_id, context_id, instance, owner FROM integ.sync_tasks WHERE task_id = 'pausing' RETURNING id; COMMIT));
-$node->wait_for_sql(q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ sync worker' AND wait_event_type = 'Lock'),
+my $execution = sql(q(INSERT INTO integ.sync_executions_open (task, task_id, client_id, context_id, instance, owner)
+	SELECT id, task_id, client_id, context_id, instance, owner FROM integ.sync_tasks WHERE task_id = 'pausing'
+	RETURNING id));
+$node->wait_for_sql(q(SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE backend_type = 'integ sync worker' AND wait_event_type = 'Lock'),
 	'a run that has ended waits for its task');
 $session->query_safe(q(SELECT integ_sync_pause('pausing')));
 let_go($session, 'COMMIT');
 wait_for('pausing', 'completed_at IS NOT NULL', 'the one who has the task first is the first');
 is(sql(q(SELECT status FROM integ.sync_tasks WHERE task_id = 'pausing')), 'paused', 'it is paused');
-is(sql("SELECT count(*) FROM integ.sync_executions WHERE id = '$execution' AND resumed = 0"), 1, 'and nobody had to begin anew');
+is(sql("SELECT count(*) FROM integ.sync_executions WHERE id = '$execution' AND resumed = 0"), 1,
+	'and nobody had to begin anew');
 unlike(slurp($node->logfile), qr/deadlock detected/, 'nor was in a circle');
 
 $node->stop;
