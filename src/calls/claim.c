@@ -85,10 +85,11 @@ lower_marks(IntegDispatcher *dispatcher, int priority, TimestampTz from)
 void
 integ_claim_news(IntegDispatcher *dispatcher)
 {
-	TimestampTz from[INTEG_PRIORITIES];
+	TimestampTz from[INTEG_NEWS];
 
 	if (!integ_wake_take(&dispatcher->database->dispatch, dispatcher->number, from))
 		return;
+	dispatcher->delivery_news = Min(dispatcher->delivery_news, from[INTEG_NEWS_DELIVERIES]);
 	if (from[0] == DT_NOBEGIN)
 		integ_lane_resume_all(dispatcher);
 	for (int i = 0; i < INTEG_PRIORITIES; i++)

@@ -46,9 +46,8 @@ integ_lease_take(void)
 	return lease;
 }
 
-/* Whether the dispatcher of the lease is gone. Rows of it cannot become running any more then. */
-static bool
-is_orphaned(int64 lease)
+bool
+integ_lease_is_orphaned(int64 lease)
 {
 	LOCKTAG tag = lease_tag(lease);
 
@@ -108,7 +107,7 @@ integ_recover(IntegDispatcher *dispatcher)
 		found[i] = integ_result_int8(i, 1);
 	for (uint64 i = 0; i < count; i++)
 	{
-		if (is_orphaned(found[i]))
+		if (integ_lease_is_orphaned(found[i]))
 			give_back(dispatcher, found[i]);
 		else
 			all = false;

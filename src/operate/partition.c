@@ -50,6 +50,8 @@ static const struct Partitioned
 	{"events", 90, NULL},
 	{"webhook_events", 0, &integ_log_retention},
 	{"calls_done", 0, &integ_log_retention},
+	{"deliveries_done", 0, &integ_log_retention},
+	{"delivery_attempts", 0, &integ_log_retention},
 	{"sync_executions_done", 0, &integ_sync_retention},
 	{"sync_errors", 0, &integ_sync_retention},
 	{"sync_logs", 0, &integ_sync_retention},

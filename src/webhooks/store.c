@@ -10,6 +10,7 @@
 #include "core/guc.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/match.h"
 #include "core/query.h"
 #include "core/uuid.h"
 #include "handlers/handlers.h"
@@ -27,50 +28,6 @@
 
 #define RULE_FUNCTION "integ.rule_apply"
 
-/* A name against a pattern in which * stands for any characters. */
-static bool
-matches(const char *pattern, const char *name)
-{
-	const char *star = strchr(pattern, '*');
-	size_t head = star == NULL ? strlen(pattern) : (size_t) (star - pattern);
-
-	if (star == NULL)
-		return strcmp(pattern, name) == 0;
-	if (strncmp(pattern, name, head) != 0)
-		return false;
-	for (name += head;; name++)
-	{
-		if (matches(star + 1, name))
-			return true;
-		if (*name == '\0')
-			return false;
-	}
-}
-
-/* Finds something in the document, or is true. */
-static bool
-filter_holds(const struct varlena *filter, const Jsonb *document)
-{
-	LOCAL_FCINFO(fcinfo, 4);
-	Datum found;
-	JsonbValue value;
-
-	if (filter == NULL)
-		return true;
-	if (document == NULL)
-		return false;
-	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
-	fcinfo->args[0] = (NullableDatum){JsonbPGetDatum(document), false};
-	fcinfo->args[1] = (NullableDatum){PointerGetDatum(filter), false};
-	fcinfo->args[2] = (NullableDatum){JsonbPGetDatum(integ_json_empty_object()), false};
-	fcinfo->args[3] = (NullableDatum){BoolGetDatum(true), false};
-	found = jsonb_path_query_first(fcinfo);
-	if (fcinfo->isnull)
-		return false;
-	integ_json_root(DatumGetJsonbP(found), &value);
-	return value.type != jbvNull && !(value.type == jbvBool && !value.val.boolean);
-}
-
 /* Whether the webhook takes it. */
 static bool
 is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
@@ -83,9 +40,9 @@ is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
 		JsonbValue pattern;
 
 		integ_json_walk_at(&webhook->events->root, i, &pattern);
-		named = event->name != NULL && matches(integ_json_value_text(&pattern), event->name);
+		named = event->name != NULL && integ_name_matches(integ_json_value_text(&pattern), event->name);
 	}
-	return named && filter_holds(webhook->filter, event->payload);
+	return named && integ_filter_holds(webhook->filter, event->payload);
 }
 
 /* What the delivery is known by: one that several connections get is one for each. */
@@ -296,7 +253,7 @@ enqueue_rules(const IntegWebhook *webhook, const IntegWebhookEvent *event, Times
 	{
 		bool isnull;
 
-		if (!filter_holds(integ_result_varlena(i, 5, context), event->payload))
+		if (!integ_filter_holds(integ_result_varlena(i, 5, context), event->payload))
 			continue;
 		rules[count] = integ_uuid_text(DatumGetUUIDP(integ_result_datum(i, 1, &isnull)));
 		subjects[count].owner = (Oid) integ_result_int8(i, 2);
