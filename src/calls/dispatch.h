@@ -164,9 +164,9 @@ typedef struct IntegDispatcher
 	int nwrites;			 /* of flights whose intent is recorded and whose outcome is not */
 	int nanswered;
 	TimestampTz answered_since;
-	bool out_of_memory; /* a flight could not be started */
+	bool out_of_memory;		   /* a flight could not be started */
 	TimestampTz delivery_news; /* deliveries are to be looked for from here on; DT_NOEND: nothing new */
-	bool stopping;		/* what is broken off does not count as an attempt */
+	bool stopping;			   /* what is broken off does not count as an attempt */
 } IntegDispatcher;
 
 /* How many calls a dispatcher has on their way at most. */

@@ -42,8 +42,8 @@ extern bool integ_notify_calls;				/* SIGHUP: channels integ_calls and integ_syn
 extern int integ_idempotency_retention;		/* SIGHUP: seconds that the idempotency key of a call is kept */
 
 /* deliveries */
-extern int integ_delivery_timeout;		/* SIGHUP: milliseconds that one request may take */
-extern char *integ_delivery_schedule;	/* SIGHUP: delays between attempts, with commas between them */
+extern int integ_delivery_timeout;		 /* SIGHUP: milliseconds that one request may take */
+extern char *integ_delivery_schedule;	 /* SIGHUP: delays between attempts, with commas between them */
 extern int integ_endpoint_disable_after; /* SIGHUP: seconds of failing that disable an endpoint; 0: never */
 
 /* handlers */

@@ -9,8 +9,8 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "core/columns.h"
 #include "core/query.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -22,7 +22,7 @@
 #define LOCKED " FOR NO KEY UPDATE OF o SKIP LOCKED"
 
 /* Of deliveries with an ordering key only the first. */
-#define FIRST_OF_KEY                                                             \
+#define FIRST_OF_KEY                                                                  \
 	" AND (o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.deliveries_open e" \
 	" WHERE e.endpoint = o.endpoint AND e.ordering_key = o.ordering_key AND e.id < o.id))"
 
@@ -199,16 +199,13 @@ next_due(const IntegDeliveryDesk *desk)
 static Datum
 backlogged_lanes(IntegDeliveryDesk *desk)
 {
-	IntegColumn endpoints;
-	int count = 0;
+	ArrayBuildState *state = initArrayResult(UUIDOID, desk->scratch, false);
 	dlist_iter iter;
 
 	dlist_foreach (iter, &desk->backlogged)
-		count++;
-	integ_column_begin(&endpoints, UUIDOID, count);
-	dlist_foreach (iter, &desk->backlogged)
-		integ_column_add(&endpoints, UUIDPGetDatum(&dlist_container(IntegDeliveryLane, node, iter.cur)->endpoint));
-	return integ_column_end(&endpoints);
+		state = accumArrayResult(state, UUIDPGetDatum(&dlist_container(IntegDeliveryLane, node, iter.cur)->endpoint),
+								 false, UUIDOID, desk->scratch);
+	return makeArrayResult(state, desk->scratch);
 }
 
 /* What is due of all endpoints that have no mark of their own. */
@@ -218,7 +215,7 @@ read_general(IntegDeliveryDesk *desk, int limit, TimestampTz now)
 	static IntegQuery due = {
 		CANDIDATES "o.next_attempt_at <= $1 AND (o.next_attempt_at, o.id) > ($2, $3) AND o.state = 'queued'"
 				   " AND " INTEG_MINE("o.endpoint", "$4", "$5") " AND o.endpoint <> ALL ($6)" FIRST_OF_KEY
-				   " ORDER BY o.next_attempt_at, o.id LIMIT $7" LOCKED,
+																" ORDER BY o.next_attempt_at, o.id LIMIT $7" LOCKED,
 		7,
 		{TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, INT8OID}};
 	IntegMark start = desk->mark;
@@ -372,15 +369,15 @@ claim_taken(IntegDeliveryDesk *desk, TimestampTz now)
 		3,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID}};
 	IntegDelivery **turns = MemoryContextAllocZero(desk->scratch, ntaken * sizeof(IntegDelivery *));
-	IntegColumn ctids;
+	Datum *ctids = palloc(ntaken * sizeof(Datum));
 	Datum values[] = {Int64GetDatum(desk->dispatcher->lease), TimestampTzGetDatum(now), (Datum) 0};
 	uint64 count;
 
 	qsort(taken, ntaken, sizeof(Taken), compare_ids);
-	integ_column_begin(&ctids, TIDOID, ntaken);
 	for (int i = 0; i < ntaken; i++)
-		integ_column_add(&ctids, PointerGetDatum(&taken[i].ctid));
-	values[2] = integ_column_end(&ctids);
+		ctids[i] = PointerGetDatum(&taken[i].ctid);
+	values[2] = PointerGetDatum(
+		construct_array(ctids, ntaken, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
 	count = integ_query(&claim, values, NULL);
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -435,8 +432,7 @@ void
 integ_deliveries_rescan(IntegDeliveryDesk *desk)
 {
 	static IntegQuery waiting = {
-		"SELECT e.id FROM integ.endpoints e WHERE e.status = 'active' AND " INTEG_MINE("e.id", "$1", "$2")
-		" AND EXISTS (SELECT FROM integ.deliveries_open o WHERE o.endpoint = e.id)",
+		"SELECT e.id FROM integ.endpoints e WHERE e.status = 'active' AND " INTEG_MINE("e.id", "$1", "$2") " AND EXISTS (SELECT FROM integ.deliveries_open o WHERE o.endpoint = e.id)",
 		2,
 		{INT4OID, INT4OID}};
 	Datum values[] = {Int32GetDatum(desk->dispatcher->total), Int32GetDatum(desk->dispatcher->number)};

@@ -25,8 +25,8 @@
 /* What is known of an endpoint while deliveries to it are on their way or wait. */
 typedef struct IntegDeliveryLane
 {
-	pg_uuid_t endpoint;		/* hash key */
-	uint64 generation;		/* of the cache that the following was read under; 0: never */
+	pg_uuid_t endpoint; /* hash key */
+	uint64 generation;	/* of the cache that the following was read under; 0: never */
 	bool is_active;
 	int concurrency;
 	char origin[INTEG_LIMIT_NAME];
@@ -51,7 +51,7 @@ typedef struct IntegDeliveryLane
 typedef struct IntegDelivery
 {
 	dlist_node node;
-	MemoryContext context; /* everything of it */
+	MemoryContext context;	 /* everything of it */
 	IntegDeliveryLane *lane; /* it has room in; NULL: no more */
 
 	/* of the row */

@@ -43,7 +43,7 @@ typedef struct IntegEndpoint
 	int rate_limit; /* 0: not limited */
 	int64 rate_us;
 	int concurrency;
-	int timeout_ms;					/* 0: the setting's */
+	int timeout_ms;						/* 0: the setting's */
 	const IntegRetrySchedule *schedule; /* NULL: the setting's */
 } IntegEndpoint;
 

@@ -108,7 +108,7 @@ integ_delivery_judge(IntegDeliveryDesk *desk, IntegDelivery *delivery)
 		delivery->fate =
 			gone ? INTEG_DELIVERY_DEAD
 				 : integ_delivery_fate(endpoint != NULL && endpoint->schedule != NULL ? endpoint->schedule
-																					   : integ_default_retry_schedule(),
+																					  : integ_default_retry_schedule(),
 									   delivery->attempt - delivery->interrupted, now, later,
 									   pg_prng_double(&pg_global_prng_state), &delivery->again_at);
 	}

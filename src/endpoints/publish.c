@@ -5,9 +5,8 @@
 
 #include "calls/wake.h"
 #include "catalog/pg_type.h"
-#include "core/columns.h"
 #include "core/match.h"
-#include "core/query.h"
+#include "core/rows.h"
 #include "core/uuid.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -15,85 +14,61 @@
 /* Deliveries of one statement. */
 #define ROWS_MAX 500
 
+/* Columns of a delivery, in the order in which they are given. */
+static const Oid row_types[] = {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID,
+								TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID};
+
 /* Deliveries on their way into the table. */
-typedef struct Rows
+typedef struct Deliveries
 {
-	IntegColumn ids, endpoints, messages, created, due, instances, clients, event_clients, types, keys, ordering,
-		payloads;
+	IntegRows rows;
 	TimestampTz first; /* that is due */
 	int total;
-} Rows;
+} Deliveries;
 
 static void
-begin_rows(Rows *rows)
-{
-	integ_column_begin(&rows->ids, UUIDOID, ROWS_MAX);
-	integ_column_begin(&rows->endpoints, UUIDOID, ROWS_MAX);
-	integ_column_begin(&rows->messages, UUIDOID, ROWS_MAX);
-	integ_column_begin(&rows->created, TIMESTAMPTZOID, ROWS_MAX);
-	integ_column_begin(&rows->due, TIMESTAMPTZOID, ROWS_MAX);
-	integ_column_begin(&rows->instances, UUIDOID, ROWS_MAX);
-	integ_column_begin(&rows->clients, TEXTOID, ROWS_MAX);
-	integ_column_begin(&rows->event_clients, TEXTOID, ROWS_MAX);
-	integ_column_begin(&rows->types, TEXTOID, ROWS_MAX);
-	integ_column_begin(&rows->keys, TEXTOID, ROWS_MAX);
-	integ_column_begin(&rows->ordering, TEXTOID, ROWS_MAX);
-	integ_column_begin(&rows->payloads, JSONBOID, ROWS_MAX);
-	rows->first = DT_NOEND;
-}
-
-static void
-write_rows(Rows *rows)
+write_rows(Deliveries *deliveries)
 {
 	static IntegQuery insert = {
 		"INSERT INTO integ.deliveries_open (id, endpoint, message, created_at, next_attempt_at, instance, client_id,"
 		" event_client, event_type, key, ordering_key, payload)"
 		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-		12,
+		lengthof(row_types),
 		{UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
 		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
-	MemoryContext context = CurrentMemoryContext;
-	Datum values[] = {integ_column_end(&rows->ids), integ_column_end(&rows->endpoints),
-					  integ_column_end(&rows->messages), integ_column_end(&rows->created), integ_column_end(&rows->due),
-					  integ_column_end(&rows->instances), integ_column_end(&rows->clients),
-					  integ_column_end(&rows->event_clients), integ_column_end(&rows->types),
-					  integ_column_end(&rows->keys), integ_column_end(&rows->ordering),
-					  integ_column_end(&rows->payloads)};
 
-	integ_wake_note_deliveries(rows->first);
-	(void) integ_query(&insert, values, NULL);
-	MemoryContextSwitchTo(context);
-	rows->total += rows->ids.count;
+	if (deliveries->rows.count == 0)
+		return;
+	deliveries->total += deliveries->rows.count;
+	integ_wake_note_deliveries(deliveries->first);
+	(void) integ_rows_query(&deliveries->rows, &insert);
 }
 
 static void
-add_row(Rows *rows, const IntegEndpoint *endpoint, const IntegMessage *message)
+add_row(Deliveries *deliveries, const IntegEndpoint *endpoint, const IntegMessage *message)
 {
 	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+	bool nulls[lengthof(row_types)] = {false};
+	Datum values[lengthof(row_types)];
 
 	integ_uuid_make(id);
-	integ_column_add(&rows->ids, UUIDPGetDatum(id));
-	integ_column_add(&rows->endpoints, UUIDPGetDatum(&endpoint->id));
-	integ_column_add(&rows->messages, UUIDPGetDatum(&message->id));
-	integ_column_add(&rows->created, TimestampTzGetDatum(message->created_at));
-	integ_column_add(&rows->due, TimestampTzGetDatum(message->deliver_at));
-	if (message->instance != NULL)
-		integ_column_add(&rows->instances, UUIDPGetDatum(message->instance));
-	else
-		integ_column_add_null(&rows->instances);
-	integ_column_add_text(&rows->clients, endpoint->client_id);
-	integ_column_add_text(&rows->event_clients, message->client);
-	integ_column_add_text(&rows->types, message->event_type);
-	integ_column_add_text(&rows->keys, message->key);
-	integ_column_add_text(&rows->ordering, endpoint->ordered ? message->key : NULL);
-	integ_column_add(&rows->payloads, JsonbPGetDatum(message->payload));
-	rows->first = Min(rows->first, message->deliver_at);
-	if (rows->ids.count < ROWS_MAX)
-		return;
-	write_rows(rows);
-	rows->ids.count = rows->endpoints.count = rows->messages.count = rows->created.count = rows->due.count = 0;
-	rows->instances.count = rows->clients.count = rows->event_clients.count = rows->types.count = 0;
-	rows->keys.count = rows->ordering.count = rows->payloads.count = 0;
+	values[0] = UUIDPGetDatum(id);
+	values[1] = UUIDPGetDatum(&endpoint->id);
+	values[2] = UUIDPGetDatum(&message->id);
+	values[3] = TimestampTzGetDatum(message->created_at);
+	values[4] = TimestampTzGetDatum(message->deliver_at);
+	values[5] = UUIDPGetDatum(message->instance);
+	nulls[5] = message->instance == NULL;
+	values[6] = CStringGetTextDatum(endpoint->client_id);
+	values[7] = CStringGetTextDatum(message->client);
+	values[8] = CStringGetTextDatum(message->event_type);
+	values[9] = integ_rows_text(message->key, &nulls[9]);
+	values[10] = integ_rows_text(endpoint->ordered ? message->key : NULL, &nulls[10]);
+	values[11] = JsonbPGetDatum(message->payload);
+	integ_rows_add(&deliveries->rows, values, nulls);
+	deliveries->first = Min(deliveries->first, message->deliver_at);
+	if (deliveries->rows.count == ROWS_MAX || deliveries->rows.bytes > INTEG_ROWS_BYTES)
+		write_rows(deliveries);
 }
 
 static bool
@@ -118,22 +93,21 @@ int
 integ_messages_publish(const IntegMessage *messages, int count, const pg_uuid_t *only, int nonly)
 {
 	const IntegEndpoints *endpoints = count == 0 ? NULL : integ_endpoints_of(messages[0].client);
-	Rows rows = {0};
+	Deliveries deliveries = {.first = DT_NOEND};
 
 	if (endpoints == NULL || endpoints->count == 0)
 		return 0;
-	begin_rows(&rows);
+	integ_rows_begin(&deliveries.rows, row_types, lengthof(row_types));
 	for (int i = 0; i < count; i++)
 		for (int j = 0; j < endpoints->count; j++)
 		{
 			const IntegEndpoint *endpoint = &endpoints->items[j];
 
 			if ((only == NULL || is_among(&endpoint->id, only, nonly)) && wants(endpoint, &messages[i]))
-				add_row(&rows, endpoint, &messages[i]);
+				add_row(&deliveries, endpoint, &messages[i]);
 		}
-	if (rows.ids.count > 0)
-		write_rows(&rows);
-	return rows.total;
+	write_rows(&deliveries);
+	return deliveries.total;
 }
 
 bool

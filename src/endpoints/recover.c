@@ -22,9 +22,9 @@ give_back(const IntegDispatcher *dispatcher, int64 lease)
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.deliveries_open o WHERE o.state = 'sending' AND o.lease = $1"
 		" AND " INTEG_MINE("o.endpoint", "$2", "$3") " AND (o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
-		" RETURNING o.*, CASE WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
-		" NULL::integer AS end_status, 'the dispatcher ended while it sent the delivery, too often' AS end_error,"
-		" 1 AS end_interrupted)" INTEG_DELIVERIES_DONE,
+													 " RETURNING o.*, CASE WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
+													 " NULL::integer AS end_status, 'the dispatcher ended while it sent the delivery, too often' AS end_error,"
+													 " 1 AS end_interrupted)" INTEG_DELIVERIES_DONE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	static IntegQuery again = {

@@ -11,9 +11,10 @@
 #include "../background_workers/worker.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "core/columns.h"
 #include "core/owner.h"
 #include "core/query.h"
+#include "core/rows.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -25,13 +26,12 @@ typedef struct Batch
 	IntegDelivery *items[INTEG_DELIVERY_BATCH];
 } Batch;
 
-static void
-add_status(IntegColumn *column, const IntegDelivery *delivery)
+/* Values of a row of ours. */
+static Datum
+status_value(const IntegDelivery *delivery, bool *isnull)
 {
-	if (delivery->sent && delivery->response.status != 0)
-		integ_column_add(column, Int32GetDatum((int32) delivery->response.status));
-	else
-		integ_column_add_null(column);
+	*isnull = !delivery->sent || delivery->response.status == 0;
+	return Int32GetDatum((int32) delivery->response.status);
 }
 
 static void
@@ -55,42 +55,33 @@ store_again(Batch *batch)
 	static IntegQuery again = {
 		"UPDATE integ.deliveries_open o SET state = 'queued', lease = NULL, next_attempt_at = r.at,"
 		" interrupted = o.interrupted + r.uncounted, last_status = r.status, last_error = r.error"
-		" FROM unnest($1, $2, $3, $4, $5, $6) AS r (id, endpoint, at, uncounted, status, error)"
-		" WHERE o.id = r.id AND o.endpoint = r.endpoint AND o.lease = $7 AND NOT o.cancel_requested RETURNING o.id",
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7) AS r (id, endpoint, lease, at, uncounted, status, error)"
+		" WHERE o.id = r.id AND o.endpoint = r.endpoint AND o.lease = r.lease AND NOT o.cancel_requested RETURNING o.id",
 		7,
-		{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT8OID}};
-	IntegColumn ids, endpoints, at, uncounted, status, errors;
-	Datum values[7];
+		{UUIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};
+	static const Oid types[] = {UUIDOID, UUIDOID, INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID};
+	IntegRows rows;
 
-	integ_column_begin(&ids, UUIDOID, batch->count);
-	integ_column_begin(&endpoints, UUIDOID, batch->count);
-	integ_column_begin(&at, TIMESTAMPTZOID, batch->count);
-	integ_column_begin(&uncounted, INT4OID, batch->count);
-	integ_column_begin(&status, INT4OID, batch->count);
-	integ_column_begin(&errors, TEXTOID, batch->count);
+	integ_rows_begin(&rows, types, lengthof(types));
 	for (int i = 0; i < batch->count; i++)
 	{
 		const IntegDelivery *delivery = batch->items[i];
+		Datum values[] = {UUIDPGetDatum(&delivery->id),
+						  UUIDPGetDatum(&delivery->endpoint),
+						  Int64GetDatum(batch->desk->dispatcher->lease),
+						  TimestampTzGetDatum(delivery->again_at),
+						  Int32GetDatum(delivery->counts ? 0 : 1),
+						  (Datum) 0,
+						  (Datum) 0};
+		bool nulls[lengthof(types)] = {false};
 
 		if (delivery->fate != INTEG_DELIVERY_AGAIN)
 			continue;
-		integ_column_add(&ids, UUIDPGetDatum(&delivery->id));
-		integ_column_add(&endpoints, UUIDPGetDatum(&delivery->endpoint));
-		integ_column_add(&at, TimestampTzGetDatum(delivery->again_at));
-		integ_column_add(&uncounted, Int32GetDatum(delivery->counts ? 0 : 1));
-		add_status(&status, delivery);
-		integ_column_add_text(&errors, delivery->error);
+		values[5] = status_value(delivery, &nulls[5]);
+		values[6] = integ_rows_text(delivery->error, &nulls[6]);
+		integ_rows_add(&rows, values, nulls);
 	}
-	if (ids.count == 0)
-		return;
-	values[0] = integ_column_end(&ids);
-	values[1] = integ_column_end(&endpoints);
-	values[2] = integ_column_end(&at);
-	values[3] = integ_column_end(&uncounted);
-	values[4] = integ_column_end(&status);
-	values[5] = integ_column_end(&errors);
-	values[6] = Int64GetDatum(batch->desk->dispatcher->lease);
-	mark_settled(batch, integ_query(&again, values, NULL));
+	mark_settled(batch, integ_rows_query(&rows, &again));
 }
 
 /* Moves what has ended to history. A row that is gone stays gone. */
@@ -99,44 +90,38 @@ store_ended(Batch *batch)
 {
 	static IntegQuery done = {
 		"WITH ended AS (DELETE FROM integ.deliveries_open o"
-		" USING unnest($1, $2, $3, $4, $5) AS r (id, endpoint, state, status, error)"
-		" WHERE o.id = r.id AND o.endpoint = r.endpoint AND o.lease = $6"
+		" USING unnest($1, $2, $3, $4, $5, $6) AS r (id, endpoint, lease, state, status, error)"
+		" WHERE o.id = r.id AND o.endpoint = r.endpoint AND o.lease = r.lease"
 		" RETURNING o.*, r.state AS end_state, r.status AS end_status, r.error AS end_error,"
 		" 0 AS end_interrupted)" INTEG_DELIVERIES_DONE,
 		6,
-		{UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT8OID}};
+		{UUIDARRAYOID, UUIDARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};
+	static const Oid types[] = {UUIDOID, UUIDOID, INT8OID, TEXTOID, INT4OID, TEXTOID};
 	static const char *const states[] = {[INTEG_DELIVERY_DELIVERED] = "delivered",
 										 [INTEG_DELIVERY_AGAIN] = "cancelled",
 										 [INTEG_DELIVERY_DEAD] = "dead"};
-	IntegColumn ids, endpoints, ends, status, errors;
-	Datum values[6];
+	IntegRows rows;
 
-	integ_column_begin(&ids, UUIDOID, batch->count);
-	integ_column_begin(&endpoints, UUIDOID, batch->count);
-	integ_column_begin(&ends, TEXTOID, batch->count);
-	integ_column_begin(&status, INT4OID, batch->count);
-	integ_column_begin(&errors, TEXTOID, batch->count);
+	integ_rows_begin(&rows, types, lengthof(types));
 	for (int i = 0; i < batch->count; i++)
 	{
 		const IntegDelivery *delivery = batch->items[i];
+		Datum values[] = {UUIDPGetDatum(&delivery->id),
+						  UUIDPGetDatum(&delivery->endpoint),
+						  Int64GetDatum(batch->desk->dispatcher->lease),
+						  (Datum) 0,
+						  (Datum) 0,
+						  (Datum) 0};
+		bool nulls[lengthof(types)] = {false};
 
 		if (delivery->settled)
 			continue;
-		integ_column_add(&ids, UUIDPGetDatum(&delivery->id));
-		integ_column_add(&endpoints, UUIDPGetDatum(&delivery->endpoint));
-		integ_column_add_text(&ends, states[delivery->fate]);
-		add_status(&status, delivery);
-		integ_column_add_text(&errors, delivery->error);
+		values[3] = integ_rows_text(states[delivery->fate], &nulls[3]);
+		values[4] = status_value(delivery, &nulls[4]);
+		values[5] = integ_rows_text(delivery->error, &nulls[5]);
+		integ_rows_add(&rows, values, nulls);
 	}
-	if (ids.count == 0)
-		return;
-	values[0] = integ_column_end(&ids);
-	values[1] = integ_column_end(&endpoints);
-	values[2] = integ_column_end(&ends);
-	values[3] = integ_column_end(&status);
-	values[4] = integ_column_end(&errors);
-	values[5] = Int64GetDatum(batch->desk->dispatcher->lease);
-	(void) integ_query(&done, values, NULL);
+	(void) integ_rows_query(&rows, &done);
 }
 
 /* What was not begun, since the dispatcher stops, is no attempt. */
@@ -157,38 +142,35 @@ store_attempts(Batch *batch)
 		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 	static const Oid types[] = {UUIDOID, INT4OID, TIMESTAMPTZOID, UUIDOID, UUIDOID, INT8OID,
 								INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	IntegColumn columns[lengthof(types)];
-	Datum values[lengthof(types)];
+	IntegRows rows;
 
-	for (size_t i = 0; i < lengthof(types); i++)
-		integ_column_begin(&columns[i], types[i], batch->count);
+	integ_rows_begin(&rows, types, lengthof(types));
 	for (int i = 0; i < batch->count; i++)
 	{
 		const IntegDelivery *delivery = batch->items[i];
+		Datum values[] = {UUIDPGetDatum(&delivery->id),
+						  Int32GetDatum(delivery->attempt),
+						  TimestampTzGetDatum(delivery->started_at),
+						  UUIDPGetDatum(&delivery->endpoint),
+						  UUIDPGetDatum(&delivery->message),
+						  Int64GetDatum(delivery->response.duration_us),
+						  (Datum) 0,
+						  CStringGetTextDatum(delivery->client_id),
+						  (Datum) 0,
+						  (Datum) 0,
+						  (Datum) 0};
+		bool nulls[lengthof(types)] = {false};
 
 		if (!is_attempt(delivery))
 			continue;
-		integ_column_add(&columns[0], UUIDPGetDatum(&delivery->id));
-		integ_column_add(&columns[1], Int32GetDatum(delivery->attempt));
-		integ_column_add(&columns[2], TimestampTzGetDatum(delivery->started_at));
-		integ_column_add(&columns[3], UUIDPGetDatum(&delivery->endpoint));
-		integ_column_add(&columns[4], UUIDPGetDatum(&delivery->message));
-		if (delivery->sent)
-			integ_column_add(&columns[5], Int64GetDatum(delivery->response.duration_us));
-		else
-			integ_column_add_null(&columns[5]);
-		add_status(&columns[6], delivery);
-		integ_column_add_text(&columns[7], delivery->client_id);
-		integ_column_add_text(&columns[8],
-							  delivery->sqlerrcode == 0 ? NULL : pstrdup(unpack_sql_state(delivery->sqlerrcode)));
-		integ_column_add_text(&columns[9], delivery->error);
-		integ_column_add_text(&columns[10], delivery->excerpt);
+		nulls[5] = !delivery->sent;
+		values[6] = status_value(delivery, &nulls[6]);
+		values[8] = integ_rows_text(delivery->sqlerrcode == 0 ? NULL : unpack_sql_state(delivery->sqlerrcode), &nulls[8]);
+		values[9] = integ_rows_text(delivery->error, &nulls[9]);
+		values[10] = integ_rows_text(delivery->excerpt, &nulls[10]);
+		integ_rows_add(&rows, values, nulls);
 	}
-	if (columns[0].count == 0)
-		return;
-	for (size_t i = 0; i < lengthof(types); i++)
-		values[i] = integ_column_end(&columns[i]);
-	(void) integ_query(&insert, values, NULL);
+	(void) integ_rows_query(&rows, &insert);
 }
 
 static void

@@ -56,9 +56,8 @@ typedef struct SyncTarget
 {
 	MemoryContext context; /* holds all of this, and keeps the conversion */
 	const IntegConversion *conversion;
-	Oid relation;	   /* InvalidOid: integ.records */
-	const char *name;  /* qualified, quoted */
-	const char *table; /* as links call it: qualified, unquoted where that is possible */
+	Oid relation;	  /* InvalidOid: integ.records */
+	const char *name; /* qualified, quoted */
 	bool partitioned;
 	bool deferrable; /* has constraints or triggers that a commit would run */
 	int ncolumns;
@@ -80,6 +79,9 @@ extern SyncTarget *sync_target_open(const pg_uuid_t *schema);
 /* Whether nothing of it has changed since; to be called under a lock that keeps it so. */
 extern bool sync_target_is_current(const SyncTarget *target, const pg_uuid_t *schema);
 extern void sync_target_close(SyncTarget *target);
+
+/* Its table as a parameter (regclass) of our statements, and whether that is null ('n'), as it is for integ.records. */
+extern Datum sync_target_datum(const SyncTarget *target, char *null);
 
 /* --- records of a page --- */
 
@@ -237,6 +239,7 @@ typedef struct SyncCursor
 	bool full;			 /* the run reads everything, and began with nothing known */
 	bool cut;			 /* maxResults ended the last run before the list's end: the next one goes on there */
 	bool done;			 /* this execution is through with the source */
+	int64 seen;			 /* pages whose ids it has collected for the sweep; -1: it collects none */
 	pg_uuid_t execution; /* under which the run collects what it sees */
 	bool has_execution;
 } SyncCursor;
@@ -362,8 +365,12 @@ extern void sync_cursor_drop_page(SyncEngine *engine);
 /* The mark less the overlap, as the service writes it; NULL where there is none. */
 extern const char *sync_cursor_since(const SyncEngine *engine);
 
-/* seen.c: what a full run has seen, and what it has not. */
+/*
+ * seen.c: what a full run has seen, and what it has not. sync_seen_is_whole tells whether all is there that the pages
+ * before the cursor collected.
+ */
 extern void sync_seen_begin(SyncEngine *engine);
+extern bool sync_seen_is_whole(const SyncEngine *engine);
 extern void sync_seen_add(SyncPage *page);
 extern bool sync_seen_find_gone(SyncEngine *engine, int64 *gone, int64 *live);
 extern const Jsonb *sync_seen_next_gone(SyncEngine *engine);

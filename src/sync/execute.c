@@ -180,7 +180,8 @@ read_sources(SyncEngine *engine, SyncSource **sources)
 	else if (failed == 0 && engine->run->counters.failed > 0)
 		outcome = (IntegSyncOutcome){
 			.status = INTEG_SYNC_PARTIAL,
-			.message = psprintf("%lld records could not be stored", (long long) engine->run->counters.failed),
+			.message = psprintf("%lld record%s could not be stored", (long long) engine->run->counters.failed,
+								engine->run->counters.failed == 1 ? "" : "s"),
 			.hint = "SELECT * FROM integ.sync_errors tells which, and why."};
 	return outcome;
 }

@@ -59,7 +59,8 @@ enum
 	COLUMN_KEY,
 	COLUMN_RECORD,
 	COLUMN_MODIFIED,
-	COLUMN_DELETED
+	COLUMN_DELETED,
+	COLUMN_TABLE
 };
 
 int
@@ -103,6 +104,16 @@ has_hash(uint64 row, const SyncRecord *record)
 		   memcmp(VARDATA_ANY(bytes), record->hash, SYNC_HASH_BYTES) == 0;
 }
 
+/* A link to another table than the schema's of now, or to one of the same name that has been dropped, says nothing. */
+static bool
+leads_here(const SyncPage *page, uint64 row)
+{
+	bool isnull;
+	Datum table = integ_result_datum(row, COLUMN_TABLE, &isnull);
+
+	return (isnull ? InvalidOid : DatumGetObjectId(table)) == page->engine->target->relation;
+}
+
 static void
 read_link(SyncPage *page, uint64 row)
 {
@@ -111,7 +122,7 @@ read_link(SyncPage *page, uint64 row)
 	SyncRecord *record = find(page, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 	Datum value;
 
-	if (record == NULL)
+	if (record == NULL || !leads_here(page, row))
 		return;
 	record->linked = true;
 	record->link_deleted = integ_result_bool(row, COLUMN_DELETED);
@@ -134,7 +145,7 @@ sync_links_read(SyncPage *page)
 {
 	static IntegQuery query = {
 		"SELECT l.* FROM pg_catalog.unnest($4) AS u (id) CROSS JOIN LATERAL (SELECT external_id, raw_hash, target_key,"
-		" record, external_modified_at, deleted_at IS NOT NULL FROM integ.record_links"
+		" record, external_modified_at, deleted_at IS NOT NULL, target_table FROM integ.record_links"
 		" WHERE instance = $1 AND schema = $2 AND external_type = $3 AND external_id = u.id LIMIT 1) AS l",
 		4,
 		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
@@ -219,7 +230,7 @@ sync_links_write(SyncPage *page, SyncRecord **records, int count)
 		" external_modified_at = excluded.external_modified_at, last_synced_at = pg_catalog.now(),"
 		" seen_by = excluded.seen_by, sync_status = 'synced', error = NULL, deleted_at = NULL",
 		11,
-		{UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, UUIDARRAYOID,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTOID, REGCLASSOID, UUIDOID, TEXTARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, UUIDARRAYOID,
 		 TIMESTAMPTZARRAYOID}};
 	const SyncEngine *engine = page->engine;
 	char nulls[] = "           ";
@@ -232,7 +243,7 @@ sync_links_write(SyncPage *page, SyncRecord **records, int count)
 	make_arrays(&arrays, records, count);
 	set_scope(engine->source, values);
 	values[3] = CStringGetTextDatum(engine->run->client_id);
-	values[4] = integ_value_text(engine->target->conversion->target_table, &nulls[4]);
+	values[4] = sync_target_datum(engine->target, &nulls[4]);
 	values[5] = UUIDPGetDatum(&engine->run->id);
 	values[6] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
 	values[7] = array(arrays.hashes, NULL, count, BYTEAOID, -1, false, TYPALIGN_INT);
@@ -256,7 +267,7 @@ sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count)
 		" AND (l.instance, l.schema, l.external_type, l.external_id) <> ($1, $2, $3, u.id)"
 		" AND NOT (l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = ANY ($4)))",
 		7,
-		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, JSONBARRAYOID, UUIDARRAYOID, TEXTOID}};
+		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, JSONBARRAYOID, UUIDARRAYOID, REGCLASSOID}};
 	char nulls[] = "       ";
 	LinkArrays arrays;
 	IntegOwnerScope scope;
@@ -270,7 +281,7 @@ sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count)
 	values[3] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
 	values[4] = array(arrays.keys, arrays.no_keys, count, JSONBOID, -1, false, TYPALIGN_INT);
 	values[5] = array(arrays.records, arrays.no_records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-	values[6] = integ_value_text(page->engine->target->conversion->target_table, &nulls[6]);
+	values[6] = sync_target_datum(page->engine->target, &nulls[6]);
 	integ_owner_enter(&scope);
 	sync_prefer_indexes();
 	rows = integ_query(&query, values, nulls);

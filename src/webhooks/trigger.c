@@ -116,12 +116,15 @@ check_input(const Row *row)
 	bool isnull;
 	Datum input = column(row, "input", &isnull);
 	JsonbValue source;
+	Jsonb *document;
 
 	if (isnull)
 		return;
+	/* A short one has another header in the row. */
+	document = DatumGetJsonbP(input);
 	source.type = jbvBinary;
-	source.val.binary.data = &DatumGetJsonbP(input)->root;
-	source.val.binary.len = VARSIZE(DatumGetPointer(input)) - VARHDRSZ;
+	source.val.binary.data = &document->root;
+	source.val.binary.len = VARSIZE(document) - VARHDRSZ;
 	(void) integ_template_compile(&source, "the rule's input");
 }
 
