@@ -28,5 +28,5 @@ SELECT state, event_type, payload FROM integ.deliveries WHERE message = :'messag
 COMMIT;
 SELECT delivered(:'message');
 SELECT state, attempt, last_status, last_error FROM integ.deliveries WHERE message = :'message';
-SELECT attempt, status, sqlstate, error, duration_us > 0 AS took, response::jsonb ->> 'body' AS body_echoed
+SELECT attempt, status, sqlstate, error, duration_us > 0 AS took, response LIKE $$%"path": "/echo/orders"%$$ AS response
 FROM integ.delivery_attempts WHERE message = :'message';
