@@ -398,7 +398,8 @@ stop(void)
 	TimestampTz deadline = now + STOP_GRACE, last = now + STOP_GRACE_TOKENS;
 
 	dispatcher.stopping = true;
-	while (((dispatcher.nflying > 0 || integ_deliveries_work_open()) && now < deadline) || (integ_oauth_work_open() && now < last))
+	while (((dispatcher.nflying > 0 || integ_deliveries_work_open()) && now < deadline) ||
+		   (integ_oauth_work_open() && now < last))
 	{
 		wait_until(now < deadline ? deadline : last);
 		(void) run(step_tokens, &dispatcher);

@@ -8,7 +8,8 @@ DECLARE
     found text;
 BEGIN
     FOR i IN 1..600 LOOP
-        SELECT string_agg(state, ' ' ORDER BY state) INTO found FROM integ.deliveries d WHERE d.message = delivered.message;
+        SELECT string_agg(state, ' ' ORDER BY state) INTO found FROM integ.deliveries d
+        WHERE d.message = delivered.message;
         EXIT WHEN found ~ ('^(' || wanted || ' ?)+$');
         PERFORM pg_sleep(0.05);
     END LOOP;

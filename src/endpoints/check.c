@@ -108,7 +108,8 @@ check_secrets(const Row *row)
 	int count = array_column(row, "secrets", &names, &nulls);
 
 	if (count > INTEG_SIGNING_KEYS_MAX / 2)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("an endpoint has at most %d secrets", INTEG_SIGNING_KEYS_MAX / 2),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("an endpoint has at most %d secrets", INTEG_SIGNING_KEYS_MAX / 2),
 						errdetail("Every one of them signs every request.")));
 	for (int i = 0; i < count; i++)
 		if (nulls[i])

@@ -16,7 +16,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define CANDIDATES "SELECT o.ctid, o.id, o.endpoint, o.next_attempt_at, o.ordering_key FROM integ.deliveries_open o WHERE "
+#define CANDIDATES                                                       \
+	"SELECT o.ctid, o.id, o.endpoint, o.next_attempt_at, o.ordering_key" \
+	" FROM integ.deliveries_open o WHERE "
 
 /* What somebody else has locked stays; what turns out to have no room is let go at the end of the transaction. */
 #define LOCKED " FOR NO KEY UPDATE OF o SKIP LOCKED"
@@ -25,6 +27,11 @@
 #define FIRST_OF_KEY                                                                  \
 	" AND (o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.deliveries_open e" \
 	" WHERE e.endpoint = o.endpoint AND e.ordering_key = o.ordering_key AND e.id < o.id))"
+
+/* Of this dispatcher; arguments of the general read. */
+#define MINE INTEG_MINE("o.endpoint", "$4", "$5")
+
+#define MY_ENDPOINT INTEG_MINE("e.id", "$1", "$2")
 
 /* A row that was read. */
 typedef struct Candidate
@@ -214,8 +221,8 @@ read_general(IntegDeliveryDesk *desk, int limit, TimestampTz now)
 {
 	static IntegQuery due = {
 		CANDIDATES "o.next_attempt_at <= $1 AND (o.next_attempt_at, o.id) > ($2, $3) AND o.state = 'queued'"
-				   " AND " INTEG_MINE("o.endpoint", "$4", "$5") " AND o.endpoint <> ALL ($6)" FIRST_OF_KEY
-																" ORDER BY o.next_attempt_at, o.id LIMIT $7" LOCKED,
+				   " AND " MINE " AND o.endpoint <> ALL ($6)" FIRST_OF_KEY
+				   " ORDER BY o.next_attempt_at, o.id LIMIT $7" LOCKED,
 		7,
 		{TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, INT8OID}};
 	IntegMark start = desk->mark;
@@ -432,7 +439,8 @@ void
 integ_deliveries_rescan(IntegDeliveryDesk *desk)
 {
 	static IntegQuery waiting = {
-		"SELECT e.id FROM integ.endpoints e WHERE e.status = 'active' AND " INTEG_MINE("e.id", "$1", "$2") " AND EXISTS (SELECT FROM integ.deliveries_open o WHERE o.endpoint = e.id)",
+		"SELECT e.id FROM integ.endpoints e WHERE e.status = 'active' AND " MY_ENDPOINT
+		" AND EXISTS (SELECT FROM integ.deliveries_open o WHERE o.endpoint = e.id)",
 		2,
 		{INT4OID, INT4OID}};
 	Datum values[] = {Int32GetDatum(desk->dispatcher->total), Int32GetDatum(desk->dispatcher->number)};

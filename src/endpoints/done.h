@@ -5,8 +5,8 @@
 #define INTEG_ENDPOINTS_DONE_H
 
 /*
- * Completes a statement that begins "WITH ended AS (DELETE FROM integ.deliveries_open o … RETURNING o.*, …)". Besides
- * the row, ended has end_state, end_status, end_error, and end_interrupted: by how much the count of unfinished
+ * Completes a statement that begins "WITH ended AS (DELETE FROM integ.deliveries_open o … RETURNING o.*, …)".
+ * Besides the row, ended has end_state, end_status, end_error, and end_interrupted: by how much the count of unfinished
  * attempts grows. The result has a row a delivery: its id, and whether it had an ordering key.
  */
 #define INTEG_DELIVERIES_DONE                                                                                     \

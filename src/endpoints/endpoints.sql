@@ -46,7 +46,8 @@ CREATE TABLE integ.endpoints (
 );
 CREATE INDEX endpoints_instance_idx ON integ.endpoints (instance) WHERE instance IS NOT NULL;
 COMMENT ON TABLE integ.endpoints IS
-    'Endpoints: addresses that events are delivered to. Written by INSERT, UPDATE and DELETE, or integ_endpoint_add; secrets are credentials of endpoint:ID';
+    'Endpoints: addresses that events are delivered to. Written by INSERT, UPDATE and DELETE, or '
+    'integ_endpoint_add; secrets are credentials of endpoint:ID';
 COMMENT ON COLUMN integ.endpoints.id IS 'Key that other tables refer to';
 COMMENT ON COLUMN integ.endpoints.endpoint_id IS 'Handle that people use; unique per client';
 COMMENT ON COLUMN integ.endpoints.name IS 'Name for display';
@@ -55,17 +56,22 @@ COMMENT ON COLUMN integ.endpoints.client_id IS 'The client whose events it gets;
 COMMENT ON COLUMN integ.endpoints.instance IS 'Only events about this connection; NULL: all';
 COMMENT ON COLUMN integ.endpoints.url IS 'Where requests go to';
 COMMENT ON COLUMN integ.endpoints.event_types IS
-    'Types of events that it gets, * for any characters; empty: all that are published. Events of integ itself are named with their integ.';
-COMMENT ON COLUMN integ.endpoints.filter IS 'jsonpath that must find something in the payload, or be true; NULL: all are delivered';
+    'Types of events that it gets, * for any characters; empty: all that are published. Events of integ itself are '
+    'named with their integ.';
+COMMENT ON COLUMN integ.endpoints.filter IS
+    'jsonpath that must find something in the payload, or be true; NULL: all are delivered';
 COMMENT ON COLUMN integ.endpoints.headers IS
     'Further headers, as a template over {type}, {id}, {client} and {credentials.NAME}';
 COMMENT ON COLUMN integ.endpoints.payload_template IS
-    'Template of the body over {type}, {timestamp}, {id}, {key}, {client} and {data…}; NULL: {"type", "timestamp", "data"}';
+    'Template of the body over {type}, {timestamp}, {id}, {key}, {client} and {data…}; NULL: {"type", '
+    '"timestamp", "data"}';
 COMMENT ON COLUMN integ.endpoints.standard_signature IS 'Whether requests are signed as the Standard Webhooks say';
 COMMENT ON COLUMN integ.endpoints.signature_header IS
-    'Header that gets sha256= and the HMAC of the body besides, with the text of the first secret as its key; NULL: none';
+    'Header that gets sha256= and the HMAC of the body besides, with the text of the first secret as its key; NULL: '
+    'none';
 COMMENT ON COLUMN integ.endpoints.secrets IS
-    'Names of the credentials that sign: whsec_… by HMAC-SHA256 (v1), whsk_… by Ed25519 (v1a). While one is rotated both its values sign';
+    'Names of the credentials that sign: whsec_… by HMAC-SHA256 (v1), whsk_… by Ed25519 (v1a). While one is '
+    'rotated both its values sign';
 COMMENT ON COLUMN integ.endpoints.ordered IS
     'Whether events of the same key are delivered one at a time, in the order in which they were published';
 COMMENT ON COLUMN integ.endpoints.rate_limit IS 'So many requests in any rate_period; NULL: not limited';
@@ -78,7 +84,8 @@ COMMENT ON COLUMN integ.endpoints.status IS
     'active; paused (events are kept until it is active again); disabled (no new ones are kept)';
 COMMENT ON COLUMN integ.endpoints.status_reason IS 'Why it is not active';
 COMMENT ON COLUMN integ.endpoints.status_changed_at IS 'When status changed';
-COMMENT ON COLUMN integ.endpoints.failures IS 'Attempts that have failed since one succeeded; brought up to date once a second';
+COMMENT ON COLUMN integ.endpoints.failures IS
+    'Attempts that have failed since one succeeded; brought up to date once a second';
 COMMENT ON COLUMN integ.endpoints.failing_since IS 'When the first of them failed; NULL: the last attempt succeeded';
 COMMENT ON COLUMN integ.endpoints.last_error IS 'What the last of them failed with, without secrets';
 COMMENT ON COLUMN integ.endpoints.metadata IS 'Anything the application wants to keep with it';
@@ -121,17 +128,21 @@ CREATE INDEX deliveries_open_ordering_idx ON integ.deliveries_open (endpoint, or
     WHERE ordering_key IS NOT NULL;
 CREATE INDEX deliveries_open_message_idx ON integ.deliveries_open (message);
 COMMENT ON TABLE integ.deliveries_open IS
-    'Deliveries that have not ended. Made by integ_publish, one for each endpoint that gets the event; next_attempt_at may be updated here';
+    'Deliveries that have not ended. Made by integ_publish, one for each endpoint that gets the event; '
+    'next_attempt_at may be updated here';
 COMMENT ON COLUMN integ.deliveries_open.id IS 'The delivery; sorts by time';
 COMMENT ON COLUMN integ.deliveries_open.endpoint IS 'Where it goes to';
-COMMENT ON COLUMN integ.deliveries_open.message IS 'The event, as integ_publish returned it; the receiver sees it as webhook-id';
+COMMENT ON COLUMN integ.deliveries_open.message IS
+    'The event, as integ_publish returned it; the receiver sees it as webhook-id';
 COMMENT ON COLUMN integ.deliveries_open.created_at IS 'When the event was published; the receiver sees it as timestamp';
 COMMENT ON COLUMN integ.deliveries_open.next_attempt_at IS 'When it is due next';
 COMMENT ON COLUMN integ.deliveries_open.started_at IS 'When the last attempt began';
-COMMENT ON COLUMN integ.deliveries_open.lease IS 'The dispatcher that sends it: one number a process, which holds a lock while it lives';
+COMMENT ON COLUMN integ.deliveries_open.lease IS
+    'The dispatcher that sends it: one number a process, which holds a lock while it lives';
 COMMENT ON COLUMN integ.deliveries_open.instance IS 'Instance that the event is about, or none';
 COMMENT ON COLUMN integ.deliveries_open.attempt IS 'How often it was begun';
-COMMENT ON COLUMN integ.deliveries_open.interrupted IS 'How many of the attempts a dispatcher did not finish; they do not count in the schedule';
+COMMENT ON COLUMN integ.deliveries_open.interrupted IS
+    'How many of the attempts a dispatcher did not finish; they do not count in the schedule';
 COMMENT ON COLUMN integ.deliveries_open.last_status IS 'HTTP status of the last attempt; NULL: there was no answer';
 COMMENT ON COLUMN integ.deliveries_open.cancel_requested IS 'Cancelled while it was sent: it is not tried again';
 COMMENT ON COLUMN integ.deliveries_open.state IS 'queued, sending';
@@ -168,7 +179,8 @@ CREATE TABLE integ.deliveries_done (
 CREATE INDEX deliveries_done_endpoint_idx ON integ.deliveries_done (endpoint, created_at);
 CREATE INDEX deliveries_done_message_idx ON integ.deliveries_done (message);
 CREATE TABLE integ.deliveries_done_default PARTITION OF integ.deliveries_done DEFAULT;
-COMMENT ON TABLE integ.deliveries_done_default IS 'Deliveries of days that have no partition; emptied when theirs is made';
+COMMENT ON TABLE integ.deliveries_done_default IS
+    'Deliveries of days that have no partition; emptied when theirs is made';
 COMMENT ON TABLE integ.deliveries_done IS
     'Deliveries that have ended: history by the day of the event, kept for integ.log_retention days';
 COMMENT ON COLUMN integ.deliveries_done.id IS 'The delivery';
@@ -206,7 +218,8 @@ CREATE TABLE integ.delivery_attempts (
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX delivery_attempts_endpoint_idx ON integ.delivery_attempts (endpoint, created_at);
 CREATE TABLE integ.delivery_attempts_default PARTITION OF integ.delivery_attempts DEFAULT;
-COMMENT ON TABLE integ.delivery_attempts_default IS 'Attempts of days that have no partition; emptied when theirs is made';
+COMMENT ON TABLE integ.delivery_attempts_default IS
+    'Attempts of days that have no partition; emptied when theirs is made';
 COMMENT ON TABLE integ.delivery_attempts IS 'Every attempt of a delivery, kept for integ.log_retention days';
 COMMENT ON COLUMN integ.delivery_attempts.delivery IS 'The delivery';
 COMMENT ON COLUMN integ.delivery_attempts.attempt IS 'Which attempt of it this was, from 1';
@@ -216,7 +229,8 @@ COMMENT ON COLUMN integ.delivery_attempts.message IS 'The event';
 COMMENT ON COLUMN integ.delivery_attempts.duration_us IS 'Duration of the request in microseconds; NULL: none was sent';
 COMMENT ON COLUMN integ.delivery_attempts.status IS 'HTTP status; NULL where no answer came';
 COMMENT ON COLUMN integ.delivery_attempts.client_id IS 'Client of the endpoint; ''*'' for global';
-COMMENT ON COLUMN integ.delivery_attempts.sqlstate IS 'Kind of the failure (IG504 …, docs/errors.md); NULL for success';
+COMMENT ON COLUMN integ.delivery_attempts.sqlstate IS
+    'Kind of the failure (IG504 …, docs/errors.md); NULL for success';
 COMMENT ON COLUMN integ.delivery_attempts.error IS 'What went wrong, without secrets';
 COMMENT ON COLUMN integ.delivery_attempts.response IS 'Beginning of the answer''s body, without secrets';
 
@@ -233,7 +247,8 @@ COMMENT ON TABLE integ.message_keys IS 'Idempotency keys of integ_publish, kept 
 COMMENT ON COLUMN integ.message_keys.client_id IS 'Client of the publisher';
 COMMENT ON COLUMN integ.message_keys.idempotency_key IS 'The key';
 COMMENT ON COLUMN integ.message_keys.message IS 'The event that was published with it';
-COMMENT ON COLUMN integ.message_keys.request_hash IS 'Hash of type and payload: the key for another event is a conflict';
+COMMENT ON COLUMN integ.message_keys.request_hash IS
+    'Hash of type and payload: the key for another event is a conflict';
 COMMENT ON COLUMN integ.message_keys.expires_at IS 'When the key is forgotten';
 
 CREATE VIEW integ.deliveries WITH (security_invoker = true) AS
@@ -258,7 +273,8 @@ BEGIN
         EXECUTE pg_catalog.format('COMMENT ON COLUMN integ.deliveries.%I IS %L', column_name, (
             SELECT pg_catalog.col_description(a.attrelid, a.attnum) FROM pg_catalog.pg_attribute a
             WHERE a.attname = column_name
-              AND a.attrelid IN ('integ.deliveries_open'::pg_catalog.regclass, 'integ.deliveries_done'::pg_catalog.regclass)
+              AND a.attrelid IN ('integ.deliveries_open'::pg_catalog.regclass,
+                                 'integ.deliveries_done'::pg_catalog.regclass)
             ORDER BY a.attrelid = 'integ.deliveries_open'::pg_catalog.regclass DESC LIMIT 1));
     END LOOP;
 END
@@ -320,8 +336,8 @@ CREATE TRIGGER endpoints_gone AFTER DELETE ON integ.endpoints
 CREATE TRIGGER endpoints_invalidate AFTER INSERT OR DELETE OR TRUNCATE ON integ.endpoints
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
 ALTER TABLE integ.endpoints ENABLE ALWAYS TRIGGER endpoints_invalidate;
-CREATE TRIGGER endpoints_invalidate_update AFTER UPDATE OF id, endpoint_id, client_id, instance, url, event_types, filter,
-    headers, payload_template, standard_signature, signature_header, secrets, ordered, rate_limit, rate_period,
+CREATE TRIGGER endpoints_invalidate_update AFTER UPDATE OF id, endpoint_id, client_id, instance, url, event_types,
+    filter, headers, payload_template, standard_signature, signature_header, secrets, ordered, rate_limit, rate_period,
     concurrency, timeout_ms, retry_schedule, status ON integ.endpoints
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
 ALTER TABLE integ.endpoints ENABLE ALWAYS TRIGGER endpoints_invalidate_update;
@@ -342,7 +358,9 @@ CREATE FUNCTION integ_endpoint_add(url text, event_types text[] DEFAULT '{}', op
     OUT endpoint uuid, OUT secret text, OUT public_key text)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'integ_endpoint_add';
 COMMENT ON FUNCTION integ_endpoint_add(text, text[], jsonb) IS
-    'Adds an endpoint and makes its secret, which is shown here and nowhere else; options: endpoint_id, name, description, client, instance, filter, headers, payload_template, signature (hmac, ed25519 or none), signature_header, secret, ordered, rate_limit, rate_period, concurrency, timeout, retry_schedule, metadata';
+    'Adds an endpoint and makes its secret, which is shown here and nowhere else; options: endpoint_id, name, '
+    'description, client, instance, filter, headers, payload_template, signature (hmac, ed25519 or none), '
+    'signature_header, secret, ordered, rate_limit, rate_period, concurrency, timeout, retry_schedule, metadata';
 
 CREATE FUNCTION integ_endpoint_public_keys(endpoint text) RETURNS SETOF text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_endpoint_public_keys';
@@ -352,7 +370,8 @@ COMMENT ON FUNCTION integ_endpoint_public_keys(text) IS
 CREATE FUNCTION integ_publish(event_type text, payload jsonb, options jsonb DEFAULT '{}') RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_publish';
 COMMENT ON FUNCTION integ_publish(text, jsonb, jsonb) IS
-    'Publishes an event to every endpoint that wants it, once this transaction has committed, and returns its id (webhook-id); options: key, endpoints, client, instance, id, idempotency_key, created_at, deliver_at';
+    'Publishes an event to every endpoint that wants it, once this transaction has committed, and returns its id '
+    '(webhook-id); options: key, endpoints, client, instance, id, idempotency_key, created_at, deliver_at';
 
 GRANT EXECUTE ON FUNCTION integ_publish(text, jsonb, jsonb) TO integ_user, integ_impersonate;
 GRANT EXECUTE ON FUNCTION integ_endpoint_add(text, text[], jsonb), integ_endpoint_public_keys(text) TO integ_admin;

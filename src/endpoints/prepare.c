@@ -253,7 +253,8 @@ build(IntegDelivery *delivery)
 		sign_body(&preparation);
 	request->headers = delivery->headers;
 	if (!integ_http_request_check(request, problem, sizeof(problem)))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the request to endpoint \"%s\" cannot be sent", endpoint->endpoint_id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("the request to endpoint \"%s\" cannot be sent", endpoint->endpoint_id),
 						errdetail("%s", problem)));
 }
 

@@ -16,20 +16,23 @@
 
 #define KEYS_PER_SWEEP "10000"
 
+/* Of this dispatcher. */
+#define MINE INTEG_MINE("o.endpoint", "$2", "$3")
+
 static void
 give_back(const IntegDispatcher *dispatcher, int64 lease)
 {
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.deliveries_open o WHERE o.state = 'sending' AND o.lease = $1"
-		" AND " INTEG_MINE("o.endpoint", "$2", "$3") " AND (o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
-													 " RETURNING o.*, CASE WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
-													 " NULL::integer AS end_status, 'the dispatcher ended while it sent the delivery, too often' AS end_error,"
-													 " 1 AS end_interrupted)" INTEG_DELIVERIES_DONE,
+		" AND " MINE " AND (o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
+		" RETURNING o.*, CASE WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
+		" NULL::integer AS end_status, 'the dispatcher ended while it sent the delivery, too often' AS end_error,"
+		" 1 AS end_interrupted)" INTEG_DELIVERIES_DONE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	static IntegQuery again = {
 		"UPDATE integ.deliveries_open o SET state = 'queued', lease = NULL, interrupted = o.interrupted + 1,"
-		" next_attempt_at = $4 WHERE o.state = 'sending' AND o.lease = $1 AND " INTEG_MINE("o.endpoint", "$2", "$3"),
+		" next_attempt_at = $4 WHERE o.state = 'sending' AND o.lease = $1 AND " MINE,
 		4,
 		{INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID}};
 	Datum values[] = {Int64GetDatum(lease), Int32GetDatum(dispatcher->total), Int32GetDatum(dispatcher->number),
@@ -44,7 +47,7 @@ integ_deliveries_recover(IntegDeliveryDesk *desk)
 {
 	static IntegQuery leases = {
 		"SELECT DISTINCT o.lease FROM integ.deliveries_open o WHERE o.state = 'sending' AND o.lease <> $1"
-		" AND " INTEG_MINE("o.endpoint", "$2", "$3"),
+		" AND " MINE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	const IntegDispatcher *dispatcher = desk->dispatcher;

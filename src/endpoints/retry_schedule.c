@@ -19,7 +19,8 @@ integ_delivery_accepted(const IntegHttpResponse *response)
 }
 
 IntegDeliveryFate
-integ_delivery_fate(const IntegRetrySchedule *schedule, int counted, TimestampTz now, TimestampTz retry_after, double random,
+integ_delivery_fate(const IntegRetrySchedule *schedule, int counted, TimestampTz now, TimestampTz retry_after,
+					double random,
 					TimestampTz *at)
 {
 	if (counted > schedule->count)

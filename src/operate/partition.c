@@ -129,7 +129,8 @@ create_partition(const char *table, int day)
 
 	if (OidIsValid(get_relname_relid(name, schema)))
 		return false;
-	run_utility(psprintf("CREATE TABLE integ.%s (LIKE integ.%s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)",
+	run_utility(psprintf("CREATE TABLE integ.%s (LIKE integ.%s INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
+						 " INCLUDING STORAGE)",
 						 name, table));
 	run_utility(psprintf("ALTER TABLE integ.%s ENABLE ROW LEVEL SECURITY", name));
 	move_from_default(table, name, from, to);
