@@ -159,7 +159,7 @@ check_unevaluated(SchemaWalk *walk, const SchemaNode *node, const JsonbValue *va
 				  SchemaMarks *marks)
 {
 	IntegJsonWalk members;
-	JsonbValue key, member;
+	JsonbValue key = {.type = jbvNull}, member;
 	bool ok = true;
 
 	integ_json_walk_begin(&members, value->val.binary.data);
