@@ -14,10 +14,11 @@
 #include "utils/snapmgr.h"
 
 /*
- * No table of ours is planned as smaller than this. Generic plans are kept: one that is made while a queue is empty reads
- * the whole table, or joins it row by row, and goes on so after a million rows were added, until somebody analyzes the
- * table. With these numbers every lookup has its index from the beginning, also where it is joined to a thousand ids;
- * and without statistics a lookup is thought to find a few rows (the planner knows 200 distinct values then).
+ * No table of ours is planned as smaller than this. Generic plans are kept: one that is made while a queue is empty
+ * reads the whole table, or joins it row by row, and goes on so after a million rows were added, until somebody
+ * analyzes the table. With these numbers every lookup has its index from the beginning, also where it is joined to a
+ * thousand ids; and without statistics a lookup is thought to find a few rows (the planner knows 200 distinct values
+ * then).
  */
 #define LEAST_ROWS 1000
 #define LEAST_PAGES 10000

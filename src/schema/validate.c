@@ -13,7 +13,8 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-static const char *const type_names[] = {"null", "a boolean", "an integer", "a number", "a string", "an array", "an object"};
+static const char *const type_names[] = {"null", "a boolean", "an integer", "a number",
+										 "a string", "an array", "an object"};
 
 static bool
 is_integer(Numeric number)

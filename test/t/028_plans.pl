@@ -1,5 +1,5 @@
-# Plans are kept, so those that are made while the tables are empty, and known to be, must do for full ones: every lookup
-# of a session, the dispatcher and the handler worker takes an index.
+# Plans are kept, so those that are made while the tables are empty, and known to be, must do for full
+# ones: every lookup of a session, the dispatcher and the handler worker takes an index.
 
 use strict;
 use warnings;
