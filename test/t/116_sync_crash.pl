@@ -82,7 +82,7 @@ sub wait_for_records
 	my ($run, $count) = @_;
 	wait_until('the run to have come so far', sub {
 		return ended($run) || $node->safe_psql('postgres', "SELECT coalesce(max(processed_records), 0) >= $count
-			FROM integ.sync_progress WHERE execution = '$run->{id}'") eq 't' });
+			FROM integ.sync_progress WHERE execution = '$run->{id}'") eq 't' }, 600);
 	return;
 }
 

@@ -53,15 +53,17 @@ sub manifest
 			{ id => 'Changed', list => 'delta', idField => 'id', modifiedField => 'updated_at' } ] };
 }
 
+# The definition, unless more says otherwise, has a bearer token.
 sub new
 {
-	my ($class, $node, $provider) = @_;
+	my ($class, $node, $provider, $more) = @_;
 	my $self = bless { node => $node, provider => $provider }, $class;
 
-	$node->safe_psql('postgres', sprintf 'SELECT integ_define(%s)', quoted($json->encode(manifest())));
+	$node->safe_psql('postgres', sprintf 'SELECT integ_define(%s)', quoted($json->encode({ %{ manifest() }, %{ $more // {} } })));
 	$node->safe_psql('postgres', sprintf q{SELECT integ_connect('sync_lists', 'lists', %s)},
 		quoted($json->encode({ base_url => $provider->url })));
-	$node->safe_psql('postgres', sprintf q{SELECT integ_credential_set('lists', 'token', %s)}, quoted($provider->token // 'none'));
+	$node->safe_psql('postgres', sprintf q{SELECT integ_credential_set('lists', 'token', %s)},
+		quoted($provider->token // 'none')) unless $more;
 	return $self;
 }
 
