@@ -297,6 +297,7 @@ struct SyncEngine
 	bool more_differences;
 	TimestampTz retry_at; /* when the service takes requests again, where it has refused one; 0: nobody says */
 	long http_status;	  /* of the answer because of which fetching ended; 0: none */
+	bool mismatch;		  /* … which is well-formed, and not what the definition says */
 };
 
 struct SyncPage
