@@ -15,7 +15,8 @@ my $provider = Integ::Provider->start;
 my $url = $provider->url;
 my $sync = Integ::SyncLists->new($node, $provider, {
 	authType => 'oauth2', credentialSchema => {},
-	oauth2Config => { tokenUrl => "$url/oauth/sync/token", grantType => 'client_credentials', tokenEndpointAuthMethod => 'none' } });
+	oauth2Config => { tokenUrl => "$url/oauth/sync/token", grantType => 'client_credentials',
+		tokenEndpointAuthMethod => 'none' } });
 
 $node->safe_psql('postgres', q(SELECT integ_credential_set('definition:sync_lists', 'client_id', 'app')));
 
@@ -34,7 +35,8 @@ is($provider->count('/sync/records'), 41, '... and one page was asked for twice'
 
 $sync->task('often', 'public.often', { %list, key => 'often', times => 100 });
 $run = $sync->run('often');
-is(Integ::SyncLists::summary($run), 'failed fetched 3600 created 3600', 'where the next one is refused too, the run ends');
+is(Integ::SyncLists::summary($run), 'failed fetched 3600 created 3600',
+	'where the next one is refused too, the run ends');
 is($run->{error}{sqlstate}, 'IG401', '... and says why');
 is($node->safe_psql('postgres', q(SELECT status FROM integ.instances WHERE instance_id = 'lists')), 'reauth_required',
 	'... as does the instance');
