@@ -175,7 +175,8 @@ check_health(IntegManifestCheck *check)
 	const JsonbContainer *properties = schema == NULL ? NULL : integ_json_get_object(schema, "properties");
 
 	if (method != NULL && integ_json_get_object(method->manifest, "request") == NULL)
-		integ_manifest_problem(check, "/healthCheck", "the method \"%s\" has no request of its own: a health check is one request",
+		integ_manifest_problem(check, "/healthCheck",
+							   "the method \"%s\" has no request of its own: a health check is one request",
 							   method->id);
 	for (uint32 i = 0; required != NULL && i < JsonContainerSize(required); i++)
 	{
