@@ -25,7 +25,7 @@ fingerprint(const SyncEngine *engine)
 	const SyncSource *source = engine->source;
 	bytea *bytes = palloc(VARHDRSZ + sizeof(uint64));
 	uint64 hash = DatumGetUInt64(hash_any_extended((const unsigned char *) source->config, VARSIZE(source->config),
-												   (uint64) engine->target->conversion->version));
+												   sync_seed(engine)));
 
 	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) source->method, strlen(source->method), hash));
 	SET_VARSIZE(bytes, VARHDRSZ + sizeof(uint64));

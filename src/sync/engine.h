@@ -8,6 +8,7 @@
  *		statement.c the statements that write rows of a table, one a page
  *		rows.c		a page's records into a table; records.c the same into integ.records
  *		links.c		which external id is which local row
+ *		values.c	what both sides of records look like
  *		removal.c	what disappeared at the service
  *		cursor.c	how far a source has been read
  *
@@ -153,7 +154,9 @@ typedef struct SyncRecord
 	char *states;  /* of each field: an IntegFieldState */
 	char *present; /* of each field: whether the record says something of it, a null too */
 	Jsonb *document;
-	const Jsonb *own_key; /* the key that its values make; NULL: they make none */
+	const Jsonb *own_key;		  /* the key that its values make; NULL: they make none */
+	const Jsonb *external_values; /* what it writes, and what is then here, where its link keeps them; else NULL */
+	const Jsonb *local_values;
 	int nrelations;
 	IntegRelationValue *relations;
 
@@ -283,6 +286,7 @@ struct SyncEngine
 	SyncMark held;		/* oldest of what may be stored later: the mark must not pass it */
 	int64 taken;		/* records of this source in this run */
 	bool sweeps;		/* what is not seen is removed at the end */
+	bool keeps_values;	/* links keep what both sides looked like: the task writes both ways */
 	bool stored;		/* a page of this source was */
 	bool more_gone;		/* something is left to be removed */
 	bool delta_expired; /* the service knows the token no more */
@@ -313,6 +317,9 @@ struct SyncPage
 extern void sync_page_store(SyncEngine *engine, const Jsonb *list);
 extern void sync_page_forget(SyncEngine *engine, const Jsonb *list);
 extern SyncPage *sync_page_begin(SyncEngine *engine, const Jsonb *list);
+
+/* What everything is read again after a change of, besides the task's config. */
+extern uint64 sync_seed(const SyncEngine *engine);
 
 /* Notes that a record of the page cannot be stored. Texts and details must last as long as the page. */
 extern void sync_record_fail(SyncPage *page, SyncRecord *record, const SyncProblem *problem);
@@ -377,6 +384,14 @@ extern const Jsonb *sync_seen_next_gone(SyncEngine *engine);
 extern void sync_seen_adopt(SyncEngine *engine, const pg_uuid_t *execution);
 extern void sync_seen_end(SyncEngine *engine);
 
+/*
+ * values.c: the fields that a record writes, as a document; what is here of records, NULL where nothing is; both noted
+ * in the records for their links, where those keep them.
+ */
+extern const Jsonb *sync_values_written(const SyncTarget *target, const SyncRecord *record);
+extern void sync_values_here(SyncPage *page, SyncRecord **records, int count, const Jsonb **rows);
+extern void sync_values_note(SyncPage *page, SyncRecord **records, int count);
+
 /* difference.c: what a dry run would do with a page, collected in engine->differences; all of it as a document. */
 extern void sync_difference_note(SyncPage *page);
 extern const Jsonb *sync_difference_document(const SyncEngine *engine);
@@ -392,9 +407,6 @@ extern void sync_links_read(SyncPage *page);
 extern void sync_links_write(SyncPage *page, SyncRecord **records, int count);
 extern void sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count);
 extern void sync_links_remove(SyncPage *page, SyncRecord **records, int count);
-
-/* Until the scope or nest level of settings ends, plans that are made use indexes where there are any. */
-extern void sync_prefer_indexes(void);
 
 /* The order of page->sorted. */
 extern int sync_compare_ids(const SyncRecord *a, const char *id, int len);

@@ -96,6 +96,7 @@ plan(SyncEngine *engine, SyncSource **sources)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the sync task \"%s\" pushes", run->task_id),
 						errdetail("This version of integ synchronizes from the service to here."),
 						errhint("UPDATE integ.sync_tasks SET direction = 'pull'.")));
+	engine->keeps_values = run->direction == INTEG_SYNC_BIDIRECTIONAL;
 	engine->card = card_begin(run);
 	for (int i = 0; i < run->nsources; i++)
 		sources[i] = sync_source_plan(engine, &run->sources[i]);
