@@ -177,7 +177,8 @@ my $large = '{"type": "t", "id": "tls-1", "text": "' . ('x' x 300_000) . '"}';
 spew("$dir/large.json", $large);
 my $headers = "-H 'Content-Type: application/json' -H 'X-Shop-Signature: @{[signature($large)]}'";
 my $to = "https://localhost:$port/webhooks/shop/main";
-is(`$curl -o '$dir/answer' -w '%{http_code}' $headers --data-binary '\@$dir/large.json' $to 2>&1`, '200', 'a large body');
+is(`$curl -o '$dir/answer' -w '%{http_code}' $headers --data-binary '\@$dir/large.json' $to 2>&1`,
+	'200', 'a large body');
 is(sql(q(SELECT length(body) FROM integ.webhook_events WHERE delivery_id = 'tls-1')), length $large, 'is stored whole');
 
 my @second = $ca->issue('localhost');
