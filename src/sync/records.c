@@ -109,6 +109,7 @@ write_step(SyncPage *page, SyncRecord **records, int count)
 		records[i]->outcome = SYNC_NOTHING;
 	}
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	nselected = select_records(records, count, true, selected);
 	update(selected, nselected);
 	/* Of several that are the same record one was written: the others are, too, as far as they add something. */
@@ -193,6 +194,7 @@ sync_records_match(SyncPage *page, SyncRecord **records, int count)
 	if (nready == 0)
 		return;
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	rows = find_matches(page->engine, documents, nready);
 	for (uint64 row = 0; row < rows; row++)
 	{
@@ -237,6 +239,7 @@ sync_records_remove(SyncPage *page, SyncRecord **records, int count)
 	}
 	value = PointerGetDatum(construct_array(ids, nready, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	rows = integ_query(deletes ? &delete : &hide, &value, NULL);
 	for (uint64 row = 0; row < rows; row++)
 		ready[integ_result_int8(row, 1) - 1]->outcome = SYNC_DELETED;

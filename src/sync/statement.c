@@ -268,6 +268,16 @@ build_match(StringInfo sql, const SyncTarget *target, const Parameters *paramete
 
 /* --- running --- */
 
+/*
+ * Rows are found by a join, whose plan of a page ago, when the table was smaller or empty, may be the worst of all by
+ * now: it is made for each page. What only writes has one plan.
+ */
+static bool
+writes_only(SyncStatementKind kind)
+{
+	return kind == SYNC_UPSERT || kind == SYNC_INSERT;
+}
+
 static SyncStatement *
 prepare(SyncTarget *target, SyncStatementKind kind, const char *present, const Parameters *parameters)
 {
@@ -290,7 +300,8 @@ prepare(SyncTarget *target, SyncStatementKind kind, const char *present, const P
 	builders[kind](&sql, target, parameters);
 	for (int i = 0; i < parameters->count; i++)
 		types[i] = get_array_type(parameters->columns[i]->param);
-	plan = SPI_prepare_cursor(sql.data, parameters->count, types, CURSOR_OPT_GENERIC_PLAN);
+	plan = SPI_prepare_cursor(sql.data, parameters->count, types,
+							  writes_only(kind) ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
