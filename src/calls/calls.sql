@@ -34,6 +34,9 @@ CREATE TABLE integ.calls_open (
     last_error text,
     input jsonb NOT NULL DEFAULT '{}',
     progress jsonb,
+    purpose text COLLATE "C",
+    subject uuid,
+    repeatable boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id, instance),
     CONSTRAINT calls_open_state_check CHECK (state IN ('queued', 'waiting', 'approval', 'running')),
     CONSTRAINT calls_open_lease_check CHECK ((state = 'running') = (lease IS NOT NULL)),
@@ -84,6 +87,9 @@ COMMENT ON COLUMN integ.calls_open.last_error IS 'Message of the last attempt''s
 COMMENT ON COLUMN integ.calls_open.input IS 'Input as the caller gave it; defaults are filled in when it runs';
 COMMENT ON COLUMN integ.calls_open.progress IS
     'Of a method of several requests: what was done and is not to be done again (the id of a job, writes of earlier steps), so that the call goes on behind it; NULL: it begins anew';
+COMMENT ON COLUMN integ.calls_open.purpose IS 'What integ itself makes the call for: webhook (its registration), poll; NULL: somebody enqueued it';
+COMMENT ON COLUMN integ.calls_open.subject IS 'Of such a call: the key of the webhook or the poll';
+COMMENT ON COLUMN integ.calls_open.repeatable IS 'Whether an attempt whose answer was lost may be made again, since it looks at the service first';
 
 CREATE TABLE integ.calls_done (
     id uuid NOT NULL,

@@ -32,6 +32,7 @@ static const struct
 	{"record_types", INTEG_CACHE_CONVERSIONS},
 	{"webhooks", INTEG_CACHE_WEBHOOKS},
 	{"rules", INTEG_CACHE_WEBHOOKS},
+	{"sync_tasks", INTEG_CACHE_WEBHOOKS},
 };
 
 static uint64 generations[INTEG_CACHE_KINDS];
@@ -95,6 +96,12 @@ integ_cache_generation(IntegCacheKind kind)
 	if (!oids_known)
 		learn_oids();
 	return generations[kind];
+}
+
+void
+integ_cache_forget(IntegCacheKind kind)
+{
+	generations[kind]++;
 }
 
 /*

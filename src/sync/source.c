@@ -8,6 +8,7 @@
 #include "core/json_walk.h"
 #include "core/uuid.h"
 #include "discovery/discovery.h"
+#include "execute/input.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -197,14 +198,6 @@ sync_source_plan(SyncEngine *engine, const IntegSyncSource *given)
 
 /* --- the input --- */
 
-static const JsonbContainer *
-properties_of(const IntegMethod *method)
-{
-	const JsonbContainer *schema = integ_json_get_object(method->manifest, "inputSchema");
-
-	return schema == NULL ? NULL : integ_json_get_object(schema, "properties");
-}
-
 static bool
 is_own_key(const JsonbValue *key)
 {
@@ -237,28 +230,6 @@ input_of_config(const SyncSource *source, const JsonbContainer *properties)
 	return integ_json_end(&builder);
 }
 
-static const Jsonb *
-with(const Jsonb *base, const Jsonb *over)
-{
-	if (over == NULL)
-		return base;
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(base), JsonbPGetDatum(over)));
-}
-
-/* A text, or the number that it is where the method wants one. */
-static void
-add_text(IntegJsonBuilder *builder, const JsonbContainer *properties, const char *name, const char *text)
-{
-	const JsonbContainer *property = properties == NULL ? NULL : integ_json_get_object(properties, name);
-	const char *type = property == NULL ? NULL : integ_json_get_string(property, "type");
-	JsonbValue value = {.type = jbvString, .val.string = {.val = unconstify(char *, text), .len = (int) strlen(text)}};
-
-	if (type != NULL && (strcmp(type, "integer") == 0 || strcmp(type, "number") == 0))
-		integ_json_add_jsonb(builder, name, integ_json_parse(text));
-	else
-		integ_json_add(builder, name, &value);
-}
-
 /* A run that takes so many records need not ask for pages that are larger. */
 static int64
 wanted_size(const SyncConfig *options)
@@ -272,21 +243,22 @@ const Jsonb *
 sync_source_input(const SyncSource *source, const IntegMethod *method, const char *since, const char *delta,
 				  const char *id)
 {
-	const JsonbContainer *properties = properties_of(method);
-	const Jsonb *input = with(integ_json_empty_object(), source->entity_input);
+	const JsonbContainer *properties = integ_input_properties(method);
+	const Jsonb *input = integ_input_with(integ_json_empty_object(), source->entity_input);
 	IntegJsonBuilder builder;
 
 	integ_json_begin_object(&builder);
 	if (since != NULL && source->modified_param != NULL)
-		add_text(&builder, properties, source->modified_param, since);
+		integ_input_add_text(&builder, properties, source->modified_param, since);
 	if (delta != NULL && source->delta_param != NULL)
-		add_text(&builder, properties, source->delta_param, delta);
+		integ_input_add_text(&builder, properties, source->delta_param, delta);
 	if (wanted_size(&source->options) > 0 && source->page_size_param != NULL && id == NULL)
 		integ_json_add_int(&builder, source->page_size_param, wanted_size(&source->options));
 	if (id != NULL)
-		add_text(&builder, properties, source->id_param, id);
-	input = with(with(input, input_of_config(source, properties)), source->options.input);
-	return with(input, integ_json_end(&builder));
+		integ_input_add_text(&builder, properties, source->id_param, id);
+	input = integ_input_with(input, input_of_config(source, properties));
+	input = integ_input_with(input, source->options.input);
+	return integ_input_with(input, integ_json_end(&builder));
 }
 
 int64

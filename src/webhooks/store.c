@@ -71,9 +71,8 @@ filter_holds(const struct varlena *filter, const Jsonb *document)
 	return value.type != jbvNull && !(value.type == jbvBool && !value.val.boolean);
 }
 
-/* Whether the webhook takes it. */
-static bool
-is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
+bool
+integ_webhook_wants(const IntegWebhook *webhook, const IntegWebhookEvent *event)
 {
 	uint32 count = JB_ROOT_COUNT(webhook->events);
 	bool named = count == 0;
@@ -88,23 +87,28 @@ is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
 	return named && filter_holds(webhook->filter, event->payload);
 }
 
-/* What the delivery is known by: one that several connections get is one for each. */
-static char *
-delivery_key(const IntegWebhookEvent *event)
+char *
+integ_webhook_key(const char *delivery_id)
 {
-	const char *id = event->delivery_id;
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int size;
 	char text[2 * EVP_MAX_MD_SIZE + 1];
 
-	if (strlen(id) > MAX_DELIVERY_ID)
-	{
-		if (EVP_Digest(id, strlen(id), digest, &size, EVP_sha256(), NULL) != 1)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
-		text[hex_encode((const char *) digest, size, text)] = '\0';
-		id = text;
-	}
-	return event->instance == NULL ? pstrdup(id) : psprintf("%s@%s", id, integ_uuid_text(event->instance));
+	if (strlen(delivery_id) <= MAX_DELIVERY_ID)
+		return pstrdup(delivery_id);
+	if (EVP_Digest(delivery_id, strlen(delivery_id), digest, &size, EVP_sha256(), NULL) != 1)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
+	text[hex_encode((const char *) digest, size, text)] = '\0';
+	return pstrdup(text);
+}
+
+/* What the delivery is known by: one that several connections get is one for each. */
+static char *
+delivery_key(const IntegWebhookEvent *event)
+{
+	char *id = integ_webhook_key(event->delivery_id);
+
+	return event->instance == NULL ? id : psprintf("%s@%s", id, integ_uuid_text(event->instance));
 }
 
 /* False where the delivery was taken before; waits for a transaction that is about to take it. */
@@ -163,17 +167,18 @@ insert_event(const IntegWebhook *webhook, const IntegInbound *request, const Int
 {
 	static IntegQuery insert = {
 		"INSERT INTO integ.webhook_events (id, created_at, client_id, webhook, instance, definition, event, triggers,"
-		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, handled_at)"
+		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, handled_at, source)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-		" CASE WHEN $17 = 'handled' THEN $2 END)",
-		17,
+		" CASE WHEN $17 = 'handled' THEN $2 END, $18)",
+		18,
 		{UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID,
-		 TIMESTAMPTZOID, JSONBOID, JSONBOID, UUIDOID, BYTEAOID, TEXTOID, TEXTOID}};
-	char nulls[] = "                 ";
-	Datum values[17] = {UUIDPGetDatum(&event->id), TimestampTzGetDatum(now), CStringGetTextDatum(event->client_id),
+		 TIMESTAMPTZOID, JSONBOID, JSONBOID, UUIDOID, BYTEAOID, TEXTOID, TEXTOID, TEXTOID}};
+	char nulls[] = "                  ";
+	Datum values[18] = {UUIDPGetDatum(&event->id), TimestampTzGetDatum(now), CStringGetTextDatum(event->client_id),
 						UUIDPGetDatum(&webhook->id), UUIDPGetDatum(event->instance),
 						CStringGetTextDatum(webhook->definition->id)};
 
+	nulls[3] = webhook->is_poll ? 'n' : ' ';
 	nulls[4] = event->instance == NULL ? 'n' : ' ';
 	values[6] = integ_value_text(event->name, &nulls[6]);
 	values[7] = integ_value_texts(event->triggers, event->ntriggers);
@@ -190,6 +195,7 @@ insert_event(const IntegWebhook *webhook, const IntegInbound *request, const Int
 	nulls[14] = with_body ? ' ' : 'n';
 	values[15] = integ_value_text(event->problem, &nulls[15]);
 	values[16] = CStringGetTextDatum(state);
+	values[17] = CStringGetTextDatum(webhook->is_poll ? "poll" : "webhook");
 	(void) integ_query(&insert, values, nulls);
 }
 
@@ -319,6 +325,27 @@ integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event,
 	return webhook->has_rules ? count + enqueue_rules(webhook, event, created_at) : count;
 }
 
+/* What an event leads to becomes rows, and the state that it has then. */
+static const char *
+begin_event(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz now)
+{
+	/* What is not what its trigger promises is kept for a person, and nothing runs. */
+	if (event->problem != NULL)
+		return "dead";
+	if (webhook->has_tasks)
+		(void) integ_realtime_enqueue(webhook, event);
+	return integ_event_enqueue(webhook, event, now) == 0 ? "handled" : "received";
+}
+
+void
+integ_webhook_store_polled(const IntegWebhook *poll, const IntegWebhookEvent *event, const pg_uuid_t *request,
+						   TimestampTz now)
+{
+	const char *state = begin_event(poll, event, now);
+
+	insert_event(poll, NULL, event, integ_json_empty_object(), request, false, state, now);
+}
+
 int
 integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request, const IntegWebhookEvent *events,
 					int nevents, pg_uuid_t *stored)
@@ -332,15 +359,11 @@ integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request, co
 	for (int i = 0; i < nevents; i++)
 	{
 		const IntegWebhookEvent *event = &events[i];
-		const char *state = "received";
+		const char *state;
 
-		if (!is_wanted(webhook, event) || !take_delivery(webhook, event))
+		if (!integ_webhook_wants(webhook, event) || !take_delivery(webhook, event))
 			continue;
-		/* What is not what its trigger promises is kept for a person, and nothing runs. */
-		if (event->problem != NULL)
-			state = "dead";
-		else if (integ_event_enqueue(webhook, event, now) == 0)
-			state = "handled";
+		state = begin_event(webhook, event, now);
 		insert_event(webhook, request, event, headers, &request_id, count == 0, state, now);
 		stored[count++] = event->id;
 	}

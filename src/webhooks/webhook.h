@@ -52,6 +52,10 @@ typedef struct IntegWebhookTrigger
 	const char **events;
 	IntegPath *when;	 /* must find something in the payload; or NULL */
 	IntegSchema *schema; /* of the payload, or NULL */
+	const char *entity;	 /* that it happens to, or NULL */
+	bool deletes;
+	IntegPath *record_id; /* of the record in the payload; NULL: nobody says */
+	IntegPath *record;	  /* the whole record, so that it need not be asked for; or NULL */
 } IntegWebhookTrigger;
 
 /* How events are read, compiled from the manifest. */
@@ -87,6 +91,8 @@ typedef struct IntegWebhook
 	const IntegWebhookScheme *scheme; /* NULL: the default, which depends on the request */
 	IntegWebhookReading reading;
 	bool has_rules; /* somebody listens to the definition */
+	bool has_tasks; /* realtime tasks are for instances of the definition */
+	bool is_poll;	/* it stands for a poll: id is the poll's */
 } IntegWebhook;
 
 /* What is answered. Everything is in the context of the request. */
@@ -140,6 +146,9 @@ extern const Jsonb *integ_webhook_document(const IntegInbound *request);
 extern const char *integ_webhook_value(const IntegWebhookSource *source, const IntegInbound *request,
 									   const Jsonb *document);
 
+/* Seconds or milliseconds since 1970, or a date and time; 0 for anything else, and for NULL. */
+extern TimestampTz integ_webhook_time(const char *text);
+
 /* Compiles a source of a manifest into CurrentMemoryContext; false where the key is absent. */
 extern bool integ_webhook_source(const JsonbContainer *holder, const char *key, const char *where,
 								 IntegWebhookSource *source);
@@ -188,6 +197,33 @@ extern int integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *
 
 /* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
 extern void integ_webhook_keys_expire(void);
+
+/*
+ * Compiles a trigger of a definition, in CurrentMemoryContext. where is its path in the manifest. Raises IG400.
+ */
+extern void integ_webhook_trigger_compile(const JsonbContainer *definition, const JsonbContainer *source,
+										  const char *where, IntegWebhookTrigger *trigger);
+
+/* Sets event->problem where its payload is not what the trigger promises. */
+extern void integ_webhook_check_payload(const IntegWebhookTrigger *trigger, IntegWebhookEvent *event);
+
+/* Whether the webhook takes the event: its name is one of those wanted, and the filter holds. */
+extern bool integ_webhook_wants(const IntegWebhook *webhook, const IntegWebhookEvent *event);
+
+/*
+ * Stores an event that a poll has found, which is known to be new, with what is to run for it. request is one for all
+ * of a page. Inside an owner scope.
+ */
+extern void integ_webhook_store_polled(const IntegWebhook *poll, const IntegWebhookEvent *event,
+									   const pg_uuid_t *request, TimestampTz now);
+
+/* How a delivery id is kept: a long one as its hash. In CurrentMemoryContext. */
+extern char *integ_webhook_key(const char *delivery_id);
+
+/*
+ * Has realtime tasks synchronize the record that the event tells of; in how many of them. Inside an owner scope.
+ */
+extern int integ_realtime_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event);
 
 /* As for a request, the runs of one event: the handler's, and those of rules; how many. Inside an owner scope. */
 extern int integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at);
