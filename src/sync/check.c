@@ -4,6 +4,7 @@
  */
 #include "sync/lifecycle.h"
 
+#include "access/row_owner.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/errors.h"
@@ -17,7 +18,6 @@
 #include "miscadmin.h"
 #include "operate/operate.h"
 #include "sync/task.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
@@ -169,22 +169,14 @@ check_notifications(const Jsonb *notifications)
 							errhint("Each is a user's id, or an address; an empty list means the administrators of the client.")));
 }
 
-/* A row may belong only to a role that its writer is a member of: it runs with that role's rights. */
 static void
 check_owner(Row row)
 {
 	bool isnull;
 	Oid owner = DatumGetObjectId(value_of(row, "owner", &isnull));
 
-	/* integ itself changes rows when what they refer to goes. */
-	if (isnull || GetUserId() == integ_owner_oid() || is_member_of_role(GetUserId(), owner))
-		return;
-	ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
-					errmsg("sync task \"%s\" cannot belong to the role \"%s\"", text_of(row, "task_id"),
-						   GetUserNameFromId(owner, true)),
-					errdetail("It runs with the rights of its owner, and \"%s\" is no member of that role.",
-							  GetUserNameFromId(GetUserId(), false)),
-					errhint("Leave \"owner\" out: the task then belongs to you.")));
+	if (!isnull)
+		integ_row_owner_check(owner, psprintf("sync task \"%s\"", text_of(row, "task_id")));
 }
 
 /* A superuser may restore what cannot run here (yet). */
@@ -200,7 +192,8 @@ check_login(Row row)
 	ereport(superuser() ? WARNING : ERROR,
 			(errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("sync task \"%s\" cannot run: %s", text_of(row, "task_id"), problem),
 			 errdetail("A task is run by a worker whose session user is its owner."),
-			 errhint("ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE; or give it another owner.")));
+			 errhint("ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE;"
+					 " or give it another owner.")));
 }
 
 static TimestampTz

@@ -134,8 +134,8 @@ message_of(const Ended *ended, const IntegSyncOutcome *outcome)
 	if (outcome->message != NULL)
 		return outcome->message;
 	if (ended->failed > 0)
-		return psprintf(INT64_FORMAT " of " INT64_FORMAT " records could not be stored; integ.sync_errors says why",
-						ended->failed, ended->processed);
+		return psprintf(INT64_FORMAT " of " INT64_FORMAT " record%s could not be stored; integ.sync_errors says why",
+						ended->failed, ended->processed, ended->processed == 1 ? "" : "s");
 	return "a part of it failed";
 }
 
@@ -304,6 +304,9 @@ integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *outcome)
 
 	if (!make_history(&ended, outcome))
 		return false;
+	/* One that failed may be repeated from where it was. */
+	if (ended.dry_run || outcome->status == INTEG_SYNC_STOPPED)
+		integ_sync_seen_forget(execution);
 	ended.message = message_of(&ended, outcome);
 	if (count_in_task(&ended, outcome, &retry_config, &notifications, &is_active))
 	{

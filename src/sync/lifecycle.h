@@ -47,6 +47,13 @@ extern void integ_sync_release(const pg_uuid_t *execution, int64 lease, const ch
 extern bool integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *outcome);
 
 /*
+ * seen.c: forgets what an execution has seen of its lists, in an owner scope: nobody goes on from it. The second is a
+ * maintenance job: the same of executions that are not even history any more.
+ */
+extern void integ_sync_seen_forget(const pg_uuid_t *execution);
+extern void integ_sync_seen_expire(void);
+
+/*
  * due.c: makes the executions that are due at a time, in an owner scope. Returns when the next is, DT_NOEND for none;
  * now where there may be more.
  */

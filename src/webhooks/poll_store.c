@@ -167,16 +167,17 @@ compare_events(const void *key, const void *event)
 	return memcmp(key, &((const IntegWebhookEvent *) event)->id, UUID_LEN);
 }
 
-/* The events that are new, in the order of the page. */
-static IntegWebhookEvent **
-find_new(const Reading *page)
+/* The events that are new, in the order of the page, as a list of their own; *count is how many. */
+static IntegWebhookEvent *
+find_new(const Reading *page, int *count)
 {
-	IntegWebhookEvent **fresh = palloc0(sizeof(IntegWebhookEvent *) * (page->count + 1));
+	IntegWebhookEvent *fresh = palloc(sizeof(IntegWebhookEvent) * (page->count + 1));
+	bool *is_new = palloc0(sizeof(bool) * (page->count + 1));
 	MemoryContext context = CurrentMemoryContext;
-	uint64 count = take_keys(page);
+	uint64 taken = take_keys(page);
 
 	MemoryContextSwitchTo(context);
-	for (uint64 i = 0; i < count; i++)
+	for (uint64 i = 0; i < taken; i++)
 	{
 		bool isnull;
 		IntegWebhookEvent *event = bsearch(DatumGetUUIDP(integ_result_datum(i, 1, &isnull)), page->events, page->count,
@@ -184,9 +185,29 @@ find_new(const Reading *page)
 
 		/* The key of one that was seen before has that one's event. */
 		if (event != NULL)
-			fresh[event - page->events] = event;
+			is_new[event - page->events] = true;
 	}
+	*count = 0;
+	for (int i = 0; i < page->count; i++)
+		if (is_new[i])
+			fresh[(*count)++] = page->events[i];
 	return fresh;
+}
+
+/* Of those that are new the ones that fire the trigger, as they are to be stored. */
+static int
+select_firing(const Reading *page, IntegWebhookEvent *events, int count)
+{
+	int kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (page->trigger.when != NULL && !integ_path_exists(page->trigger.when, events[i].payload))
+			continue;
+		events[kept] = events[i];
+		integ_webhook_check_payload(&page->trigger, &events[kept++]);
+	}
+	return kept;
 }
 
 IntegPollPage
@@ -194,11 +215,12 @@ integ_poll_store(const IntegPoll *poll, const IntegDefinition *definition, const
 				 const Jsonb *records, bool fire)
 {
 	Reading page = open_page(poll, definition, trigger, (int) JB_ROOT_COUNT(records));
-	IntegWebhookEvent **fresh;
-	TimestampTz now = GetCurrentTimestamp();
+	IntegWebhookBatch *batch = integ_webhook_batch();
+	IntegInbound request = {.method = "GET"};
+	IntegWebhookEvent *fresh;
 	IntegJsonWalk walk;
 	JsonbValue record;
-	pg_uuid_t request;
+	int count;
 
 	integ_json_walk_begin(&walk, &records->root);
 	while (integ_json_walk_element(&walk, &record))
@@ -206,18 +228,10 @@ integ_poll_store(const IntegPoll *poll, const IntegDefinition *definition, const
 	page.result.nrecords = page.count;
 	if (page.count == 0)
 		return page.result;
-	fresh = find_new(&page);
-	integ_uuid_make(&request);
-	for (int i = 0; fire && i < page.count; i++)
-	{
-		IntegWebhookEvent *event = fresh[i];
-
-		if (event == NULL || (page.trigger.when != NULL && !integ_path_exists(page.trigger.when, event->payload)) ||
-			!integ_webhook_wants(page.webhook, event))
-			continue;
-		integ_webhook_check_payload(&page.trigger, event);
-		integ_webhook_store_polled(page.webhook, event, &request, now);
-		page.result.nevents++;
-	}
+	fresh = find_new(&page, &count);
+	if (!fire)
+		return page.result;
+	integ_webhook_stage(batch, page.webhook, &request, fresh, select_firing(&page, fresh, count), NULL);
+	page.result.nevents = integ_webhook_store(batch, NULL);
 	return page.result;
 }

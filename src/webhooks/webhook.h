@@ -12,6 +12,7 @@
 
 #include "core/pinned.h"
 #include "definitions/definition.h"
+#include "handlers/handlers.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -92,18 +93,34 @@ typedef struct IntegWebhook
 	IntegWebhookReading reading;
 	bool has_rules; /* somebody listens to the definition */
 	bool has_tasks; /* realtime tasks are for instances of the definition */
-	bool is_poll;	/* it stands for a poll: id is the poll's */
+	bool is_poll;	/* it stands for a poll: id is the poll's, and its events are known to be new */
 } IntegWebhook;
 
-/* What is answered. Everything is in the context of the request. */
+/* What is answered. Once its request is handled, everything is in the context of the batch. */
 typedef struct IntegWebhookReply
 {
 	int status;
 	const char *content_type; /* NULL: no body */
 	const char *body;
 	size_t body_len;
-	const Jsonb *headers; /* further ones, or NULL */
+	int nheaders; /* further ones */
+	IntegHttpHeader *headers;
+	bool has_run; /* what this run returns is the answer in place of all this, if it comes in time */
+	pg_uuid_t run;
 } IntegWebhookReply;
+
+/* A reply's further headers are at most so many, and its body has at most so many bytes. */
+#define INTEG_WEBHOOK_MAX_REPLY_HEADERS 20
+#define INTEG_WEBHOOK_MAX_REPLY (1024 * 1024)
+
+/*
+ * Checks what a handler returned for an answer: null, or an object of status (200 to 599), headers (texts) and body (a
+ * text, or JSON). Raises IG400 saying what is wrong.
+ */
+extern void integ_webhook_reply_check(const Jsonb *document);
+
+/* Fills in the answer, in CurrentMemoryContext; what the document leaves out stays as it is. */
+extern PGDLLEXPORT void integ_webhook_reply_read(const Jsonb *document, IntegWebhookReply *reply);
 
 /* One event of a request. */
 typedef struct IntegWebhookEvent
@@ -146,9 +163,6 @@ extern const Jsonb *integ_webhook_document(const IntegInbound *request);
 extern const char *integ_webhook_value(const IntegWebhookSource *source, const IntegInbound *request,
 									   const Jsonb *document);
 
-/* Seconds or milliseconds since 1970, or a date and time; 0 for anything else, and for NULL. */
-extern TimestampTz integ_webhook_time(const char *text);
-
 /* Compiles a source of a manifest into CurrentMemoryContext; false where the key is absent. */
 extern bool integ_webhook_source(const JsonbContainer *holder, const char *key, const char *where,
 								 IntegWebhookSource *source);
@@ -184,19 +198,40 @@ extern bool integ_webhook_handshake_unsigned(const IntegWebhook *webhook);
 /* Compiles how the webhook's events are read, in CurrentMemoryContext. Raises IG400 naming where. */
 extern void integ_webhook_compile(IntegWebhook *webhook);
 
-/* Reads the events of a request; how many. They are in CurrentMemoryContext. Inside an owner scope. */
+/*
+ * Reads the events of a request; how many, -1: more than INTEG_WEBHOOK_MAX_EVENTS. They are in CurrentMemoryContext.
+ * Inside an owner scope.
+ */
 extern int integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *request, const Jsonb *document,
 							  IntegWebhookEvent **events);
 
-/*
- * Stores the events that are new, with what is to run for them, and sets *stored to their ids (those that came before,
- * or that nobody wants, are left out); how many. Inside an owner scope.
- */
-extern int integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request,
-							   const IntegWebhookEvent *events, int nevents, pg_uuid_t *stored);
+/* Requests whose events are stored together, in one transaction. */
+typedef struct IntegWebhookStaged IntegWebhookStaged;
+typedef struct IntegWebhookBatch
+{
+	MemoryContext context; /* of the replies */
+	IntegWebhookStaged *events;
+	int count, room;
+} IntegWebhookBatch;
 
-/* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
-extern void integ_webhook_keys_expire(void);
+/* Without events; replies will be in CurrentMemoryContext. */
+extern PGDLLEXPORT IntegWebhookBatch *integ_webhook_batch(void);
+
+/*
+ * Adds the events of a request that the webhook wants. Everything given must be there until they are stored. reply may
+ * be NULL; it is told of a run whose result is the answer. Inside an owner scope.
+ */
+extern void integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *webhook, const IntegInbound *request,
+								const IntegWebhookEvent *events, int nevents, IntegWebhookReply *reply);
+
+/*
+ * Stores the staged events that are new, with what is to run for them, and sets *stored (unless NULL) to their ids:
+ * those that came before are left out; how many. Inside the owner scope in which they were staged.
+ */
+extern PGDLLEXPORT int integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored);
+
+/* Whether the jsonpath finds something in the document, or is true; without a filter always. */
+extern bool integ_webhook_filter_holds(const struct varlena *filter, const Jsonb *document);
 
 /*
  * Compiles a trigger of a definition, in CurrentMemoryContext. where is its path in the manifest. Raises IG400.
@@ -207,33 +242,33 @@ extern void integ_webhook_trigger_compile(const JsonbContainer *definition, cons
 /* Sets event->problem where its payload is not what the trigger promises. */
 extern void integ_webhook_check_payload(const IntegWebhookTrigger *trigger, IntegWebhookEvent *event);
 
-/* Whether the webhook takes the event: its name is one of those wanted, and the filter holds. */
-extern bool integ_webhook_wants(const IntegWebhook *webhook, const IntegWebhookEvent *event);
-
-/*
- * Stores an event that a poll has found, which is known to be new, with what is to run for it. request is one for all
- * of a page. Inside an owner scope.
- */
-extern void integ_webhook_store_polled(const IntegWebhook *poll, const IntegWebhookEvent *event,
-									   const pg_uuid_t *request, TimestampTz now);
-
 /* How a delivery id is kept: a long one as its hash. In CurrentMemoryContext. */
 extern char *integ_webhook_key(const char *delivery_id);
+
+/* Seconds or milliseconds since 1970, or a date and time; 0 for anything else, and for NULL. */
+extern TimestampTz integ_webhook_time(const char *text);
 
 /*
  * Has realtime tasks synchronize the record that the event tells of; in how many of them. Inside an owner scope.
  */
 extern int integ_realtime_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event);
 
-/* As for a request, the runs of one event: the handler's, and those of rules; how many. Inside an owner scope. */
-extern int integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at);
+/* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
+extern void integ_webhook_keys_expire(void);
 
 /*
- * All of it: what to answer, and the ids of the events stored (room for INTEG_WEBHOOK_MAX_EVENTS). path is
- * DEFINITION or DEFINITION/NAME. Inside an owner scope, in a transaction that the caller commits before it answers;
- * request->values is set here. Raises what storing raises.
+ * Adds the runs that an event leads to, the handlers' and those of rules; how many. depth: of the event. *answering
+ * (unless NULL) becomes the id of the run whose result is the answer to the service. Inside an owner scope.
  */
-extern PGDLLEXPORT int integ_webhook_handle(const char *path, const char *client, IntegInbound *request,
-											IntegWebhookReply *reply, pg_uuid_t *stored);
+extern int integ_event_lead(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at,
+							int depth, IntegHandlerRuns *runs, const pg_uuid_t **answering);
+
+/*
+ * All of it but to store the events, which are left in the batch: what to answer once they are stored and that has
+ * committed. path is DEFINITION or DEFINITION/NAME; client limits whose webhooks there are, NULL: anybody's. Inside an
+ * owner scope, in whose context request is. Raises what reading raises.
+ */
+extern PGDLLEXPORT void integ_webhook_handle(const char *path, const char *client, const IntegInbound *request,
+											 IntegWebhookBatch *batch, IntegWebhookReply *reply);
 
 #endif /* INTEG_WEBHOOKS_WEBHOOK_H */
