@@ -13,7 +13,7 @@ SELECT integ_define($$
      "response": {"records": ".items"}, "pagination": {"style": "page", "param": "page", "more": ".more"}},
     {"id": "list_changes", "name": "Changes", "outputSchema": {}, "inputSchema": {"type": "object", "properties": {"feed": {"type": "string"}}},
      "request": {"method": "GET", "path": "/feed/{feed}/delta"}, "response": {"records": ".items"},
-     "pagination": {"style": "none", "delta": {"from": ".token", "param": "token"}}},
+     "pagination": {"style": "none", "delta": {"next": ".token", "param": "token"}}},
     {"id": "note", "name": "Note", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
      "request": {"method": "GET", "path": "/echo/note", "query": {"text": "{text}"}}, "response": {"map": {"query": ".query"}}},
     {"id": "put", "name": "Put", "access": "write", "outputSchema": {}, "inputSchema": {"type": "object", "properties": {"feed": {"type": "string"}, "items": {"type": "array"}}},
@@ -81,7 +81,7 @@ CALL poll_code.poll('item_changed');
 CALL poll_code.poll('item_changed');
 SELECT event, triggers, delivery_id, occurred_at AT TIME ZONE 'UTC' AS occurred_at, source, payload, webhook, state, last_error FROM integ.webhook_events WHERE definition = 'poll_svc' ORDER BY id;
 CALL poll_code.wait('SELECT count(*) = 2 FROM poll_code.seen');
-SELECT event FROM poll_code.seen ORDER BY id;
+SELECT event FROM poll_code.seen ORDER BY event::text;
 SELECT high_water_mark, polls, events, failures FROM integ.polls WHERE trigger = 'item_changed';
 
 -- From the beginning; each id counts once; a filter, and a rule.
@@ -141,6 +141,7 @@ RESET ROLE;
 -- It ends.
 SELECT integ_webhook_unregister(id::text) IS NULL AS gone FROM integ.polls WHERE trigger = 'item_any';
 DELETE FROM integ.polls WHERE definition = 'poll_svc';
+DELETE FROM integ.webhook_events WHERE definition = 'poll_svc';
 CALL poll_code.wait('SELECT count(*) = 0 FROM integ.calls_open WHERE instance_id = ''poll_main''');
 DELETE FROM integ.rules WHERE rule_id = 'poll_rule';
 SELECT integ_disconnect('poll_main');
@@ -149,4 +150,5 @@ SELECT integ_undefine('poll_svc');
 DELETE FROM integ.members WHERE client_id = 'poll_acme';
 DELETE FROM integ.clients WHERE id = 'poll_acme';
 DROP ROLE poll_app;
+SET client_min_messages = warning;
 DROP SCHEMA poll_code CASCADE;

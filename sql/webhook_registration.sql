@@ -2,11 +2,14 @@
 \getenv provider_url INTEG_PROVIDER_URL
 \set VERBOSITY terse
 SET integ.public_url = 'https://hooks.example.com/base/';
+ALTER SYSTEM SET integ.retry_delay = '10ms';
+SELECT pg_reload_conf();
 
 -- The service, and a view of what it has: "book" is for tests.
 SELECT integ_define($$
 {
   "integrationId": "reg_svc", "name": "Registry", "version": "1.0.0", "baseUrl": "{config.base_url}", "authType": "none",
+  "circuitBreaker": {"failureThreshold": 1000},
   "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
   "methods": [
     {"id": "subscribe", "name": "Subscribe", "access": "write", "outputSchema": {},
@@ -99,7 +102,7 @@ SELECT count(*) FROM integ.calls WHERE instance_id = 'reg_main' AND (result IS N
 SELECT kind, payload - 'webhook' AS payload FROM integ.events WHERE kind LIKE 'webhook.%' AND payload ->> 'definition' = 'reg_svc' ORDER BY id;
 
 -- What the service signs with it is taken, and only the trigger's handler runs.
-CREATE EXTENSION IF NOT EXISTS pgcrypto;
+CREATE EXTENSION pgcrypto;
 CREATE FUNCTION reg_code.send(shop text, body text, nth integer DEFAULT 0) RETURNS integer LANGUAGE sql AS $$
     SELECT r.status FROM jsonb_path_query_array(reg_code.book(shop), '$.hooks[*]') hooks,
         integ_webhook_receive('reg_svc/' || substring(hooks -> nth ->> 'url' FROM '[^/]*$'), jsonb_build_object(
@@ -211,10 +214,15 @@ SELECT count(*) FROM integ.webhook_status;
 RESET ROLE;
 
 DELETE FROM integ.webhooks WHERE definition = 'reg_svc';
+DELETE FROM integ.webhook_events WHERE definition = 'reg_svc';
 DELETE FROM integ.instances WHERE instance_id IN ('reg_main', 'plain_main');
 SELECT integ_undefine('reg_svc'), integ_undefine('reg_plain');
 DELETE FROM integ.members WHERE client_id = 'reg_acme';
 DELETE FROM integ.clients WHERE id = 'reg_acme';
 DELETE FROM integ.notifications WHERE kind LIKE 'webhook.%';
 DROP ROLE reg_app;
+ALTER SYSTEM RESET integ.retry_delay;
+SELECT pg_reload_conf();
+SET client_min_messages = warning;
 DROP SCHEMA reg_code CASCADE;
+DROP EXTENSION pgcrypto;

@@ -64,14 +64,19 @@ integ_errand_enqueue(const IntegErrandCall *call, pg_uuid_t *id)
 	return integ_query(&insert, values, nulls) > 0;
 }
 
+/* Whoever takes it back knows: the trigger that tells of calls which ended otherwise is not to. */
 void
 integ_errand_take_back(const pg_uuid_t *call)
 {
-	static IntegQuery end = {
-		"DELETE FROM integ.calls_open WHERE id = $1 AND state <> 'running' AND purpose IS NOT NULL", 1, {UUIDOID}};
+	static IntegQuery disown = {
+		"UPDATE integ.calls_open SET purpose = NULL WHERE id = $1 AND state <> 'running' AND purpose IS NOT NULL",
+		1,
+		{UUIDOID}};
+	static IntegQuery end = {"DELETE FROM integ.calls_open WHERE id = $1", 1, {UUIDOID}};
 	Datum value = UUIDPGetDatum(call);
 
-	(void) integ_query(&end, &value, NULL);
+	if (integ_query(&disown, &value, NULL) > 0)
+		(void) integ_query(&end, &value, NULL);
 }
 
 /* Runs a step in a subtransaction; false where it raised, with that as the flight's outcome. */

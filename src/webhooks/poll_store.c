@@ -63,8 +63,6 @@ open_page(const IntegPoll *poll, const IntegDefinition *definition, const JsonbC
 	/* The record that was found is the payload. */
 	if (page.trigger.record == NULL && page.trigger.entity != NULL && !page.trigger.deletes)
 		page.trigger.record = integ_path_compile(".", "trigger");
-	page.webhook->reading.ntriggers = 1;
-	page.webhook->reading.triggers = &page.trigger;
 	page.id = field_path(manifest, "idField");
 	page.modified = field_path(manifest, "modifiedField");
 	page.once = page.id != NULL && type != NULL && (strcmp(type, "created") == 0 || strcmp(type, "deleted") == 0);
@@ -222,6 +220,8 @@ integ_poll_store(const IntegPoll *poll, const IntegDefinition *definition, const
 	JsonbValue record;
 	int count;
 
+	page.webhook->reading.ntriggers = 1;
+	page.webhook->reading.triggers = &page.trigger;
 	integ_json_walk_begin(&walk, &records->root);
 	while (integ_json_walk_element(&walk, &record))
 		read_record(&page, &record);
