@@ -284,6 +284,10 @@ check_update(Row before, Row after, Changes *changes)
 		change(changes, after, "updated_at", TimestampTzGetDatum(GetCurrentTimestamp()), false);
 }
 
+/* Of the statement under way: its rows were looked at here; some of them may be due at another time than before. */
+static bool checked;
+static bool retimes;
+
 /* BEFORE INSERT OR UPDATE on integ.sync_tasks. */
 Datum
 integ_tg_sync_task_check(PG_FUNCTION_ARGS)
@@ -296,12 +300,17 @@ integ_tg_sync_task_check(PG_FUNCTION_ARGS)
 		elog(ERROR, "integ.tg_sync_task_check must be called as a trigger");
 	before = (Row){.columns = trigger->tg_relation->rd_att, .tuple = trigger->tg_trigtuple};
 	after = before;
+	checked = true;
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
 		check_insert(after, &changes);
+		retimes = true;
+	}
 	else
 	{
 		after.tuple = trigger->tg_newtuple;
 		check_update(before, after, &changes);
+		retimes |= changes.count > 0 || differs(before, after, "next_run_at") || differs(before, after, "status");
 	}
 	if (changes.count == 0)
 		return PointerGetDatum(after.tuple);
@@ -345,15 +354,26 @@ integ_tg_sync_task_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Statement trigger of what the keeper acts on. It knows what it changed itself. */
+/*
+ * Statement trigger of what the keeper acts on; with an argument, of tasks. The keeper knows what it changed itself. A
+ * run that has ended changes its task, but not when it is due.
+ */
 Datum
 integ_tg_sync_wake(PG_FUNCTION_ARGS)
 {
+	const TriggerData *trigger = (TriggerData *) fcinfo->context;
 	const IntegDatabase *database = integ_shmem_mine();
+	uint32 what = INTEG_WAKE_SYNC;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "integ.tg_sync_wake must be called as a trigger");
+	if (trigger->tg_trigger->tgnargs > 0)
+	{
+		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && (retimes || !checked))
+			what |= INTEG_WAKE_SYNC_TASKS;
+		checked = retimes = false;
+	}
 	if (database != NULL && database->keeper_pid != MyProcPid)
-		integ_wake_at_commit(INTEG_WAKE_SYNC);
+		integ_wake_at_commit(what);
 	return PointerGetDatum(NULL);
 }

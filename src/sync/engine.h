@@ -408,9 +408,6 @@ extern void sync_links_write(SyncPage *page, SyncRecord **records, int count);
 extern void sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count);
 extern void sync_links_remove(SyncPage *page, SyncRecord **records, int count);
 
-/* Until the scope or nest level of settings ends, plans that are made use indexes where there are any. */
-extern void sync_prefer_indexes(void);
-
 /* The order of page->sorted. */
 extern int sync_compare_ids(const SyncRecord *a, const char *id, int len);
 

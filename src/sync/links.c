@@ -10,7 +10,6 @@
 #include "core/query.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 
 static Datum
 id_text(const SyncRecord *record)
@@ -35,19 +34,6 @@ set_scope(const SyncSource *source, Datum *values)
 	values[0] = UUIDPGetDatum(&source->instance);
 	values[1] = UUIDPGetDatum(&source->schema);
 	values[2] = CStringGetTextDatum(source->entity);
-}
-
-/*
- * Plans are made once, perhaps while a table is empty, and a list of a thousand ids is looked up row by row where they
- * scan it: they go by the indexes that are there for it.
- */
-void
-sync_prefer_indexes(void)
-{
-	static const char *const others[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"};
-
-	for (size_t i = 0; i < lengthof(others); i++)
-		(void) set_config_option(others[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* --- reading --- */
@@ -158,7 +144,7 @@ sync_links_read(SyncPage *page)
 	set_scope(page->engine->source, values);
 	values[3] = ids_of(page->sorted, page->nsorted);
 	integ_owner_enter(&scope);
-	sync_prefer_indexes();
+	integ_query_by_indexes();
 	count = integ_query(&query, values, NULL);
 	for (uint64 row = 0; row < count; row++)
 		read_link(page, row);
@@ -317,7 +303,7 @@ sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count)
 	values[5] = array(arrays.records, arrays.no_records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
 	values[6] = sync_target_datum(page->engine->target, &nulls[6]);
 	integ_owner_enter(&scope);
-	sync_prefer_indexes();
+	integ_query_by_indexes();
 	rows = integ_query(&query, values, nulls);
 	for (uint64 row = 0; row < rows; row++)
 		records[integ_result_int8(row, 1) - 1]->shared = true;

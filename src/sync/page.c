@@ -7,6 +7,7 @@
 #include "convert/relations.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/query.h"
 #include "core/uuid.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -381,7 +382,7 @@ link_records(SyncPage *page)
 	if (count == 0)
 		return;
 	guc_level = NewGUCNestLevel();
-	sync_prefer_indexes();
+	integ_query_by_indexes();
 	(void) integ_relations_finish(relations);
 	AtEOXact_GUC(true, guc_level);
 }

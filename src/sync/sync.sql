@@ -656,7 +656,7 @@ CREATE FUNCTION integ.tg_sync_wake() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_sync_wake';
 COMMENT ON FUNCTION integ.tg_sync_wake() IS 'Has the keeper look for what is due when the transaction commits';
 CREATE TRIGGER sync_tasks_wake AFTER INSERT OR UPDATE OR DELETE ON integ.sync_tasks
-    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_sync_wake();
+    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_sync_wake('tasks');
 ALTER TABLE integ.sync_tasks ENABLE ALWAYS TRIGGER sync_tasks_wake;
 -- Not with the progress of every page.
 CREATE TRIGGER sync_executions_open_wake
