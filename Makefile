@@ -73,6 +73,7 @@ SQL_PARTS = \
 	src/cards/cards.sql \
 	src/webhooks/webhooks.sql \
 	src/webhooks/registration.sql \
+	src/endpoints/endpoints.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.
@@ -83,7 +84,7 @@ EXTRA_CLEAN = $(DATA_built) $(INGRESS_OBJS) integ_ingress$(DLSUFFIX) build src/d
 
 PG_CONFIG ?= pg_config
 
-PG_CPPFLAGS = -I$(srcdir)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
+PG_CPPFLAGS = -I$(srcdir:%/=%)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
 	-Wno-sign-compare -Wno-declaration-after-statement -Wno-clobbered
 # libxml2's headers have a folder of their own.

@@ -33,6 +33,7 @@ static const struct
 	{"webhooks", INTEG_CACHE_WEBHOOKS},
 	{"rules", INTEG_CACHE_WEBHOOKS},
 	{"sync_tasks", INTEG_CACHE_WEBHOOKS},
+	{"endpoints", INTEG_CACHE_ENDPOINTS},
 };
 
 static uint64 generations[INTEG_CACHE_KINDS];

@@ -206,7 +206,12 @@ check_registration(IntegManifestCheck *check, const JsonbContainer *webhook)
 	{
 		const char *key;
 		Access needed;
-	} methods[] = {{"register", ANY}, {"unregister", ANY}, {"renew", ANY}, {"list", READS}, {"get", READS}, {"rotate", ANY}};
+	} methods[] = {{"register", ANY},
+				   {"unregister", ANY},
+				   {"renew", ANY},
+				   {"rotate", ANY},
+				   {"list", READS},
+				   {"get", READS}};
 	const JsonbContainer *inputs = integ_json_get_object(webhook, "inputs");
 
 	for (size_t i = 0; i < lengthof(methods); i++)

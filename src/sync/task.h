@@ -33,8 +33,8 @@ extern TimestampTz integ_sync_next_slot(const Jsonb *schedule, TimestampTz after
 
 /*
  * Has the named records of a task synchronized, once the current transaction has committed: an array of external ids
- * (strings) or of records (objects; {"$deleted": id} is one that the source has no more). What waits already for the same task takes them along. Nothing where the task is
- * not active. In an owner scope.
+ * (strings) or of records (objects; {"$deleted": id} is one that the source has no more). What waits already for the
+ * same task takes them along. Nothing where the task is not active. In an owner scope.
  */
 extern void integ_sync_records(const pg_uuid_t *task, const Jsonb *records);
 

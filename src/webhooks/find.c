@@ -91,7 +91,8 @@ static IntegWebhook *
 look_up(const char *definition, const char *name, const char *client, MemoryContext context)
 {
 	static IntegQuery named = {
-		COLUMNS "CROSS JOIN LATERAL (SELECT CASE WHEN w.id::text = $2 THEN 0 WHEN w.webhook_id = $2 THEN 1 ELSE 2 END AS how) m"
+		COLUMNS "CROSS JOIN LATERAL (SELECT CASE WHEN w.id::text = $2 THEN 0 WHEN w.webhook_id = $2 THEN 1 ELSE 2 END AS "
+				"how) m"
 				" WHERE w.definition = $1 AND w.is_active AND ($3 IS NULL OR w.client_id = $3)"
 				" AND (w.id::text = $2 OR w.webhook_id = $2 OR w.client_id = $2)"
 				" AND 1 = (SELECT pg_catalog.count(*) FROM integ.webhooks o WHERE o.definition = $1 AND o.is_active"

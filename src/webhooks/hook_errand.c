@@ -27,7 +27,9 @@ typedef struct HookErrand
 } HookErrand;
 
 #define REMOVE_HINT "Remove it at the service by hand, then DELETE FROM integ.webhooks."
-#define LOOK_HINT "Look at the service whether it has the webhook, and remove it there; then integ_webhook_register again."
+#define LOOK_HINT                                                           \
+	"Look at the service whether it has the webhook, and remove it there; " \
+	"then integ_webhook_register again."
 
 /* --- beginning --- */
 
@@ -209,7 +211,7 @@ registered(IntegFlight *flight, IntegRegistration *row, const HookErrand *errand
 	go_on_with(flight, row, INTEG_HOOK_REMOVE);
 }
 
-/* An earlier attempt was carried out. Its secret, if the service has told one, is lost: then another takes its place. */
+/* An earlier attempt was carried out. A secret that the service has told is lost: then another takes its place. */
 static void
 found(IntegFlight *flight, IntegRegistration *row, const HookErrand *errand)
 {

@@ -158,7 +158,8 @@ enqueue_default(const IntegWebhook *webhook, const IntegWebhookEvent *event)
 	deletes = event->name != NULL && (ends_with(event->name, "deleted") || ends_with(event->name, "removed"));
 	whole = entity == NULL || integ_json_get_string(entity, "get") == NULL;
 	records = list_of(whole && !deletes && JB_ROOT_IS_OBJECT(event->payload) ? event->payload : NULL,
-					  text_at(integ_path_compile(field[0] == '.' || field[0] == '$' ? field : psprintf(".%s", field), "idField"), event->payload),
+					  text_at(integ_path_compile(field[0] == '.' || field[0] == '$' ? field : psprintf(".%s", field), "idField"),
+							  event->payload),
 					  deletes);
 	if (records == NULL)
 		return 0;

@@ -41,7 +41,8 @@ list_lacking(Task **tasks, MemoryContext context)
 		" coalesce(t.entity, s.source_entity), t.owner::oid::bigint FROM integ.sync_tasks t"
 		" JOIN integ.instances i ON i.id = t.instance AND i.status <> 'disconnected'"
 		" LEFT JOIN integ.conversion_schemas s ON s.id = t.schema"
-		" WHERE t.status = 'active' AND " INTEG_REALTIME("t.schedule") " AND NOT EXISTS (SELECT FROM integ.webhook_registrations r WHERE r.task = t.id) ORDER BY t.id",
+		" WHERE t.status = 'active' AND " INTEG_REALTIME("t.schedule") " AND NOT EXISTS (SELECT FROM "
+																	   "integ.webhook_registrations r WHERE r.task = t.id) ORDER BY t.id",
 		0};
 	IntegOwnerScope scope;
 	uint64 count;

@@ -28,6 +28,8 @@ PG_FUNCTION_INFO_V1(integ_webhook_register);
 
 /* --- what is asked for --- */
 
+#define OPTION(name) "option \"" name "\" of integ_webhook_register"
+
 static char *
 resolve_handler(const char *name, const char *what)
 {
@@ -49,7 +51,7 @@ resolve_handlers(const Jsonb *handlers)
 		{
 			char *id = pnstrdup(key.val.string.val, key.val.string.len);
 
-			integ_json_add_string(&builder, id, resolve_handler(integ_json_value_text(&value), "option \"trigger_handlers\" of integ_webhook_register"));
+			integ_json_add_string(&builder, id, resolve_handler(integ_json_value_text(&value), OPTION("trigger_handlers")));
 		}
 	}
 	return integ_json_end(&builder);
@@ -99,8 +101,10 @@ parse_options(const Jsonb *options, IntegHookRequest *request)
 	check_texts(events, "events");
 	request->input = input == NULL ? integ_json_empty_object() : input;
 	request->events = events;
-	request->schedule = schedule_is_text && schedule != NULL ? integ_json_string(schedule, strlen(schedule)) : schedule_object;
-	request->handler = resolve_handler(handler, "option \"handler\" of integ_webhook_register");
+	request->schedule = schedule_is_text && schedule != NULL ? integ_json_string(schedule,
+																				 strlen(schedule))
+															 : schedule_object;
+	request->handler = resolve_handler(handler, OPTION("handler"));
 	request->trigger_handlers = resolve_handlers(handlers);
 	if (filter != NULL)
 		request->filter = DirectFunctionCall1(jsonpath_in, CStringGetDatum(filter));
@@ -129,7 +133,8 @@ find_trigger(const IntegDefinition *definition, const char *id)
 			return trigger.val.binary.data;
 		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", name);
 	}
-	ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("the definition \"%s\" has no trigger \"%s\"", definition->id, id),
+	ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND),
+					errmsg("the definition \"%s\" has no trigger \"%s\"", definition->id, id),
 					names.len > 0 ? errhint("Triggers: %s.", names.data) : errhint("It has none.")));
 }
 
@@ -321,16 +326,20 @@ check_call(const IntegHookRequest *request, const IntegRegistration *row, const 
 	IntegCall *call;
 
 	if (method == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("the definition \"%s\" has no method \"%s\"", request->definition->id, method_id)));
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("the definition \"%s\" has no method \"%s\"",
+																 request->definition->id, method_id)));
 	call = integ_call_begin(request->actor, integ_uuid_text(&request->instance->id), method_id,
 							integ_hook_input(row, step, manifest, method, request->instance), &options);
 	integ_call_resolve(call);
 	integ_call_authorize(call);
 	integ_call_validate(call);
 	if (integ_approval_needed(call))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_APPROVAL), errmsg("the method \"%s\" of \"%s\" needs a person's approval", method_id, request->definition->id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_APPROVAL),
+						errmsg("the method \"%s\" of \"%s\" needs a person's approval", method_id,
+							   request->definition->id),
 						errdetail("A webhook is registered, renewed and removed by itself, with nobody there to approve."),
-						errhint("Register it with integ_enqueue(…, '%s', …) and approve that; then INSERT INTO integ.webhooks.", method_id)));
+						errhint("Register it with integ_enqueue(…, '%s', …) and approve that; then INSERT INTO integ.webhooks.",
+								method_id)));
 	integ_call_end(call);
 }
 
@@ -375,7 +384,8 @@ make_rows(IntegHookRequest *request, pg_uuid_t *webhook, char **url)
 	else
 		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
 						errmsg("\"%s\" has a webhook \"%s\" already", request->definition->id, request->webhook_id),
-						errdetail("It is for another connection or trigger."), errhint("Give it a handle by the option \"webhook_id\".")));
+						errdetail("It is for another connection or trigger."), errhint("Give it a handle by the option "
+																					   "\"webhook_id\".")));
 	integ_owner_leave(&scope);
 	MemoryContextSwitchTo(context);
 	return changed;
@@ -402,7 +412,8 @@ tell_manual(IntegRegistration *row, const JsonbContainer *manifest)
 	IntegOwnerScope scope;
 
 	row->status = "manual";
-	row->hint = psprintf("The definition has no method that registers webhooks. Enter the address at the service, and what its requests are proven with by integ_credential_set('webhook:%s', '%s', …).",
+	row->hint = psprintf("The definition has no method that registers webhooks. Enter the address at the service, and "
+						 "what its requests are proven with by integ_credential_set('webhook:%s', '%s', …).",
 						 integ_uuid_text(&row->webhook), integ_hook_credential(manifest));
 	integ_owner_enter(&scope);
 	integ_registration_save(row);
@@ -551,13 +562,15 @@ integ_webhook_register(PG_FUNCTION_ARGS)
 	IntegHookRequest request = {0};
 	IntegHookResult result = {0};
 	char *trigger = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *name;
 
 	PreventCommandIfReadOnly("integ_webhook_register");
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_webhook_register needs an instance"),
 						errhint("SELECT * FROM integ_webhook_register('instance', 'trigger').")));
 	parse_options(PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &request);
-	integ_hook_request(actor, integ_instance_require_managed(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), "register webhooks of"),
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	integ_hook_request(actor, integ_instance_require_managed(actor, name, "register webhooks of"),
 					   trigger, &request);
 	give_handler_to_trigger(&request);
 	if (request.trigger != NULL && integ_json_get_object(request.trigger, "poll") != NULL)

@@ -217,7 +217,7 @@ time_text(TimestampTz time)
 	return JsonEncodeDateTime(palloc(MAXDATELEN + 1), TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc);
 }
 
-/* {webhook.…} of the manifest's inputs. A registration that is removed is spoken of by its own id and what was kept. */
+/* {webhook.…} of the manifest's inputs. One that is removed is spoken of by its own id and what was kept of it. */
 static const Jsonb *
 describe(const IntegRegistration *row, const char *external_id, const Jsonb *kept, TimestampTz expires_at)
 {

@@ -38,10 +38,12 @@ CREATE TABLE integ.webhook_registrations (
 );
 CREATE INDEX webhook_registrations_instance_idx ON integ.webhook_registrations (instance, trigger);
 CREATE UNIQUE INDEX webhook_registrations_task_key ON integ.webhook_registrations (task) WHERE task IS NOT NULL;
-CREATE INDEX webhook_registrations_due_idx ON integ.webhook_registrations ((least(renew_at, check_at))) WHERE call IS NULL;
+CREATE INDEX webhook_registrations_due_idx ON integ.webhook_registrations ((least(renew_at, check_at))) WHERE call IS
+    NULL;
 CREATE INDEX webhook_registrations_rotated_idx ON integ.webhook_registrations (rotated_at) WHERE rotated_at IS NOT NULL;
 COMMENT ON TABLE integ.webhook_registrations IS
-    'What is known of webhooks that integ_webhook_register made: what the service was told, how it goes on, what went wrong';
+    'What is known of webhooks that integ_webhook_register made: what the service was told, how it goes on, what went '
+        'wrong';
 COMMENT ON COLUMN integ.webhook_registrations.webhook IS 'The webhook';
 COMMENT ON COLUMN integ.webhook_registrations.client_id IS 'The client it belongs to';
 COMMENT ON COLUMN integ.webhook_registrations.definition IS 'The service';
@@ -52,24 +54,32 @@ COMMENT ON COLUMN integ.webhook_registrations.url IS 'The address that the servi
 COMMENT ON COLUMN integ.webhook_registrations.events IS 'Names of the events that the service was asked for';
 COMMENT ON COLUMN integ.webhook_registrations.input IS 'Further input of the manifest''s methods';
 COMMENT ON COLUMN integ.webhook_registrations.status IS
-    'manual (the service has no method for it: enter the address there), registering, active, failing (it could not be renewed), lost (the service has it no more), failed, unknown (the answer was lost), unregistering, unregistered';
+    'manual (the service has no method for it: enter the address there), registering, active, failing (it could not '
+        'be renewed), lost (the service has it no more), failed, unknown (the answer was lost), unregistering, '
+        'unregistered';
 COMMENT ON COLUMN integ.webhook_registrations.step IS
-    'What is done next or was done last: register, look (whether an earlier attempt registered it), remove (one that is too many), renew, check, rotate, replace, unregister';
+    'What is done next or was done last: register, look (whether an earlier attempt registered it), remove (one that '
+        'is too many), renew, check, rotate, replace, unregister';
 COMMENT ON COLUMN integ.webhook_registrations.step_attempt IS 'The attempt of the call that need not look first';
 COMMENT ON COLUMN integ.webhook_registrations.call IS 'The call that does it (integ.calls); NULL: none is under way';
-COMMENT ON COLUMN integ.webhook_registrations.registration IS 'A new id for each registration, for services that want one';
+COMMENT ON COLUMN integ.webhook_registrations.registration IS
+    'A new id for each registration, for services that want one';
 COMMENT ON COLUMN integ.webhook_registrations.owner IS 'The role with whose rights the service is called';
 COMMENT ON COLUMN integ.webhook_registrations.user_id IS 'The user of the client that it acts for, or none';
 COMMENT ON COLUMN integ.webhook_registrations.external_id IS 'Id of the registration at the service';
-COMMENT ON COLUMN integ.webhook_registrations.kept IS 'What else of its answer the later methods need (the manifest''s webhook.keep)';
-COMMENT ON COLUMN integ.webhook_registrations.former IS 'A registration that is to be removed, now that another has taken its place';
-COMMENT ON COLUMN integ.webhook_registrations.reregister IS 'Whether one that the service has lost is registered again by itself';
+COMMENT ON COLUMN integ.webhook_registrations.kept IS 'What else of its answer the later methods need (the '
+    'manifest''s webhook.keep)';
+COMMENT ON COLUMN integ.webhook_registrations.former IS 'A registration that is to be removed, now that another has '
+    'taken its place';
+COMMENT ON COLUMN integ.webhook_registrations.reregister IS 'Whether one that the service has lost is registered '
+    'again by itself';
 COMMENT ON COLUMN integ.webhook_registrations.registered_at IS 'When it was registered';
 COMMENT ON COLUMN integ.webhook_registrations.expires_at IS 'When it ends at the service; NULL: never';
 COMMENT ON COLUMN integ.webhook_registrations.renew_at IS 'When it is renewed';
 COMMENT ON COLUMN integ.webhook_registrations.check_at IS 'When it is looked next whether the service still has it';
 COMMENT ON COLUMN integ.webhook_registrations.checked_at IS 'When the service was last seen to have it';
-COMMENT ON COLUMN integ.webhook_registrations.rotated_at IS 'When the service got a new secret; a day later the one before is forgotten';
+COMMENT ON COLUMN integ.webhook_registrations.rotated_at IS 'When the service got a new secret; a day later the one '
+    'before is forgotten';
 COMMENT ON COLUMN integ.webhook_registrations.failures IS 'Failures in a row';
 COMMENT ON COLUMN integ.webhook_registrations.last_error IS 'What went wrong last';
 COMMENT ON COLUMN integ.webhook_registrations.hint IS 'What can be done about it';
@@ -113,16 +123,19 @@ CREATE TABLE integ.polls (
 CREATE INDEX polls_definition_idx ON integ.polls (definition);
 CREATE INDEX polls_stopped_idx ON integ.polls (id) WHERE is_active AND call IS NULL;
 COMMENT ON TABLE integ.polls IS
-    'Polling triggers that are switched on: the service is asked again and again, and what is new becomes events. Made by integ_webhook_register; is_active, schedule, input, filter, handler and owner may be updated';
+    'Polling triggers that are switched on: the service is asked again and again, and what is new becomes events. '
+        'Made by integ_webhook_register; is_active, schedule, input, filter, handler and owner may be updated';
 COMMENT ON COLUMN integ.polls.id IS 'The poll';
 COMMENT ON COLUMN integ.polls.client_id IS 'The client it belongs to';
 COMMENT ON COLUMN integ.polls.definition IS 'The service';
 COMMENT ON COLUMN integ.polls.instance IS 'The connection that is asked';
 COMMENT ON COLUMN integ.polls.trigger IS 'The trigger (integ.triggers)';
-COMMENT ON COLUMN integ.polls.schedule IS 'When it is asked, as schedules are written; NULL: each intervalSeconds of the definition';
+COMMENT ON COLUMN integ.polls.schedule IS 'When it is asked, as schedules are written; NULL: each intervalSeconds of '
+    'the definition';
 COMMENT ON COLUMN integ.polls.input IS 'Further input of the method that is asked';
 COMMENT ON COLUMN integ.polls.start IS 'now: what is there at first is no news; beginning: it is';
-COMMENT ON COLUMN integ.polls.filter IS 'jsonpath that must find something in the record, or be true; NULL: all are taken';
+COMMENT ON COLUMN integ.polls.filter IS 'jsonpath that must find something in the record, or be true; NULL: all are '
+    'taken';
 COMMENT ON COLUMN integ.polls.handler IS 'SQL function called with each event, as the owner';
 COMMENT ON COLUMN integ.polls.owner IS 'The role with whose rights the service is asked and handlers run';
 COMMENT ON COLUMN integ.polls.user_id IS 'The user of the client that it acts for, or none';
@@ -168,7 +181,8 @@ CREATE POLICY polls_write ON integ.polls USING (
     (SELECT integ_current_level()) = 'superadmin'
     OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin');
 GRANT SELECT, UPDATE (reregister, check_at, renew_at) ON integ.webhook_registrations TO integ_user;
-GRANT SELECT, DELETE, UPDATE (is_active, schedule, input, filter, handler, owner, metadata) ON integ.polls TO integ_user;
+GRANT SELECT, DELETE, UPDATE (is_active, schedule, input, filter, handler, owner, metadata) ON integ.polls TO
+    integ_user;
 
 -- --- what follows from a change ---
 
@@ -199,13 +213,15 @@ BEGIN
         status = CASE WHEN status = 'registering' AND OLD.sent_at IS NOT NULL THEN 'unknown'
                       WHEN status IN ('registering', 'unregistering') THEN 'failed' ELSE status END,
         hint = CASE WHEN status IN ('registering', 'unregistering')
-                    THEN 'Look at the service whether it has the webhook; integ_webhook_register and integ_webhook_unregister try again.' END
+                    THEN 'Look at the service whether it has the webhook; integ_webhook_register and '
+                        'integ_webhook_unregister try again.' END
     WHERE webhook = OLD.subject AND call = OLD.id;
     UPDATE integ.polls SET call = NULL WHERE id = OLD.subject AND call = OLD.id;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION integ.tg_errand_ended() IS 'Notes that a call of integ''s own has ended without its outcome: cancelled, deleted, or lost in a crash';
+COMMENT ON FUNCTION integ.tg_errand_ended() IS 'Notes that a call of integ''s own has ended without its outcome: '
+    'cancelled, deleted, or lost in a crash';
 CREATE TRIGGER calls_open_errand_ended AFTER DELETE ON integ.calls_open
     FOR EACH ROW WHEN (OLD.purpose IS NOT NULL) EXECUTE FUNCTION integ.tg_errand_ended();
 ALTER TABLE integ.calls_open ENABLE ALWAYS TRIGGER calls_open_errand_ended;
@@ -233,18 +249,24 @@ CREATE FUNCTION integ_webhook_register(instance text, trigger text DEFAULT NULL,
     OUT webhook uuid, OUT url text, OUT status text, OUT call uuid)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'integ_webhook_register';
 COMMENT ON FUNCTION integ_webhook_register(text, text, jsonb) IS
-    'Has a service tell of a trigger (NULL: of every one that comes by webhook): registers a webhook there, or begins to poll, once this transaction has committed; integ_await(call) waits for it. options: webhook_id, name, input, events, filter, handler, trigger_handlers, reregister; of a polling trigger: schedule, input, start, filter, handler';
+    'Has a service tell of a trigger (NULL: of every one that comes by webhook): registers a webhook there, or begins '
+        'to poll, once this transaction has committed; integ_await(call) waits for it. options: webhook_id, name, '
+        'input, events, filter, handler, trigger_handlers, reregister; of a polling trigger: schedule, input, start, '
+        'filter, handler';
 
 CREATE FUNCTION integ_webhook_unregister(webhook text) RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT COST 1000 AS 'MODULE_PATHNAME', 'integ_webhook_unregister';
 COMMENT ON FUNCTION integ_webhook_unregister(text) IS
-    'Takes no more events of a webhook (its key or handle) or a poll (its key), and removes it, at the service too, once this transaction has committed; the call that does it, or NULL where none is needed';
+    'Takes no more events of a webhook (its key or handle) or a poll (its key), and removes it, at the service too, '
+        'once this transaction has committed; the call that does it, or NULL where none is needed';
 
 CREATE FUNCTION integ_webhook_rotate(webhook text) RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT COST 1000 AS 'MODULE_PATHNAME', 'integ_webhook_rotate';
 COMMENT ON FUNCTION integ_webhook_rotate(text) IS
-    'Gives a registered webhook a new secret, here and at the service; for a day the one before is valid too. Returns the call that tells the service';
-GRANT EXECUTE ON FUNCTION integ_webhook_register(text, text, jsonb), integ_webhook_unregister(text), integ_webhook_rotate(text)
+    'Gives a registered webhook a new secret, here and at the service; for a day the one before is valid too. Returns '
+        'the call that tells the service';
+GRANT EXECUTE ON FUNCTION integ_webhook_register(text, text, jsonb), integ_webhook_unregister(text),
+    integ_webhook_rotate(text)
     TO integ_user;
 
 -- --- what people read ---
@@ -278,7 +300,8 @@ COMMENT ON COLUMN integ.webhook_status.filter_query IS 'jsonpath that must find 
 COMMENT ON COLUMN integ.webhook_status.webhook_url IS 'The address that the service sends to';
 COMMENT ON COLUMN integ.webhook_status.external_id IS 'Id of the registration at the service';
 COMMENT ON COLUMN integ.webhook_status.is_active IS 'Whether events are taken';
-COMMENT ON COLUMN integ.webhook_status.status IS 'As in integ.webhook_registrations; manual: nobody registered it by integ';
+COMMENT ON COLUMN integ.webhook_status.status IS 'As in integ.webhook_registrations; manual: nobody registered it by '
+    'integ';
 COMMENT ON COLUMN integ.webhook_status.registered_at IS 'When it was registered';
 COMMENT ON COLUMN integ.webhook_status.expires_at IS 'When it ends at the service';
 COMMENT ON COLUMN integ.webhook_status.renew_at IS 'When it is renewed';

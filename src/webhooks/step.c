@@ -83,7 +83,8 @@ integ_registration_announce(const IntegRegistration *row, const char *kind, cons
 		integ_json_add_string(&builder, "error", error);
 	integ_event_emit(kind, row->client_id, &row->instance, integ_json_end(&builder));
 	if (error != NULL)
-		integ_notify(NULL, row->client_id, kind, psprintf("The webhook \"%s\" of \"%s\": %s", row->webhook_id, row->definition, error),
+		integ_notify(NULL, row->client_id, kind,
+					 psprintf("The webhook \"%s\" of \"%s\": %s", row->webhook_id, row->definition, error),
 					 hint, NULL);
 }
 
@@ -216,7 +217,8 @@ integ_registration_lost(IntegRegistration *row, const JsonbContainer *manifest)
 	row->status = "lost";
 	row->renew_at = row->check_at = 0;
 	row->last_error = "the service has the webhook no more";
-	row->hint = "Somebody has removed it there, or it has expired. SELECT * FROM integ_webhook_register(…) registers it again; with the option \"reregister\" that happens by itself.";
+	row->hint = "Somebody has removed it there, or it has expired. SELECT * FROM integ_webhook_register(…) registers "
+				"it again; with the option \"reregister\" that happens by itself.";
 	integ_registration_announce(row, "webhook.lost", row->last_error, row->reregister ? NULL : row->hint);
 	row->external_id = NULL;
 	if (!row->reregister)

@@ -184,7 +184,8 @@ integ_webhook_rotate(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("integ_webhook_rotate");
 	if (row == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("\"%s\" was not registered by integ", text_to_cstring(PG_GETARG_TEXT_PP(0))),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("\"%s\" was not registered by integ", text_to_cstring(PG_GETARG_TEXT_PP(0))),
 						errhint("integ_credential_rotate('webhook:…', …) gives it another secret; the service is yours to tell.")));
 	instance = integ_instance_require_managed(actor, integ_uuid_text(&row->instance), "rotate secrets of");
 	manifest = integ_hook_manifest(integ_instance_definition(instance));
@@ -195,7 +196,8 @@ integ_webhook_rotate(PG_FUNCTION_ARGS)
 	at_place = integ_hook_method(manifest, INTEG_HOOK_ROTATE) != NULL;
 	if (manifest == NULL || integ_json_get_object(manifest, "secret") == NULL ||
 		integ_hook_method(manifest, at_place ? INTEG_HOOK_ROTATE : INTEG_HOOK_REGISTER) == NULL)
-		refuse_rotation(row, "The definition does not say where its secret comes from.", "Complete webhook.secret in the manifest.");
+		refuse_rotation(row, "The definition does not say where its secret comes from.",
+						"Complete webhook.secret in the manifest.");
 	/* Where the service makes the secret, another registration brings another one. */
 	(void) integ_hook_make_secret(&row->webhook, row->client_id, manifest, instance, true);
 	integ_owner_enter(&scope);

@@ -230,9 +230,6 @@ extern void integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *we
  */
 extern PGDLLEXPORT int integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored);
 
-/* Whether the jsonpath finds something in the document, or is true; without a filter always. */
-extern bool integ_webhook_filter_holds(const struct varlena *filter, const Jsonb *document);
-
 /*
  * Compiles a trigger of a definition, in CurrentMemoryContext. where is its path in the manifest. Raises IG400.
  */
