@@ -117,7 +117,7 @@ SELECT input, result FROM integ.calls_done WHERE method = 'note';
 SELECT high_water_mark FROM integ.polls WHERE trigger = 'item_made';
 
 -- By a token from which the service tells what has changed; one that has expired means everything once more, which
-    is known.
+-- is known.
 SELECT poll_code.put('c', '["one", "two"]');
 SELECT status FROM integ_webhook_register('poll_main', 'item_any', '{"schedule": {"every": "1 hour"}}');
 CALL poll_code.wait('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_any''');
