@@ -59,7 +59,8 @@ insert(const SyncEngine *engine, SyncRecord **records, int count)
 {
 	static IntegQuery query = {
 		"INSERT INTO integ.records (id, data, type, client_id, context_type, context_id, created_by)"
-		" SELECT u.id, u.data, $3, $4, $5, $6, $7 FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (id, data)",
+		" SELECT u.id, u.data, $3, $4, $5, $6, $7"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (id, data)",
 		7,
 		{UUIDARRAYOID, JSONBARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
 	const IntegSyncRun *run = engine->run;

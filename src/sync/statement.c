@@ -113,7 +113,8 @@ add_key(StringInfo sql, const SyncTarget *target)
 {
 	appendStringInfoString(sql, "pg_catalog.jsonb_build_object(");
 	for (int i = 0; i < target->nkeys; i++)
-		appendStringInfo(sql, "%s%s, t.%s", i > 0 ? ", " : "", quote_literal_cstr(target->keys[i].name), target->keys[i].quoted);
+		appendStringInfo(sql, "%s%s, t.%s", i > 0 ? ", " : "", quote_literal_cstr(target->keys[i].name),
+						 target->keys[i].quoted);
 	appendStringInfoChar(sql, ')');
 }
 
@@ -152,7 +153,8 @@ add_conflict(StringInfo sql, const SyncTarget *target, const Parameters *paramet
 	{
 		if (is_key_column(target, parameters->columns[i]))
 			continue;
-		appendStringInfo(sql, "%s%s = excluded.%s", separator, parameters->columns[i]->quoted, parameters->columns[i]->quoted);
+		appendStringInfo(sql, "%s%s = excluded.%s", separator, parameters->columns[i]->quoted,
+						 parameters->columns[i]->quoted);
 		separator = ", ";
 	}
 	if (target->deleted_column != NULL)
@@ -260,7 +262,8 @@ build_match(StringInfo sql, const SyncTarget *target, const Parameters *paramete
 	appendStringInfo(sql, " JOIN %s AS t ON ", target->name);
 	for (int i = 0; i < parameters->count; i++)
 	{
-		appendStringInfo(sql, "%st.%s %s ", i > 0 ? " AND " : "", parameters->columns[i]->quoted, parameters->columns[i]->equals);
+		appendStringInfo(sql, "%st.%s %s ", i > 0 ? " AND " : "", parameters->columns[i]->quoted,
+						 parameters->columns[i]->equals);
 		add_value(sql, parameters->columns[i], i);
 	}
 	appendStringInfoString(sql, " ORDER BY u.n");
