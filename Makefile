@@ -73,6 +73,7 @@ SQL_PARTS = \
 	src/cards/cards.sql \
 	src/webhooks/webhooks.sql \
 	src/endpoints/endpoints.sql \
+	src/endpoints/changes.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.
