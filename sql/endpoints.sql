@@ -77,7 +77,7 @@ SELECT integ_publish('order.created', '{"total": 99}', '{"endpoint": "big"}') AS
 SELECT count(*) FROM integ.deliveries WHERE message = :'message';
 SELECT integ_publish('order.created', '{"total": 250.50}', '{"endpoints": ["big"], "key": "k"}') AS message \gset
 SELECT delivered(:'message');
-SELECT strpos(response, '\"what\": \"order.created\"') > 0 AS body, response LIKE '%a-secret-token%' AS leaked,
+SELECT response LIKE '%a-secret-token%' AS leaked,
        response LIKE '%"x-type": "order.created"%' AS header, response LIKE '%"Bearer **************"%' AS masked,
        response LIKE '%"x-shop-signature": "sha256=%' AS signed
 FROM integ.delivery_attempts WHERE message = :'message';

@@ -65,7 +65,8 @@ my %headers = %{ $request->{headers} };
 is($headers{'webhook-id'}, $message, 'the id of the event is its webhook-id');
 is($headers{'content-type'}, 'application/json', 'the body is JSON');
 is_deeply(
-	decode_json(Encode::encode('UTF-8', $request->{body}))->{data}, { text => "gr\x{fc}\x{df}e", list => [ 1, 2.5, undef ] },
+	decode_json(Encode::encode('UTF-8', $request->{body}))->{data}, { text => "gr\x{fc}\x{df}e",
+		list => [ 1, 2.5, undef ] },
 	'and has the payload');
 ends(publish('sign.ed25519', '{"n": 1}'), 'delivered');
 my ($asymmetric) = requests('/echo/ed25519');
