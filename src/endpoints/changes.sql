@@ -47,7 +47,8 @@ BEGIN
             RAISE EXCEPTION '"%" is no type of an event', event
                 USING ERRCODE = 'IG400', HINT = 'Name it: integ_publish_changes(…, ''{"event": "order"}'').';
         END IF;
-        arguments := arguments || jsonb_build_object(operation, (options - 'events') || jsonb_build_object('event', event));
+        arguments := arguments
+            || jsonb_build_object(operation, (options - 'events') || jsonb_build_object('event', event));
     END LOOP;
     RETURN arguments;
 END

@@ -16,8 +16,8 @@
 extern PGDLLEXPORT bool integ_own_event_wanted(const char *client, const char *kind);
 
 /*
- * Publishes an event that is no row of integ.events, since there are too many of it: for those that are wanted. instance
- * may be NULL. Payloads hold no secrets. Inside an owner scope.
+ * Publishes an event that is no row of integ.events, since there are too many of it: for those that are wanted.
+ * instance may be NULL. Payloads hold no secrets. Inside an owner scope.
  */
 extern PGDLLEXPORT void integ_own_event_publish(const char *client, const char *kind, const pg_uuid_t *instance,
 												const Jsonb *payload);
