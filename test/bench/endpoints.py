@@ -123,8 +123,8 @@ def arrivals():
 def fill_history():
     psql(f"""INSERT INTO integ.deliveries_done (id, endpoint, message, created_at, started_at, finished_at, attempt,
                  interrupted, last_status, state, client_id, event_client, event_type, payload)
-             SELECT integ.uuid_generate(), e.id, integ.uuid_generate(), now(), now(), now(), 1, 0, 200, 'delivered', '*',
-                 '*', 'bench.order', '{{"id": 1}}'
+             SELECT integ.uuid_generate(), e.id, integ.uuid_generate(), now(), now(), now(), 1, 0, 200,
+                 'delivered', '*', '*', 'bench.order', '{{"id": 1}}'
              FROM integ.endpoints e, generate_series(1, {HISTORY}) WHERE e.endpoint_id = 'bench_hook'""")
     psql(f"""INSERT INTO integ.delivery_attempts (delivery, attempt, created_at, endpoint, message, duration_us, status,
                  client_id)
