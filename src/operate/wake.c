@@ -32,7 +32,12 @@ at_commit(void)
 	if (database == NULL)
 		return;
 	if (wanted & INTEG_WAKE_IDENTITY)
+	{
+		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+		database->identity_changes++;
 		database->held = INTEG_HELD_UNKNOWN;
+		LWLockRelease(integ_shared->lock);
+	}
 	integ_shmem_wake_keeper(database, wanted);
 }
 

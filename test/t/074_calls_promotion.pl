@@ -77,6 +77,8 @@ $standby->wait_for_sql("SELECT state = 'succeeded' FROM integ.calls WHERE id = '
 my %sent = %{ $provider->count };
 $standby->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE template0');
 $standby->safe_psql('copy', "\\i $dump");
+is($standby->safe_psql('copy', q(SELECT count(*) FROM integ.identity WHERE system_identifier = '')), 1,
+	'a copy is marked by its first rows, before the row that says whose they are has come');
 $standby->wait_for_sql(q(SELECT state = 'yes' FROM integ_status() WHERE component = 'held'), 'the copy to be held', 'copy');
 is($standby->safe_psql('copy', 'SELECT count(*) FROM integ.calls'), 15, 'a copy has the calls that were open');
 my $held = $standby->safe_psql('copy', q(SELECT integ_enqueue('side', 'read', '{"a": "echo", "b": "held"}')));
