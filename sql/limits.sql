@@ -159,13 +159,52 @@ RESET ROLE;
 SELECT pg_temp.try(format($$UPDATE integ.plans SET limits = '%s' WHERE id = 'limits_plan'$$, limits))
 FROM unnest(ARRAY['{"rateLimit": 5}', '{"rateLimit": {"requestsPerMonth": 5}}', '{"rateLimit": {"requestsPerHour": 0}}',
                   '{"rateLimit": {"requestsPerHour": "many"}}', '{"rateLimit": {"windows": [{"limit": 1}]}}',
-                  '{"rateLimit": {"windows": 3}}', '{"rateLimit": {"windows": [{"limit": 1, "perMs": 5, "key": "{a}"}]}}']) limits;
+                  '{"rateLimit": {"windows": 3}}', '{"rateLimit": {"windows": [{"limit": 1, "perMs": 5, "key": "{a}"}]}}',
+                  '{"rateLimit": {"windows": [{"limit": 1, "perMs": 5, "scope": "definition"}]}}']) limits;
 
 -- The plan's limit can be raised while it is in use.
 UPDATE integ.plans SET limits = '{"rateLimit": {"requestsPerHour": 3}, "seats": 5}' WHERE id = 'limits_plan';
 SET ROLE limits_user;
 SELECT pg_temp.try($$SELECT integ_execute('limits_p', 'read')$$) FROM generate_series(1, 2);
 RESET ROLE;
+
+-- An instance whose account is allowed something else than the definition says of each.
+SELECT integ_define('{
+  "integrationId": "limits_own", "name": "Limits", "version": "1.0.0", "category": "custom", "authType": "none",
+  "baseUrl": "{config.base_url}",
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "rateLimit": {"requestsPerHour": 1, "concurrent": 3, "windows": [{"limit": 9, "perMs": 86400000, "scope": "definition"}]},
+  "methods": [
+    {"id": "read", "name": "Read", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+     "request": {"method": "GET", "path": "/echo"}},
+    {"id": "search", "name": "Search", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+     "rateLimit": {"requestsPerDay": 1}, "request": {"method": "GET", "path": "/echo"}}]}'::jsonb) IS NOT NULL AS defined;
+SELECT integ_connect('limits_own', handle, jsonb_build_object('base_url', :'url'), '{"grants": ["limits_client"]}') IS NOT NULL AS connected
+FROM unnest('{limits_own_a,limits_own_b}'::text[]) handle;
+UPDATE integ.instances SET rate_limit = '{"requestsPerHour": 2, "windows": [{"limit": 1, "perMs": 7200000, "key": "{channel}"}]}'
+WHERE instance_id = 'limits_own_a';
+SELECT pg_temp.try(format($$SELECT integ_execute('%s', 'read', '%s')$$, handle, input))
+FROM (VALUES ('limits_own_b', '{}'), ('limits_own_b', '{}'), ('limits_own_a', '{"channel": "C1"}'), ('limits_own_a', '{"channel": "C1"}'),
+             ('limits_own_a', '{}'), ('limits_own_a', '{}')) calls (handle, input);
+SELECT instance_id, method, key, "window", "limit", used, source FROM integ.rate_limits
+WHERE definition_id = 'limits_own' ORDER BY instance_id, "window", key;
+-- Who borrows it has its limit; a method keeps its own.
+SET ROLE limits_user;
+SELECT integ_connect('limits_own', 'limits_own_c', NULL, '{"borrow": "limits_own_a"}') IS NOT NULL AS connected;
+SELECT left(pg_temp.try($$SELECT integ_execute('limits_own_c', 'read')$$), 40);
+-- It may change its own, and nobody else's.
+UPDATE integ.instances SET rate_limit = '{"concurrent": 1}' WHERE instance_id = 'limits_own_a';
+RESET ROLE;
+SELECT rate_limit FROM integ.instances WHERE instance_id = 'limits_own_a';
+UPDATE integ.instances SET rate_limit = '{"requestsPerHour": 4}' WHERE instance_id = 'limits_own_a';
+SELECT left(pg_temp.try(format($$SELECT integ_execute('limits_own_a', '%s')$$, method)), 40) FROM unnest('{search,search,read}'::text[]) method;
+-- Without it, what the definition says holds again.
+UPDATE integ.instances SET rate_limit = NULL WHERE instance_id = 'limits_own_a';
+SELECT split_part(pg_temp.try($$SELECT integ_execute('limits_own_a', 'read')$$), E'\n', 2);
+SELECT pg_temp.try(format($$UPDATE integ.instances SET rate_limit = '%s' WHERE instance_id = 'limits_own_a'$$, bad))
+FROM unnest(ARRAY['5', '[]', '{"requestsPerMonth": 5}', '{"concurrent": -1}', '{"windows": [3]}', '{"windows": [{"limit": 1}]}',
+                  '{"windows": [{"limit": 1, "perMs": 9, "scope": "definition"}]}', '{"headers": {"reset": "X-Reset"}}',
+                  '{"windows": [{"limit": 1, "perMs": 10, "key": "{credentials.key}"}]}']) bad;
 
 -- Manifests that make no sense.
 SELECT pg_temp.try(format($$SELECT integ_define('{"integrationId": "limits_bad", "name": "Bad", "version": "1.0.0", "category": "custom",
@@ -180,8 +219,9 @@ FROM integ.rate_limit_blocks b LEFT JOIN integ.instances i ON i.id = b.instance
 WHERE i.instance_id IN ('limits_a', 'limits_p') OR b.instance IS NULL AND b.client_id = 'limits_client'
 ORDER BY b.instance IS NULL, i.instance_id, b.window_us, b.key;
 
-DELETE FROM integ.instances WHERE definition IN ('limits', 'limits_auth', 'limits_fixed');
-SELECT integ_undefine(id) FROM unnest('{limits,limits_auth,limits_fixed}'::text[]) id;
+DELETE FROM integ.instances WHERE borrows IS NOT NULL AND definition = 'limits_own';
+DELETE FROM integ.instances WHERE definition IN ('limits', 'limits_auth', 'limits_fixed', 'limits_own');
+SELECT integ_undefine(id) FROM unnest('{limits,limits_auth,limits_fixed,limits_own}'::text[]) id;
 DELETE FROM integ.members WHERE client_id IN ('limits_client', 'limits_other');
 DELETE FROM integ.clients WHERE id IN ('limits_client', 'limits_other');
 DELETE FROM integ.plans WHERE id = 'limits_plan';

@@ -11,6 +11,7 @@ CREATE TABLE integ.instances (
     context_id text COLLATE "C",
     client_id text COLLATE "C" NOT NULL,
     config jsonb NOT NULL DEFAULT '{}',
+    rate_limit jsonb,
     auth_method text COLLATE "C",
     origin text COLLATE "C",
     borrows uuid REFERENCES integ.instances (id),
@@ -65,7 +66,7 @@ CREATE INDEX instances_definition_idx ON integ.instances (definition);
 CREATE INDEX instances_status_idx ON integ.instances (status);
 CREATE INDEX instances_borrows_idx ON integ.instances (borrows) WHERE borrows IS NOT NULL;
 COMMENT ON TABLE integ.instances IS
-    'Connections to services. Made by integ_connect; name, description, config, is_active and is_default may be updated here, and DELETE removes a connection with its credentials';
+    'Connections to services. Made by integ_connect; name, description, config, rate_limit, is_active and is_default may be updated here, and DELETE removes a connection with its credentials';
 COMMENT ON COLUMN integ.instances.id IS 'Key that other tables refer to';
 COMMENT ON COLUMN integ.instances.instance_id IS
     'Handle that people use; unique per context, and the caller''s own shadows the client''s, then global';
@@ -78,6 +79,8 @@ COMMENT ON COLUMN integ.instances.context_type IS 'Whose it is: global, client, 
 COMMENT ON COLUMN integ.instances.context_id IS 'The client or user it belongs to; NULL for global';
 COMMENT ON COLUMN integ.instances.client_id IS 'The client it belongs to, also in a user''s context; ''*'' for global';
 COMMENT ON COLUMN integ.instances.config IS 'Configuration, valid against the definition''s configSchema; never holds secrets';
+COMMENT ON COLUMN integ.instances.rate_limit IS
+    'What the account at the service is allowed, instead of what the definition''s rateLimit says of an instance; NULL: as that says';
 COMMENT ON COLUMN integ.instances.auth_method IS 'Which of the definition''s authMethods is used; NULL for its only one';
 COMMENT ON COLUMN integ.instances.origin IS
     'scheme://host[:port] of the base URL, to which alone credentials go; NULL while it is not known';
@@ -174,7 +177,7 @@ CREATE POLICY instance_grants_write ON integ.instance_grants
 CREATE POLICY instance_methods_read ON integ.instance_methods FOR SELECT
     USING (EXISTS (SELECT FROM integ.instances i WHERE i.id = instance_methods.instance));
 GRANT SELECT, DELETE ON integ.instances TO integ_user;
-GRANT UPDATE (name, description, config, metadata, is_active, deactivated_reason, is_default) ON integ.instances TO integ_user;
+GRANT UPDATE (name, description, config, rate_limit, metadata, is_active, deactivated_reason, is_default) ON integ.instances TO integ_user;
 GRANT SELECT ON integ.instance_grants, integ.instance_methods TO integ_user;
 GRANT INSERT, DELETE ON integ.instance_grants TO integ_superadmin;
 
@@ -182,8 +185,8 @@ GRANT INSERT, DELETE ON integ.instance_grants TO integ_superadmin;
 -- must not empty the caches.
 CREATE TRIGGER instances_invalidate
     AFTER INSERT OR DELETE OR TRUNCATE
-    OR UPDATE OF instance_id, definition, version, context_type, context_id, client_id, config, auth_method,
-                 origin, borrows, is_default, status, is_active, deactivated_by
+    OR UPDATE OF instance_id, definition, version, context_type, context_id, client_id, config, rate_limit,
+                 auth_method, origin, borrows, is_default, status, is_active, deactivated_by
     ON integ.instances
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
 ALTER TABLE integ.instances ENABLE ALWAYS TRIGGER instances_invalidate;
@@ -257,7 +260,7 @@ END
 $$;
 COMMENT ON FUNCTION integ.tg_instance_changed() IS 'Stamps who switched an instance off, and when it was changed';
 CREATE TRIGGER instances_changed
-    BEFORE UPDATE OF name, description, config, metadata, is_active, is_default ON integ.instances
+    BEFORE UPDATE OF name, description, config, rate_limit, metadata, is_active, is_default ON integ.instances
     FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_instance_changed();
 
 CREATE FUNCTION integ.tg_instance_config() RETURNS trigger
@@ -271,7 +274,7 @@ CREATE FUNCTION integ.tg_instance_history() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_instance_history';
 COMMENT ON FUNCTION integ.tg_instance_history() IS 'Records in audit and events what people update and delete';
 CREATE TRIGGER instances_history
-    AFTER UPDATE OF name, description, config, metadata, is_active, is_default OR DELETE ON integ.instances
+    AFTER UPDATE OF name, description, config, rate_limit, metadata, is_active, is_default OR DELETE ON integ.instances
     FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_instance_history();
 
 CREATE FUNCTION integ_connect(definition text, instance_id text, config jsonb DEFAULT NULL, options jsonb DEFAULT '{}')

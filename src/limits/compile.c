@@ -1,5 +1,5 @@
 /*
- * From rateLimit and circuitBreaker of a manifest, or a plan, to what requests are counted by.
+ * From rateLimit and circuitBreaker of a manifest, a plan or an instance, to what requests are counted by.
  */
 #include "limits/limits.h"
 
@@ -239,4 +239,15 @@ integ_breaker_compile(const JsonbContainer *object)
 	policy.half_open_max = (uint32) Min(integ_json_get_int(object, "halfOpenMax", policy.half_open_max), LIMIT_MAX);
 	policy.reset_us = integ_json_get_int(object, "resetTimeoutMs", DEFAULT_RESET_MS) * 1000;
 	return policy;
+}
+
+uint32
+integ_limits_concurrent(const IntegLimits *own, const IntegLimits *of_definition)
+{
+	const IntegLimits *limits = own != NULL ? own : of_definition;
+
+	for (int i = 0; limits != NULL && i < limits->count; i++)
+		if (limits->items[i].per_us == 0)
+			return limits->items[i].limit;
+	return 0;
 }

@@ -62,7 +62,7 @@ COMMENT ON COLUMN integ.rate_limits.used IS 'Of these, under way or answered wit
 COMMENT ON COLUMN integ.rate_limits.remaining IS 'Of these, free now';
 COMMENT ON COLUMN integ.rate_limits.reset IS 'When all of them are free again, or when the service said so; NULL: they are';
 COMMENT ON COLUMN integ.rate_limits.next_slot_at IS 'When the next one is free, where none is; NULL: when a request under way is answered';
-COMMENT ON COLUMN integ.rate_limits.source IS 'manifest; plan; setting (integ.host_concurrency); learned (from the service''s answers)';
+COMMENT ON COLUMN integ.rate_limits.source IS 'manifest; instance (its rate_limit); plan; setting (integ.host_concurrency); learned (from the service''s answers)';
 
 CREATE FUNCTION integ.circuit_breakers_now(
     OUT instance uuid, OUT instance_id text, OUT origin text, OUT state text, OUT cause text, OUT failures integer,
@@ -100,3 +100,9 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_plan_limits';
 COMMENT ON FUNCTION integ.tg_plan_limits() IS 'Checks limits -> ''rateLimit'' of a plan';
 CREATE TRIGGER plans_limits BEFORE INSERT OR UPDATE OF limits ON integ.plans
     FOR EACH ROW EXECUTE FUNCTION integ.tg_plan_limits();
+
+CREATE FUNCTION integ.tg_instance_limits() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_instance_limits';
+COMMENT ON FUNCTION integ.tg_instance_limits() IS 'Checks rate_limit of an instance';
+CREATE TRIGGER instances_limits BEFORE INSERT OR UPDATE OF rate_limit ON integ.instances
+    FOR EACH ROW WHEN (NEW.rate_limit IS NOT NULL) EXECUTE FUNCTION integ.tg_instance_limits();

@@ -49,13 +49,14 @@ window_key(const IntegLimitSubject *subject, const IntegLimit *limit, const char
 }
 
 IntegWanted
-integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value, bool of_plan)
+integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value,
+					IntegLimitSource source)
 {
 	bool shared = limit->scope == INTEG_LIMIT_OF_METHOD && value != NULL;
 	IntegWanted wanted = {.key = window_key(subject, limit, value), .limit = limit->limit, .per_us = limit->per_us};
 
 	fill_label(&wanted.label, subject, shared ? INTEG_LIMIT_OF_INSTANCE : limit->scope);
-	wanted.label.of_plan = of_plan;
+	wanted.label.source = source;
 	integ_limit_clip(wanted.label.key, value, sizeof(wanted.label.key));
 	return wanted;
 }
@@ -126,6 +127,16 @@ duration_text(int64 us)
 }
 
 /* "60 requests for "C1" in 1 minute are used" */
+static const char *
+setter_text(const IntegCounterLabel *label)
+{
+	if (label->scope == INTEG_LIMIT_OF_HOST)
+		return "integ.host_concurrency";
+	return label->source == INTEG_LIMIT_BY_PLAN		  ? "the plan's limit"
+		   : label->source == INTEG_LIMIT_BY_INSTANCE ? "the instance's limit"
+													  : "the definition's limit";
+}
+
 static char *
 limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 {
@@ -142,11 +153,9 @@ limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 		return pstrdup("The service has said that it accepts no more for now.");
 	if (wanted->per_us == 0)
 		return psprintf("%u request%s%s at the same time are under way (%s).", counter->window.limit, plural, whose,
-						label->of_plan						  ? "the plan's limit"
-						: label->scope == INTEG_LIMIT_OF_HOST ? "integ.host_concurrency"
-															  : "the definition's limit");
-	return psprintf("%u request%s%s in %s are used (%s).", counter->window.limit, plural, whose, duration_text(wanted->per_us),
-					label->of_plan ? "the plan's limit" : "the definition's limit");
+						setter_text(label));
+	return psprintf("%u request%s%s in %s are used (%s).", counter->window.limit, plural, whose,
+					duration_text(wanted->per_us), setter_text(label));
 }
 
 void
