@@ -53,6 +53,8 @@ detach(int code, Datum arg)
 	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
 	slot->pid = 0;
 	slot->port = 0;
+	slot->latch = NULL;
+	slot->waiting = slot->news = false;
 	slot->failures = !failed ? 0 : GetCurrentTimestamp() - slot->since > STABLE_AFTER ? 1
 																					  : slot->failures + 1;
 	slot->retry_at = failed ? GetCurrentTimestamp() + integ_worker_backoff(slot->failures) : refused ? DT_NOEND
@@ -76,6 +78,7 @@ attach(void)
 	{
 		taken = true;
 		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
 		slot->since = GetCurrentTimestamp();
 		on_shmem_exit(detach, (Datum) 0);
 	}
@@ -128,23 +131,15 @@ static void
 handle_some(Batch *batch, int from, int count)
 {
 	MemoryContext context = CurrentMemoryContext;
+	IntegWebhookBatch *events = integ_webhook_batch();
 	IntegOwnerScope scope;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	integ_owner_enter(&scope);
 	for (int i = from; i < from + count; i++)
-	{
-		IntegIngressReply *reply = &batch->replies[i];
-
-		MemoryContextSwitchTo(context);
-		integ_ingress_route(batch->requests[i], reply);
-		MemoryContextSwitchTo(context);
-		if (reply->body != NULL)
-			reply->body = pnstrdup(reply->body, reply->body_len);
-		if (reply->content_type != NULL)
-			reply->content_type = pstrdup(reply->content_type);
-	}
+		integ_ingress_route(batch->requests[i], events, &batch->replies[i]);
+	(void) integ_webhook_store(events, NULL);
 	integ_owner_leave(&scope);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -177,7 +172,11 @@ refuse(IntegIngressReply *reply)
 {
 	static const char text[] = "try again later\n";
 
-	*reply = (IntegIngressReply){.status = 503, .content_type = "text/plain; charset=utf-8", .body = text, .body_len = sizeof(text) - 1, .retry_later = true};
+	*reply = (IntegIngressReply){.status = 503,
+								 .content_type = "text/plain; charset=utf-8",
+								 .body = text,
+								 .body_len = sizeof(text) - 1,
+								 .retry_later = true};
 }
 
 /* One that cannot be handled does not hinder the others. */
@@ -200,25 +199,69 @@ handle_batch(Batch *batch)
 }
 
 static void
+answer(IntegServerRequest *request, const IntegIngressReply *reply)
+{
+	IntegHttpHeader headers[INTEG_INGRESS_MAX_HEADERS + 3];
+	IntegServerAnswer answer = {
+		.status = reply->status, .headers = headers, .body = reply->body, .body_len = reply->body_len};
+
+	for (int i = 0; i < reply->nheaders; i++)
+		headers[answer.nheaders++] = reply->headers[i];
+	if (reply->content_type != NULL)
+		headers[answer.nheaders++] = (IntegHttpHeader){"Content-Type", reply->content_type};
+	if (reply->body != NULL)
+		headers[answer.nheaders++] = (IntegHttpHeader){"X-Content-Type-Options", "nosniff"};
+	if (reply->retry_later)
+		headers[answer.nheaders++] = (IntegHttpHeader){"Retry-After", "5"};
+	driver->answer(server, request, &answer);
+}
+
+static void
+step_wait(void *arg)
+{
+	One *one = arg;
+
+	integ_ingress_wait(slot, one->batch->requests[one->index], &one->batch->replies[one->index]);
+}
+
+/* What is committed is answered; some of it when more is known. */
+static void
 answer_batch(Batch *batch)
 {
+	char error[INTEG_ERROR_MAX];
+
 	for (int i = 0; i < batch->count; i++)
 	{
-		const IntegIngressReply *reply = &batch->replies[i];
-		IntegHttpHeader headers[4];
-		IntegServerAnswer answer = {
-			.status = reply->status, .headers = headers, .body = reply->body, .body_len = reply->body_len};
+		IntegIngressReply *reply = &batch->replies[i];
+		One one = {batch, i};
 
-		if (reply->content_type != NULL)
-			headers[answer.nheaders++] = (IntegHttpHeader){"Content-Type", reply->content_type};
-		if (reply->body != NULL)
-			headers[answer.nheaders++] = (IntegHttpHeader){"X-Content-Type-Options", "nosniff"};
-		if (reply->allow != NULL)
-			headers[answer.nheaders++] = (IntegHttpHeader){"Allow", reply->allow};
-		if (reply->retry_later)
-			headers[answer.nheaders++] = (IntegHttpHeader){"Retry-After", "5"};
-		driver->answer(server, batch->requests[i], &answer);
+		if (reply->question != NULL || (reply->webhook != NULL && reply->webhook->has_run))
+		{
+			if (integ_worker_guard(step_wait, &one, error, sizeof(error)))
+				continue;
+			integ_shmem_error(mine, psprintf("listener: %s", error));
+		}
+		answer(batch->requests[i], reply);
 	}
+}
+
+static void
+step_look(void *arg)
+{
+	integ_ingress_look(slot);
+}
+
+/* Those that have waited, and whose answer has come; false where there is none. */
+static bool
+answer_waiting(void)
+{
+	char error[INTEG_ERROR_MAX];
+
+	MemoryContextReset(scratch);
+	MemoryContextSwitchTo(scratch);
+	if (!integ_worker_guard(step_look, NULL, error, sizeof(error)))
+		integ_shmem_error(mine, psprintf("listener: %s", error));
+	return integ_ingress_answer_waiting(slot, answer);
 }
 
 /* False where nothing waited. */
@@ -299,9 +342,11 @@ integ_ingress_run(const IntegServerDriver *given)
 			driver->quiesce(server);
 			deadline = GetCurrentTimestamp() + STOP_GRACE;
 		}
-		if (serve())
+		/* What was answered is written by the next round. */
+		if (serve() || answer_waiting())
 			continue;
-		rest(events, driver->timeout(server, deadline == 0 ? SLEEP_MAX_MS : 100));
+		rest(events, driver->timeout(server, integ_worker_timeout(integ_ingress_look_at(),
+																  deadline == 0 ? SLEEP_MAX_MS : 100)));
 	}
 	proc_exit(0);
 }

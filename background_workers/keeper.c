@@ -46,6 +46,7 @@ static TimestampTz started;
 static bool recovered;
 static bool extension_gone;
 static volatile sig_atomic_t stop_requested;
+static uint32 woken; /* INTEG_WAKE_… bits of this round */
 static MemoryContext scratch;
 
 static TimestampTz step_extension(void);
@@ -203,7 +204,7 @@ step_listeners(void)
 static TimestampTz
 step_sync(void)
 {
-	return integ_sync_keep(mine);
+	return integ_sync_keep(mine, (woken & INTEG_WAKE_SYNC_TASKS) != 0);
 }
 
 static void
@@ -250,7 +251,7 @@ note_failure(Step *step, const char *error)
 }
 
 static bool
-is_due(const Step *step, uint32 woken)
+is_due(const Step *step)
 {
 	if (step->after_recovery && !recovered)
 		return false;
@@ -263,14 +264,14 @@ is_due(const Step *step, uint32 woken)
 static TimestampTz
 round_of_steps(void)
 {
-	uint32 woken = pg_atomic_exchange_u32(&mine->wake, 0);
 	TimestampTz due = DT_NOEND;
 
+	woken = pg_atomic_exchange_u32(&mine->wake, 0);
 	for (size_t i = 0; i < lengthof(steps) && !extension_gone && !stop_requested; i++)
 	{
 		char error[INTEG_ERROR_MAX];
 
-		if (is_due(&steps[i], woken))
+		if (is_due(&steps[i]))
 		{
 			if (integ_worker_guard(run_guarded, &steps[i], error, sizeof(error)))
 				steps[i].failures = 0;

@@ -116,6 +116,7 @@ apply_relation(ConvertEval *eval, int index)
 								  .field = relation->target,
 								  .target_type = relation->record_type,
 								  .target_table = relation->lookup.table,
+								  .target_relation = relation->lookup.relation,
 								  .by_external_id = relation->by_external_id,
 								  .key_field = relation->by_external_id ? NULL : relation->lookup.key_field,
 								  .value_field = relation->lookup.value_field};
@@ -184,7 +185,9 @@ read_external_id(ConvertEval *eval)
 	if (eval->out->external_id_len == 0)
 		note(eval, "", psprintf("the record has no external id in \"%s\"", eval->plan->external_id.source), false);
 	else if (eval->out->external_id_len > INTEG_CONVERT_MAX_ID)
-		note(eval, "", psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source, INTEG_CONVERT_MAX_ID),
+		note(eval, "",
+			 psprintf("the external id in \"%s\" is longer than %d bytes", eval->plan->external_id.source,
+					  INTEG_CONVERT_MAX_ID),
 			 false);
 }
 

@@ -362,7 +362,7 @@ compile_relation_target(ConvertCompile *compile, const JsonbContainer *object, C
 	if (lookup->table == NULL)
 		return;
 	if (relation->by_external_id)
-		(void) convert_table(compile, &lookup->table);
+		lookup->relation = convert_watched_table(compile, &lookup->table);
 	else if (lookup->value_field == NULL)
 		convert_invalid(compile, NULL, "\"valueField\" is missing: the column that is referred to");
 	else

@@ -57,7 +57,7 @@ typedef struct IntegConversion
 	pg_uuid_t instance;
 	const char *source_entity;
 	const char *target_type;  /* id of the record type; NULL where the target is a table */
-	const char *target_table; /* as SQL writes it (links say it so too); NULL where the target is a record type */
+	const char *target_table; /* as SQL writes it; NULL where the target is a record type */
 	Oid target_relation;	  /* InvalidOid where the target is a record type */
 	bool create_if_missing;
 	bool update_if_exists;
@@ -111,6 +111,7 @@ typedef struct IntegRelationValue
 	const char *field;		 /* target field, or NULL */
 	const char *target_type; /* record type, or NULL: a table */
 	const char *target_table;
+	Oid target_relation; /* that it is */
 	bool by_external_id;
 	const char *key_field;	 /* where not by external id */
 	const char *key;		 /* external id or value of key_field; NULL: the record names nothing */

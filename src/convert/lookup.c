@@ -355,7 +355,7 @@ look_in_links(ConvertEval *eval, const ConvertRelation *relation, const char *te
 		"WHERE l.external_id = $2 AND l.client_id = $1 AND ($5 IS NULL OR l.instance = $5) AND l.deleted_at IS NULL "
 		"AND (r.type = $3 AND r.deleted_at IS NULL OR l.target_table = $4) LIMIT 2",
 		5,
-		{TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID}};
+		{TEXTOID, TEXTOID, TEXTOID, REGCLASSOID, UUIDOID}};
 	const IntegConversion *conversion = eval->run->conversion;
 	Datum values[5] = {CStringGetTextDatum(eval->run->client), PointerGetDatum(cstring_to_text_with_len(text, len))};
 	char nulls[6] = "  nnn";
@@ -364,9 +364,9 @@ look_in_links(ConvertEval *eval, const ConvertRelation *relation, const char *te
 	Jsonb *document = NULL;
 	uint64 count;
 
-	values[relation->record_type != NULL ? 2 : 3] =
-		CStringGetTextDatum(relation->record_type != NULL ? relation->record_type : relation->lookup.table);
-	nulls[relation->record_type != NULL ? 2 : 3] = ' ';
+	values[2] = integ_value_text(relation->record_type, &nulls[2]);
+	values[3] = ObjectIdGetDatum(relation->lookup.relation);
+	nulls[3] = relation->record_type == NULL ? ' ' : 'n';
 	if (conversion->has_instance)
 	{
 		values[4] = UUIDPGetDatum(&conversion->instance);
@@ -440,13 +440,17 @@ query_rate(const char *client, const char *from, const char *to, DateADT date, C
 	static IntegQuery query = {
 		"SELECT rate FROM ("
 		"(SELECT r.rate, r.date, r.client_id, false AS turned FROM integ.currency_rates r "
-		"WHERE r.client_id = $1 AND r.from_currency = $2 AND r.to_currency = $3 AND r.date <= $4 ORDER BY r.date DESC LIMIT 1) "
+		"WHERE r.client_id = $1 AND r.from_currency = $2 AND r.to_currency = $3 AND r.date <= $4 "
+		"ORDER BY r.date DESC LIMIT 1) "
 		"UNION ALL (SELECT 1 / r.rate, r.date, r.client_id, true FROM integ.currency_rates r "
-		"WHERE r.client_id = $1 AND r.from_currency = $3 AND r.to_currency = $2 AND r.date <= $4 ORDER BY r.date DESC LIMIT 1) "
+		"WHERE r.client_id = $1 AND r.from_currency = $3 AND r.to_currency = $2 AND r.date <= $4 "
+		"ORDER BY r.date DESC LIMIT 1) "
 		"UNION ALL (SELECT r.rate, r.date, r.client_id, false FROM integ.currency_rates r "
-		"WHERE r.client_id = '*' AND r.from_currency = $2 AND r.to_currency = $3 AND r.date <= $4 ORDER BY r.date DESC LIMIT 1) "
+		"WHERE r.client_id = '*' AND r.from_currency = $2 AND r.to_currency = $3 AND r.date <= $4 "
+		"ORDER BY r.date DESC LIMIT 1) "
 		"UNION ALL (SELECT 1 / r.rate, r.date, r.client_id, true FROM integ.currency_rates r "
-		"WHERE r.client_id = '*' AND r.from_currency = $3 AND r.to_currency = $2 AND r.date <= $4 ORDER BY r.date DESC LIMIT 1)"
+		"WHERE r.client_id = '*' AND r.from_currency = $3 AND r.to_currency = $2 AND r.date <= $4 "
+		"ORDER BY r.date DESC LIMIT 1)"
 		") found ORDER BY client_id = '*', date DESC, turned LIMIT 1",
 		4,
 		{TEXTOID, TEXTOID, TEXTOID, DATEOID}};

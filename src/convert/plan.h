@@ -184,6 +184,7 @@ typedef struct ConvertLookup
 {
 	const JsonbContainer *values; /* or NULL */
 	const char *table;			  /* or NULL */
+	Oid relation;				  /* that the table is */
 	const char *record_type;	  /* or NULL */
 	const char *key_field;
 	const char *value_field;
@@ -368,6 +369,9 @@ extern void convert_sql_check(ConvertCompile *compile, const char *expression);
 extern void convert_sql_init(ConvertCompile *compile, ConvertSql *sql, int nargs, const Oid *types, const char *source);
 /* The table of a qualified name, and its name as SQL writes it, by which links know it; InvalidOid where not full. */
 extern Oid convert_table(ConvertCompile *compile, const char **name);
+
+/* As above; what is done to the table has the schema compiled anew. */
+extern Oid convert_watched_table(ConvertCompile *compile, const char **name);
 extern void convert_target(ConvertCompile *compile, IntegConversion *conversion, const char *client);
 extern void convert_tree(ConvertCompile *compile, IntegConversion *conversion);
 extern const char *convert_kind_name(ConvertKind kind);

@@ -77,7 +77,7 @@ CREATE TABLE integ.record_links (
     external_id text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
     record uuid,
-    target_table text COLLATE "C",
+    target_table regclass,
     target_key jsonb,
     sync_status text NOT NULL DEFAULT 'synced',
     last_synced_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -101,7 +101,8 @@ CREATE TABLE integ.record_links (
 );
 CREATE INDEX record_links_external_id_idx ON integ.record_links (external_id);
 CREATE INDEX record_links_record_idx ON integ.record_links (record) WHERE record IS NOT NULL;
-CREATE INDEX record_links_target_key_idx ON integ.record_links (target_table, target_key) WHERE target_table IS NOT NULL;
+CREATE INDEX record_links_target_key_idx ON integ.record_links (target_table, target_key)
+    WHERE target_table IS NOT NULL;
 COMMENT ON TABLE integ.record_links IS
     'Links: which external id is which local record or row, and what both looked like at the last sync';
 COMMENT ON COLUMN integ.record_links.instance IS 'The connection that the external record was seen through';
@@ -110,7 +111,8 @@ COMMENT ON COLUMN integ.record_links.external_type IS 'The entity, as the servic
 COMMENT ON COLUMN integ.record_links.external_id IS 'Its id at the service';
 COMMENT ON COLUMN integ.record_links.client_id IS 'The client it belongs to; ''*'' for global';
 COMMENT ON COLUMN integ.record_links.record IS 'The local record (integ.records); NULL where the target is a table';
-COMMENT ON COLUMN integ.record_links.target_table IS 'The table of the local row; NULL where the target is a record';
+COMMENT ON COLUMN integ.record_links.target_table IS
+    'The table of the local row, whatever it is renamed to; NULL where the target is a record';
 COMMENT ON COLUMN integ.record_links.target_key IS 'The key of the local row, by column';
 COMMENT ON COLUMN integ.record_links.sync_status IS 'synced, pending (a change waits to be pushed), error';
 COMMENT ON COLUMN integ.record_links.last_synced_at IS 'When both sides were last brought together';
@@ -120,7 +122,8 @@ COMMENT ON COLUMN integ.record_links.external_values IS 'The external record''s 
 COMMENT ON COLUMN integ.record_links.local_values IS 'The local values at the last sync';
 COMMENT ON COLUMN integ.record_links.external_modified_at IS 'When the service says it was last changed there';
 COMMENT ON COLUMN integ.record_links.local_modified_at IS 'When it was last changed here';
-COMMENT ON COLUMN integ.record_links.field_times IS 'When single fields were changed, of either side, where that is known';
+COMMENT ON COLUMN integ.record_links.field_times IS
+    'When single fields were changed, of either side, where that is known';
 COMMENT ON COLUMN integ.record_links.seen_by IS 'The execution that saw it last';
 COMMENT ON COLUMN integ.record_links.error IS 'What went wrong last with this record, without secrets';
 COMMENT ON COLUMN integ.record_links.metadata IS 'Anything else that is known of the link';
@@ -133,11 +136,11 @@ CREATE TABLE integ.record_relations (
     schema uuid,
     relation_type text COLLATE "C" NOT NULL,
     from_record uuid REFERENCES integ.records (id) ON DELETE CASCADE,
-    from_table text COLLATE "C",
+    from_table regclass,
     from_key jsonb,
     to_record uuid REFERENCES integ.records (id) ON DELETE CASCADE,
     to_type text COLLATE "C",
-    to_table text COLLATE "C",
+    to_table regclass,
     to_external_id text COLLATE "C",
     to_field text COLLATE "C",
     to_value text COLLATE "C",
@@ -173,25 +176,32 @@ CREATE INDEX record_relations_unfilled_idx ON integ.record_relations (client_id,
     WHERE from_table IS NOT NULL AND field IS NOT NULL AND error IS NULL AND linked_at IS NULL
         AND (to_record IS NOT NULL OR value IS NOT NULL);
 COMMENT ON TABLE integ.record_relations IS
-    'Relations between records; one whose target has not arrived yet is linked when it does. Of a row of a table only what waits to become its foreign key';
+    'Relations between records; one whose target has not arrived yet is linked when it does. Of a row of a table '
+    'only what waits to become its foreign key';
 COMMENT ON COLUMN integ.record_relations.id IS 'Key of the relation';
 COMMENT ON COLUMN integ.record_relations.client_id IS 'The client it belongs to; ''*'' for global';
-COMMENT ON COLUMN integ.record_relations.instance IS 'The connection whose external id is meant; NULL: any of the client';
-COMMENT ON COLUMN integ.record_relations.schema IS 'The conversion schema that it comes from; NULL: somebody made it by hand';
+COMMENT ON COLUMN integ.record_relations.instance IS
+    'The connection whose external id is meant; NULL: any of the client';
+COMMENT ON COLUMN integ.record_relations.schema IS
+    'The conversion schema that it comes from; NULL: somebody made it by hand';
 COMMENT ON COLUMN integ.record_relations.relation_type IS 'What the relation is (belongs_to)';
-COMMENT ON COLUMN integ.record_relations.from_record IS 'The record that has the relation; NULL where a row of a table has';
+COMMENT ON COLUMN integ.record_relations.from_record IS
+    'The record that has the relation; NULL where a row of a table has';
 COMMENT ON COLUMN integ.record_relations.from_table IS 'The table of the row that has the relation';
 COMMENT ON COLUMN integ.record_relations.from_key IS 'The key of that row, by column';
 COMMENT ON COLUMN integ.record_relations.to_record IS 'The record it leads to; NULL until that arrives';
-COMMENT ON COLUMN integ.record_relations.to_type IS 'Type of the record it leads to; NULL where it leads to a row of a table';
+COMMENT ON COLUMN integ.record_relations.to_type IS
+    'Type of the record it leads to; NULL where it leads to a row of a table';
 COMMENT ON COLUMN integ.record_relations.to_table IS 'The table of the row it leads to';
 COMMENT ON COLUMN integ.record_relations.to_external_id IS 'External id of what it leads to, where it is meant by that';
 COMMENT ON COLUMN integ.record_relations.to_field IS 'The field of data, or column, by which what it leads to is meant';
 COMMENT ON COLUMN integ.record_relations.to_value IS 'Its value, as text';
-COMMENT ON COLUMN integ.record_relations.value_field IS 'The column of the row it leads to that is referred to; NULL: its key';
+COMMENT ON COLUMN integ.record_relations.value_field IS
+    'The column of the row it leads to that is referred to; NULL: its key';
 COMMENT ON COLUMN integ.record_relations.value IS 'What that column holds; NULL until the row arrives';
 COMMENT ON COLUMN integ.record_relations.field IS
-    'The field of from_record''s data, or column of from_table, that takes the id of to_record or the value; NULL: none';
+    'The field of from_record''s data, or column of from_table, that takes the id of to_record or the value; NULL: '
+    'none';
 COMMENT ON COLUMN integ.record_relations.error IS
     'Why the column could not take it: not tried again until the row is synced again';
 COMMENT ON COLUMN integ.record_relations.metadata IS 'Anything else that is known of the relation';
@@ -318,7 +328,8 @@ BEGIN
     RETURN CASE WHEN FOUND THEN NULL ELSE NEW END;
 END
 $$;
-COMMENT ON FUNCTION integ.tg_record_type_restore() IS 'Lets a restored record type meet the one that CREATE EXTENSION made';
+COMMENT ON FUNCTION integ.tg_record_type_restore() IS
+    'Lets a restored record type meet the one that CREATE EXTENSION made';
 CREATE TRIGGER record_types_restore BEFORE INSERT ON integ.record_types
     FOR EACH ROW WHEN (NOT NEW.builtin) EXECUTE FUNCTION integ.tg_record_type_restore();
 
@@ -330,7 +341,8 @@ SELECT pg_catalog.pg_extension_config_dump('integ.currency_rates', '');
 
 -- --- the types that integ brings ---
 
-INSERT INTO integ.record_types (id, client_id, name, description, title_field, search_fields, icon, builtin, schema) VALUES
+INSERT INTO integ.record_types
+    (id, client_id, name, description, title_field, search_fields, icon, builtin, schema) VALUES
 ('c_news', '*', 'News', 'An article', 'name', '{name,summary,source,author}', 'newspaper', true, '{
   "type": "object",
   "additionalProperties": false,

@@ -86,7 +86,9 @@ add_relation(IntegRelationPage *page, const IntegRelationValue *relation)
 	integ_json_add_string(builder, "relation_type", relation->relation_type);
 	integ_json_add_string(builder, "field", relation->field);
 	integ_json_add_string(builder, "to_type", relation->target_type);
-	integ_json_add_string(builder, "to_table", relation->target_type == NULL ? relation->target_table : NULL);
+	/* By number, which regclass takes too: nobody's rights on its schema are asked for. */
+	integ_json_add_string(builder, "to_table",
+						  relation->target_type == NULL ? psprintf("%u", relation->target_relation) : NULL);
 	if (relation->by_external_id)
 		integ_json_add_string(builder, "to_external_id", relation->key);
 	else
@@ -141,7 +143,9 @@ static void
 store(IntegRelationPage *page)
 {
 	static IntegQuery query = {
-		"SELECT integ.store_relations($1, $2, $3, $4, $5, $6)", 6, {UUIDOID, TEXTOID, UUIDOID, TEXTOID, JSONBOID, JSONBOID}};
+		"SELECT integ.store_relations($1, $2, $3, $4, $5, $6)",
+		6,
+		{UUIDOID, TEXTOID, UUIDOID, REGCLASSOID, JSONBOID, JSONBOID}};
 	const IntegConversion *conversion = page->conversion;
 	char nulls[7] = "      ";
 	JsonbValue relations;
@@ -154,7 +158,8 @@ store(IntegRelationPage *page)
 	values[1] = CStringGetTextDatum(page->client);
 	values[2] = UUIDPGetDatum(&conversion->instance);
 	nulls[2] = conversion->has_instance ? ' ' : 'n';
-	values[3] = integ_value_text(conversion->target_table, &nulls[3]);
+	values[3] = ObjectIdGetDatum(conversion->target_relation);
+	nulls[3] = OidIsValid(conversion->target_relation) ? ' ' : 'n';
 	values[4] = starts_of(page);
 	values[5] = JsonbPGetDatum(integ_json_value_jsonb(&relations));
 	integ_owner_enter(&scope);
@@ -201,7 +206,7 @@ link_records(const IntegRelationPage *page)
 
 /* The pairs of columns by which relations wait for rows of a table: what is looked up, and what is referred to. */
 static int
-awaited_columns(const char *table, char ***columns)
+awaited_columns(Oid table, char ***columns)
 {
 	static IntegQuery query = {
 		"WITH RECURSIVE pair AS ("
@@ -214,9 +219,9 @@ awaited_columns(const char *table, char ***columns)
 		"AND (w.to_field, w.value_field) > (p.to_field, p.value_field) ORDER BY w.to_field, w.value_field LIMIT 1) n) "
 		"SELECT to_field, value_field FROM pair",
 		1,
-		{TEXTOID}};
+		{REGCLASSOID}};
 	MemoryContext context = CurrentMemoryContext;
-	Datum value = CStringGetTextDatum(table);
+	Datum value = ObjectIdGetDatum(table);
 	IntegOwnerScope scope;
 	int count;
 
@@ -239,15 +244,15 @@ link_by_columns(const IntegRelationPage *page)
 	static IntegQuery query = {
 		"SELECT integ.link_relations_by_field($1, $2, $3, $4, $5, $6)",
 		6,
-		{TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, JSONBARRAYOID}};
+		{TEXTOID, REGCLASSOID, TEXTOID, TEXTOID, TEXTARRAYOID, JSONBARRAYOID}};
 	const IntegConversion *conversion = page->conversion;
 	char **columns;
-	int count = awaited_columns(conversion->target_table, &columns);
+	int count = awaited_columns(conversion->target_relation, &columns);
 	uint64 linked = 0;
 
 	for (int i = 0; i < count * 2; i += 2)
 	{
-		Datum values[6] = {CStringGetTextDatum(page->client), CStringGetTextDatum(conversion->target_table),
+		Datum values[6] = {CStringGetTextDatum(page->client), ObjectIdGetDatum(conversion->target_relation),
 						   CStringGetTextDatum(columns[i]), CStringGetTextDatum(columns[i + 1])};
 		IntegOwnerScope scope;
 
@@ -265,14 +270,14 @@ link_by_columns(const IntegRelationPage *page)
 static uint64
 link_rows(const IntegRelationPage *page)
 {
-	static IntegQuery query = {"SELECT integ.link_relations($1, $2)", 2, {TEXTOID, JSONBARRAYOID}};
+	static IntegQuery query = {"SELECT integ.link_relations($1, $2)", 2, {REGCLASSOID, JSONBARRAYOID}};
 	Datum *keys = palloc(page->count * sizeof(Datum)), values[2];
 	IntegOwnerScope scope;
 	uint64 linked;
 
 	for (int i = 0; i < page->count; i++)
 		keys[i] = JsonbPGetDatum(page->keys[i]);
-	values[0] = CStringGetTextDatum(page->conversion->target_table);
+	values[0] = ObjectIdGetDatum(page->conversion->target_relation);
 	values[1] = PointerGetDatum(construct_array(keys, page->count, JSONBOID, -1, false, TYPALIGN_INT));
 	integ_owner_enter(&scope);
 	(void) integ_query(&query, values, NULL);

@@ -8,7 +8,7 @@ COMMENT ON FUNCTION integ.with_fields(jsonb, text[], jsonb[]) IS
 
 -- Replaces what is remembered of the starting points of a page: each is the id of a record, or the key of a row of
 -- start_table. What did not change is not written.
-CREATE FUNCTION integ.store_relations(schema_id uuid, client text, of_instance uuid, start_table text,
+CREATE FUNCTION integ.store_relations(schema_id uuid, client text, of_instance uuid, start_table regclass,
                                       starts jsonb, relations jsonb)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -18,7 +18,8 @@ BEGIN
     WITH given AS MATERIALIZED (
         SELECT row_number() OVER () AS number, g.*
         FROM jsonb_to_recordset(relations) AS g (start jsonb, relation_type text, to_record uuid, to_type text,
-            to_table text, to_external_id text, to_field text, to_value text, value_field text, value jsonb, field text)
+            to_table regclass, to_external_id text, to_field text, to_value text, value_field text, value jsonb,
+            field text)
     ), start AS (
         SELECT s.start, CASE WHEN start_table IS NULL THEN (s.start #>> '{}')::uuid END AS record
         FROM jsonb_array_elements(starts) s (start)
@@ -56,8 +57,9 @@ BEGIN
     RETURN stored;
 END
 $$;
-COMMENT ON FUNCTION integ.store_relations(uuid, text, uuid, text, jsonb, jsonb) IS
-    'Remembers what the records or rows of a page relate to, in place of what was remembered of them; returns how many are new';
+COMMENT ON FUNCTION integ.store_relations(uuid, text, uuid, regclass, jsonb, jsonb) IS
+    'Remembers what the records or rows of a page relate to, in place of what was remembered of them; returns how '
+    'many are new';
 
 -- Fields of records are filled at once; columns of users' tables wait for the worker of the schema's owner.
 CREATE FUNCTION integ.complete_relations(relations uuid[], to_records uuid[], to_values jsonb[]) RETURNS bigint
@@ -113,9 +115,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION integ.link_relations(uuid[]) IS
-    'Completes the relations that waited for these records, and the fields of records that take their ids; returns how many';
+    'Completes the relations that waited for these records, and the fields of records that take their ids; returns '
+    'how many';
 
-CREATE FUNCTION integ.link_relations(arrived_table text, keys jsonb[]) RETURNS bigint
+CREATE FUNCTION integ.link_relations(arrived_table regclass, keys jsonb[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     relations uuid[];
@@ -139,11 +142,11 @@ BEGIN
     RETURN integ.complete_relations(relations, NULL, found);
 END
 $$;
-COMMENT ON FUNCTION integ.link_relations(text, jsonb[]) IS
+COMMENT ON FUNCTION integ.link_relations(regclass, jsonb[]) IS
     'Completes the relations that waited by external id for these rows of a table; returns how many';
 
 -- found: what the rows have in the column that is looked up, and in the one that is referred to.
-CREATE FUNCTION integ.link_relations_by_field(client text, arrived_table text, looked_up text, referred_to text,
+CREATE FUNCTION integ.link_relations_by_field(client text, arrived_table regclass, looked_up text, referred_to text,
                                               found_keys text[], found_values jsonb[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
@@ -163,11 +166,12 @@ BEGIN
     RETURN integ.complete_relations(relations, NULL, found);
 END
 $$;
-COMMENT ON FUNCTION integ.link_relations_by_field(text, text, text, text, text[], jsonb[]) IS
+COMMENT ON FUNCTION integ.link_relations_by_field(text, regclass, text, text, text[], jsonb[]) IS
     'Completes the relations that waited for rows of a table by a column''s value; returns how many';
 
 CREATE FUNCTION integ.tg_schema_relations() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_schema_relations';
-COMMENT ON FUNCTION integ.tg_schema_relations() IS 'Forgets the foreign keys that waited for a deleted schema to set them';
+COMMENT ON FUNCTION integ.tg_schema_relations() IS
+    'Forgets the foreign keys that waited for a deleted schema to set them';
 CREATE TRIGGER conversion_schemas_relations AFTER DELETE ON integ.conversion_schemas
     FOR EACH ROW EXECUTE FUNCTION integ.tg_schema_relations();

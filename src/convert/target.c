@@ -48,8 +48,19 @@ convert_table(ConvertCompile *compile, const char **name)
 		return InvalidOid;
 	table = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
 	if (!OidIsValid(table))
-		convert_invalid(compile, NULL, "The table \"%s\" does not exist", *name);
+		convert_invalid(compile, "Where it was renamed, give the schema its new name.", "The table \"%s\" does not exist",
+						*name);
 	*name = quote_qualified_identifier(strVal(linitial(names)), strVal(lsecond(names)));
+	return table;
+}
+
+Oid
+convert_watched_table(ConvertCompile *compile, const char **name)
+{
+	Oid table = convert_table(compile, name);
+
+	if (compile->full)
+		compile->plan->tables = lappend_oid(compile->plan->tables, table);
 	return table;
 }
 
@@ -92,12 +103,12 @@ convert_table_lookup(ConvertCompile *compile, ConvertLookup *lookup)
 {
 	static const char *const casts[] = {"text", "int2", "int4", "int8", "numeric", "uuid"};
 	static const Oid types[1] = {TEXTOID};
-	Oid table = convert_table(compile, &lookup->table), type;
+	Oid table = convert_watched_table(compile, &lookup->table), type;
 	const char *key = quote_identifier(lookup->key_field), *cast, *as_text;
 
 	if (!compile->full)
 		return;
-	compile->plan->tables = lappend_oid(compile->plan->tables, table);
+	lookup->relation = table;
 	type = get_atttype(table, find_column(compile, table, lookup->key_field));
 	(void) find_column(compile, table, lookup->value_field);
 	lookup->key_type = key_type(getBaseType(type));
@@ -156,7 +167,8 @@ check_table(ConvertCompile *compile, IntegConversion *conversion)
 static Jsonb *
 read_type(const char *id, const char *client)
 {
-	static IntegQuery query = {"SELECT schema FROM integ.record_types WHERE id = $1 AND client_id IN ('*', $2)", 2, {TEXTOID, TEXTOID}};
+	static IntegQuery query = {
+		"SELECT schema FROM integ.record_types WHERE id = $1 AND client_id IN ('*', $2)", 2, {TEXTOID, TEXTOID}};
 	Datum values[2] = {CStringGetTextDatum(id), CStringGetTextDatum(client)};
 	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;
@@ -325,7 +337,8 @@ convert_tree(ConvertCompile *compile, IntegConversion *conversion)
 		ConvertPathStep step = {.key = target, .len = strlen(target)};
 		ConvertPath path = {.source = target, .nsteps = 1, .steps = &step};
 
-		compile->what = i < compile->plan->nfields ? convert_mapping_name(compile, target) : psprintf("relation to \"%s\"", target);
+		compile->what = i < compile->plan->nfields ? convert_mapping_name(compile, target)
+												   : psprintf("relation to \"%s\"", target);
 		if (!columns && !convert_path_steps(target, strlen(target), &path))
 			convert_invalid(compile, "Write a field (name) or a dot path (address.city).",
 							"\"targetField\" is no place in a record");

@@ -3,6 +3,7 @@
  */
 #include "postgres.h"
 
+#include "access/row_owner.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "convert/inverse.h"
@@ -11,8 +12,6 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -77,22 +76,15 @@ check_row(const TriggerData *trigger, HeapTuple row)
 	MemoryContextDelete(scratch);
 }
 
-/* A row may belong only to a role that its writer is a member of: its SQL runs with that role's rights. */
+/* SQL in a schema runs with the rights of its owner. */
 static void
 check_owner(const TriggerData *trigger, HeapTuple row)
 {
 	bool isnull;
 	Oid owner = DatumGetObjectId(column(trigger, row, "owner", &isnull));
 
-	/* integ itself changes rows when what they refer to goes. */
-	if (isnull || GetUserId() == integ_owner_oid() || is_member_of_role(GetUserId(), owner))
-		return;
-	ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
-					errmsg("conversion schema \"%s\" cannot belong to the role \"%s\"",
-						   text_column(trigger, row, "schema_id"), GetUserNameFromId(owner, true)),
-					errdetail("SQL in it runs with the rights of its owner, and \"%s\" is no member of that role.",
-							  GetUserNameFromId(GetUserId(), false)),
-					errhint("Leave \"owner\" out: the schema then belongs to you.")));
+	if (!isnull)
+		integ_row_owner_check(owner, psprintf("conversion schema \"%s\"", text_column(trigger, row, "schema_id")));
 }
 
 static bool
@@ -134,6 +126,7 @@ integ_tg_conversion_schema_check(PG_FUNCTION_ARGS)
 	int numbers[2];
 	Datum values[2];
 	bool nulls[2] = {false, false}, isnull;
+	int64 version;
 	bool changed;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
@@ -156,7 +149,8 @@ integ_tg_conversion_schema_check(PG_FUNCTION_ARGS)
 	numbers[0] = SPI_fnumber(table->rd_att, "updated_at");
 	values[0] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	numbers[1] = SPI_fnumber(table->rd_att, "version");
-	values[1] = Int64GetDatum(DatumGetInt64(column(trigger, trigger->tg_trigtuple, "version", &isnull)) + (changed ? 1 : 0));
+	version = DatumGetInt64(column(trigger, trigger->tg_trigtuple, "version", &isnull));
+	values[1] = Int64GetDatum(version + (changed ? 1 : 0));
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, table->rd_att, 2, numbers, values, nulls));
 }
 

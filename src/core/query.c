@@ -7,6 +7,7 @@
 #include "utils/array.h"
 
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -50,6 +51,17 @@ integ_query_latest(IntegQuery *query, const Datum *values, const char *nulls)
 	if (rc < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(rc));
 	return SPI_processed;
+}
+
+void
+integ_query_by_indexes(void)
+{
+	/* What cannot be avoided counts as very dear, which would have it compiled. */
+	static const char *const others[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin",
+										 "enable_mergejoin", "jit"};
+
+	for (size_t i = 0; i < lengthof(others); i++)
+		(void) set_config_option(others[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 Datum

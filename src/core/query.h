@@ -37,6 +37,13 @@ extern uint64 integ_query(IntegQuery *query, const Datum *values, const char *nu
 extern uint64 integ_query_latest(IntegQuery *query, const Datum *values, const char *nulls);
 
 /*
+ * Until the owner scope or nest level of settings ends, plans go by the indexes that are there for them, in their
+ * order. A plan is made once, perhaps while its table is empty: left to the costs of then, it would scan that table,
+ * or sort it, for as long as the process lives.
+ */
+extern void integ_query_by_indexes(void);
+
+/*
  * Values of statements, in CurrentMemoryContext: a text with its flag in nulls (NULL: SQL NULL), and an array of texts.
  */
 extern Datum integ_value_text(const char *value, char *null);

@@ -190,6 +190,7 @@ integ_shmem_announce(Oid database)
 		slot->last_error_at = 0;
 		slot->held_reason[0] = '\0';
 		slot->held = INTEG_HELD_UNKNOWN;
+		slot->sync.clock = 0;
 		slot->database = database;
 		integ_shmem_state(slot, INTEG_DATABASE_WAITING);
 	}

@@ -152,7 +152,8 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_HANDLERS 0x10
 #define INTEG_WAKE_SYNC 0x20
 #define INTEG_WAKE_LISTENERS 0x40
-#define INTEG_WAKE_ALL 0x7f
+#define INTEG_WAKE_SYNC_TASKS 0x80 /* beside INTEG_WAKE_SYNC: tasks were written, which may be due */
+#define INTEG_WAKE_ALL 0xff
 
 typedef struct IntegShared
 {

@@ -4,6 +4,7 @@
 #include "definitions/check.h"
 
 #include "core/json.h"
+#include "core/json_walk.h"
 
 #define NEEDS_PARAM 1
 #define NEEDS_NEXT 2
@@ -84,7 +85,8 @@ check_size(IntegManifestCheck *check, const JsonbContainer *pagination, const ch
 {
 	int64 size = integ_json_get_int(pagination, "pageSize", 0), most = integ_json_get_int(pagination, "maxPageSize", 0);
 
-	if (integ_json_get_bool(pagination, "shortPage", false) && (size == 0 || (has(pagination, "pageSizeParam") && most == 0)))
+	if (integ_json_get_bool(pagination, "shortPage", false) &&
+		(size == 0 || (has(pagination, "pageSizeParam") && most == 0)))
 		integ_manifest_problem(check, psprintf("%s/shortPage", where),
 							   "needs \"pageSize\", and beside \"pageSizeParam\" also \"maxPageSize\": else the service's own limit "
 							   "would end the list");
@@ -109,6 +111,55 @@ check_place(IntegManifestCheck *check, const IntegMethod *method, const char *st
 		integ_manifest_problem(check, psprintf("%s/in", where), "a %s request has no body", method->exchange->http_method);
 }
 
+/* A page that the request names itself needs a place in it, and no parameter besides. */
+static void
+check_template(IntegManifestCheck *check, const IntegMethod *method, const char *style, const char *where)
+{
+	const JsonbContainer *pagination = method->pagination;
+	const char *word = integ_pagination_word(pagination);
+	static const char *const others[] = {"param", "pageSizeParam", "path"};
+
+	if (!equals(integ_json_get_string(pagination, "in"), "template"))
+		return;
+	if (word == NULL)
+	{
+		integ_manifest_problem(check, psprintf("%s/in", where),
+							   "pages of style \"%s\" have nothing that a request could name", style);
+		return;
+	}
+	for (size_t i = 0; i < lengthof(others); i++)
+		if (has(pagination, others[i]))
+			integ_manifest_problem(check, psprintf("%s/%s", where, others[i]),
+								   "with \"in\": \"template\" the request itself names {pagination.%s} and {pagination.size}", word);
+	if (method->exchange != NULL && !integ_exchange_names_page(method->exchange, word))
+		integ_manifest_problem(check, psprintf("%s/in", where), "nothing in the request names {pagination.%s}", word);
+}
+
+static void
+check_carry(IntegManifestCheck *check, const IntegMethod *method, const char *where)
+{
+	static const char *const taken[] = {"page", "offset", "cursor", "size"};
+	const JsonbContainer *carry = integ_json_get_object(method->pagination, "carry");
+	IntegJsonWalk walk;
+	JsonbValue key, value;
+
+	if (carry == NULL)
+		return;
+	integ_json_walk_begin(&walk, carry);
+	while (integ_json_walk_pair(&walk, &key, &value))
+	{
+		char *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+		(void) integ_compile_path(carry, name, psprintf("%s/carry", where));
+		for (size_t i = 0; i < lengthof(taken); i++)
+			if (strcmp(name, taken[i]) == 0)
+				integ_manifest_problem(check, psprintf("%s/carry/%s", where, name), "{pagination.%s} is the page's own", name);
+		if (method->exchange != NULL && !integ_exchange_names_page(method->exchange, name))
+			integ_manifest_problem(check, psprintf("%s/carry/%s", where, name), "nothing in the request names {pagination.%s}",
+								   name);
+	}
+}
+
 void
 integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *method, const char *where)
 {
@@ -123,6 +174,8 @@ integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *me
 	needs = needs_of(style);
 	if (equals(style, "cursor") && !equals(integ_json_get_string(pagination, "in"), "url"))
 		needs |= NEEDS_PARAM;
+	if (equals(integ_json_get_string(pagination, "in"), "template"))
+		needs &= ~NEEDS_PARAM;
 	if ((needs & NEEDS_PARAM) && integ_json_get_string(pagination, "param") == NULL)
 		integ_manifest_problem(check, where, "style \"%s\" needs \"param\"", style);
 	if ((needs & NEEDS_NEXT) && integ_json_get_string(pagination, "next") == NULL)
@@ -134,6 +187,8 @@ integ_manifest_check_pagination(IntegManifestCheck *check, const IntegMethod *me
 	if (!equals(style, "none") && method->exchange == NULL)
 		integ_manifest_problem(check, where, "only a method with a \"request\" of its own has pages");
 	check_place(check, method, style, where);
+	check_template(check, method, style, where);
+	check_carry(check, method, where);
 	check_next(check, pagination, style, where);
 	check_delta(pagination, where);
 	for (size_t i = 0; i < lengthof(paths); i++)

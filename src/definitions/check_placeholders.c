@@ -104,7 +104,11 @@ credential_known(const IntegManifestCheck *check, const char *name)
 	for (int i = 0; i < check->definition->nauths; i++)
 	{
 		const IntegAuth *auth = &check->definition->auths[i];
-		const JsonbContainer *schema = list == NULL ? NULL : integ_json_get_object(getIthJsonbValueFromContainer((JsonbContainer *) list, i)->val.binary.data, "credentialSchema");
+		const JsonbContainer *schema = NULL;
+
+		if (list != NULL)
+			schema = integ_json_get_object(
+				getIthJsonbValueFromContainer((JsonbContainer *) list, i)->val.binary.data, "credentialSchema");
 
 		if (integ_auth_brings(auth, name))
 			return true;
@@ -160,11 +164,49 @@ visit_job(const Visit *visit, const char *name, const char *rest)
 	for (size_t i = 0; i < lengthof(parts); i++)
 		known |= strlen(parts[i]) == len && strncmp(rest, parts[i], len) == 0;
 	if (!known)
-		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} is none of {job.id}, {job.submit…} and {job.status…}", name);
+		integ_manifest_problem(visit->check, visit->where,
+							   "the placeholder {%s} is none of {job.id}, {job.submit…} and {job.status…}", name);
 	else if (visit->check->reach != NULL && !visit->check->reach->job)
-		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} has no value before the job is submitted", name);
+		integ_manifest_problem(visit->check, visit->where,
+							   "the placeholder {%s} has no value before the job is submitted", name);
 	else if (len == 2 && !integ_json_get(job, "id", &unused))
-		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} needs the job's \"id\": the path where it is", name);
+		integ_manifest_problem(visit->check, visit->where,
+							   "the placeholder {%s} needs the job's \"id\": the path where it is", name);
+}
+
+/* {pagination.x} is the page's, or was meant to be where the input has no such property. */
+static bool
+may_mean_page(const JsonbContainer *method, const char *name)
+{
+	const JsonbContainer *pagination = integ_json_get_object(method, "pagination");
+
+	return pagination != NULL && (integ_pagination_is_named(pagination) ||
+								  !integ_schema_may_have(integ_json_get_object(method, "inputSchema"), name));
+}
+
+/* What a request can name of its page. */
+static void
+visit_page(const Visit *visit, const char *name, const char *rest)
+{
+	const JsonbContainer *pagination = integ_json_get_object(visit->method->manifest, "pagination");
+	const JsonbContainer *carry = integ_json_get_object(pagination, "carry");
+	const char *word = integ_pagination_word(pagination);
+	char *root = pnstrdup(rest, strcspn(rest, ".["));
+	JsonbValue unused;
+
+	if (carry != NULL && integ_json_get(carry, root, &unused))
+		return;
+	if (word == NULL)
+		integ_manifest_problem(visit->check, visit->where,
+							   "the placeholder {%s} is not in the pagination's \"carry\"; the page itself has a name only with "
+							   "\"in\": \"template\"",
+							   name);
+	else if (strcmp(rest, word) != 0 && strcmp(rest, "size") != 0)
+		integ_manifest_problem(visit->check, visit->where,
+							   "the placeholder {%s} is none of {pagination.%s} and {pagination.size}%s", name, word,
+							   carry == NULL ? "" : ", and not in the pagination's \"carry\"");
+	else if (strcmp(rest, "size") == 0 && !integ_json_get(pagination, "pageSize", &unused))
+		integ_manifest_problem(visit->check, visit->where, "the placeholder {%s} needs the pagination's \"pageSize\"", name);
 }
 
 /* A task's configuration is that of a source or of an output. */
@@ -201,6 +243,11 @@ visit_request_name(const Visit *visit, const char *name)
 	if ((rest = behind(name, "job")) != NULL && manifest != NULL && integ_json_get_object(manifest, "job") != NULL)
 	{
 		visit_job(visit, name, rest);
+		return;
+	}
+	if ((rest = behind(name, INTEG_PAGINATION_NAMES)) != NULL && manifest != NULL && may_mean_page(manifest, name))
+	{
+		visit_page(visit, name, rest);
 		return;
 	}
 	if (manifest != NULL && !integ_schema_may_have(integ_json_get_object(manifest, "inputSchema"), name))

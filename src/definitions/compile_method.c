@@ -387,6 +387,7 @@ integ_method_compile(IntegMethod *method, const char *where)
 		method->exchange->is_graphql |= method->is_graphql;
 	method->stream = stream_kind(method->manifest);
 	method->pagination = integ_json_get_object(method->manifest, "pagination");
+	method->first_page = integ_pagination_first(method->pagination);
 	compile_idempotency(method->manifest, method);
 	method->conditional = integ_json_get_bool(method->manifest, "conditional", false);
 	method->digest = digest(method->manifest);

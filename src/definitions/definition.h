@@ -187,6 +187,7 @@ typedef struct IntegMethod
 	IntegSchema *input;				  /* NULL: anything */
 	IntegSchema *output;			  /* or NULL */
 	const JsonbContainer *pagination; /* or NULL */
+	const Jsonb *first_page;		  /* what {pagination.x} stands for where no list is read; NULL: nothing */
 	IntegLimits *limits;			  /* of its own, besides the definition's; or NULL */
 	const char *idempotency_in;		  /* header, query, body; NULL where the service honours none */
 	const char *idempotency_name;
@@ -247,6 +248,35 @@ extern const IntegMethod *integ_definition_method(const IntegDefinition *definit
 /* Calls visit for every request of the method as its manifest has it: its own, those of its steps and of its job. */
 typedef void (*IntegRequestVisit)(const JsonbContainer *request, void *arg);
 extern void integ_method_each_request(const IntegMethod *method, IntegRequestVisit visit, void *arg);
+
+/*
+ * Pages that requests name: with "in": "template" {pagination.page}, {pagination.offset} or {pagination.cursor} and
+ * {pagination.size}; with "carry", by their names, the values that it takes along. In methods without either such
+ * placeholders are the input's.
+ */
+#define INTEG_PAGINATION_NAMES "pagination"
+
+/* pagination may be NULL: false. */
+extern bool integ_pagination_is_named(const JsonbContainer *pagination);
+
+/* What requests call the place of a page: page, offset or cursor; NULL where they do not name it. */
+extern const char *integ_pagination_word(const JsonbContainer *pagination);
+
+/* The number of the first page, or the first offset. */
+extern int64 integ_pagination_start(const JsonbContainer *pagination);
+
+/* Whether a template of the request has {pagination.NAME}, or a part of it. */
+extern bool integ_exchange_names_page(const IntegExchange *exchange, const char *name);
+
+/*
+ * {"pagination": {…}} for a page, in CurrentMemoryContext: its place (NULL: the first one has none) under word, size
+ * (0: not known), and the members of carried, which may be NULL.
+ */
+extern const Jsonb *integ_pagination_values(const char *word, const JsonbValue *place, int64 size,
+											const JsonbContainer *carried);
+
+/* The same for the first page; NULL where requests do not name theirs. */
+extern const Jsonb *integ_pagination_first(const JsonbContainer *pagination);
 
 /* The way to authenticate that an instance stores (NULL: the default one). NULL where the definition has it no more. */
 extern const IntegAuth *integ_definition_auth(const IntegDefinition *definition, const char *auth_method);

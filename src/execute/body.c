@@ -281,15 +281,20 @@ drop_header(IntegCall *call, const char *name)
 	}
 }
 
+/* For messages. */
+static const char *
+body_name(const IntegCall *call)
+{
+	return psprintf("the body of %s", integ_call_name(call));
+}
+
 void
 integ_call_write_body(IntegCall *call)
 {
-	const char *where = psprintf("the body of %s", integ_call_name(call));
-
 	if (call->exchange->body_encoding == INTEG_SEND_MULTIPART && (call->document != NULL || call->multipart != NULL))
 		write_multipart(call);
 	else if (call->document != NULL && call->exchange->body_encoding == INTEG_SEND_FORM)
-		use_text(call, integ_form_encode(call->document, integ_call_style(call), where));
+		use_text(call, integ_form_encode(call->document, integ_call_style(call), body_name(call)));
 	else if (call->document != NULL)
 		use_text(call, integ_json_print(call->document));
 	if (call->request.body == NULL)
@@ -299,7 +304,7 @@ integ_call_write_body(IntegCall *call)
 		return;
 	}
 	if (call->request.body_len > INTEG_MAX_REQUEST_BODY)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s is too large", where),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s is too large", body_name(call)),
 						errdetail("It has %zu bytes; the limit is %d.", call->request.body_len, INTEG_MAX_REQUEST_BODY),
 						errhint("Send the data in several requests.")));
 	compress(call);

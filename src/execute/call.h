@@ -106,6 +106,7 @@ typedef struct IntegCall
 	const char *base_url;		/* the instance's, or the exchange's own */
 	const char *origin;			/* of it: where this exchange goes, and its credentials */
 	char *path;					/* percent-encoded */
+	const Jsonb *page;			/* what {pagination.x} stands for; NULL: the method's first page */
 	bool raw;					/* integ_request: the exchange is the caller's */
 	bool streamed;				/* a success is left to be read from flight; integ_call_end_stream finishes it */
 	struct IntegCourse *course; /* of a method of several requests (course/course.h); NULL: it has one */

@@ -184,6 +184,17 @@ secret_name(void *arg, const char *name)
 	return psprintf("{credentials.%s}", name);
 }
 
+/* What placeholders stand for that are neither the input's nor the instance's. */
+static const JsonbContainer *
+earlier(const IntegCall *call)
+{
+	const Jsonb *page = call->page != NULL ? call->page : call->method->first_page;
+
+	if (call->course == NULL)
+		return page != NULL ? &page->root : NULL;
+	return call->course->earlier != NULL && !call->names_secrets ? &call->course->earlier->root : NULL;
+}
+
 void
 integ_call_render(IntegCall *call)
 {
@@ -195,9 +206,7 @@ integ_call_render(IntegCall *call)
 	call->scope.input = &call->input->root;
 	call->scope.config = &call->instance->config->root;
 	call->scope.token = call->instance->token_fields == NULL ? NULL : &call->instance->token_fields->root;
-	call->scope.earlier = NULL;
-	if (call->course != NULL && call->course->earlier != NULL && !call->names_secrets)
-		call->scope.earlier = &call->course->earlier->root;
+	call->scope.earlier = earlier(call);
 	call->scope.names_earlier = call->names_earlier;
 	call->scope.secret = call->names_secrets ? secret_name : integ_call_secret;
 	call->scope.secret_arg = call;

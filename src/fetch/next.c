@@ -221,6 +221,7 @@ integ_pages_find_next(IntegPages *pages, const Jsonb *records, IntegPagePosition
 	position->set = true;
 	if (is_last(pages, records))
 		return false;
+	position->carried = integ_pages_carry(pages);
 	switch (pages->pagination->style)
 	{
 		case INTEG_PAGE_NONE:

@@ -36,6 +36,8 @@ integ_pages_state(const IntegPages *pages)
 		integ_json_add_jsonb(&builder, "cursor", position->cursor);
 	else
 		integ_json_add_int(&builder, "number", position->number);
+	if (position->carried != NULL)
+		integ_json_add_jsonb(&builder, "carried", position->carried);
 	integ_json_add_int(&builder, "pages", pages->npages);
 	integ_json_add_int(&builder, "records", pages->nrecords);
 	return integ_json_end(&builder);
@@ -46,7 +48,7 @@ integ_pages_restore(IntegPages *pages, const Jsonb *state)
 {
 	IntegPagePosition *position = &pages->position;
 	const char *style = integ_json_get_string(&state->root, "style");
-	JsonbValue cursor;
+	JsonbValue cursor, carried;
 
 	if (style == NULL || strcmp(style, integ_page_style_name(pages->pagination->style)) != 0)
 		return false;
@@ -54,6 +56,8 @@ integ_pages_restore(IntegPages *pages, const Jsonb *state)
 	position->url = integ_json_get_string(&state->root, "url");
 	if (integ_json_get(&state->root, "cursor", &cursor))
 		position->cursor = integ_json_value_jsonb(&cursor);
+	if (integ_json_get(&state->root, "carried", &carried) && integ_json_is_object(&carried))
+		position->carried = integ_json_value_jsonb(&carried);
 	position->number = integ_json_get_int(&state->root, "number", -1);
 	pages->npages = integ_json_get_int(&state->root, "pages", 0);
 	pages->nrecords = integ_json_get_int(&state->root, "records", 0);
@@ -77,7 +81,8 @@ integ_pages_restore(IntegPages *pages, const Jsonb *state)
 static void
 refuse(const IntegCall *call, const char *detail, const char *hint)
 {
-	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the pages of %s cannot be fetched like that", integ_call_name(call)),
+	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+					errmsg("the pages of %s cannot be fetched like that", integ_call_name(call)),
 					errdetail("%s", detail), hint != NULL ? errhint("%s", hint) : 0));
 }
 
@@ -89,7 +94,7 @@ check_size(const IntegPages *pages)
 
 	if (size == 0)
 		return;
-	if (pagination->page_size_param == NULL)
+	if (pagination->page_size_param == NULL && !pagination->names_size)
 		refuse(pages->call, "Its pagination has no pageSizeParam, so nothing can ask for a page size.",
 			   "Leave the option \"page_size\" out, or use the method's input.");
 	if (pagination->max_page_size > 0 && size > pagination->max_page_size)
@@ -134,7 +139,9 @@ make(IntegCall *call, const IntegPagesOptions *options)
 		pages->position_contexts[i] = AllocSetContextCreate(context, "integ position", ALLOCSET_SMALL_SIZES);
 	MemoryContextSwitchTo(pages->position_contexts[0]);
 	if (options->state != NULL && !integ_pages_restore(pages, options->state))
-		refuse(call, psprintf("The state is not one of pages of style \"%s\".", integ_page_style_name(pages->pagination->style)),
+		refuse(call,
+			   psprintf("The state is not one of pages of style \"%s\".",
+						integ_page_style_name(pages->pagination->style)),
 			   "A state is what an earlier page of the same method gave.");
 	MemoryContextSwitchTo(old);
 	return pages;
@@ -188,6 +195,9 @@ turn(IntegPages *pages)
 	call->amend = integ_pages_turn;
 	call->amend_arg = pages;
 	call->input = pages->input;
+	old = MemoryContextSwitchTo(pages->page_context);
+	call->page = integ_pages_named(pages);
+	MemoryContextSwitchTo(old);
 	call->asked_after = false;
 	if (call->course == NULL)
 		call->exchange = call->method->exchange;
@@ -243,7 +253,8 @@ check_progress(IntegPages *pages, const Jsonb *records)
 	if (JB_ROOT_COUNT(records) > 0)
 		pages->nempty = 0;
 	else if (++pages->nempty >= MOST_EMPTY)
-		distrust(pages, "do not end", psprintf("The last %d pages had no records, and still the service names a next one.", pages->nempty));
+		distrust(pages, "do not end",
+				 psprintf("The last %d pages had no records, and still the service names a next one.", pages->nempty));
 	if (pages->pagination->style != INTEG_PAGE_NUMBER && pages->pagination->style != INTEG_PAGE_OFFSET)
 		return;
 	pages->nsame = JB_ROOT_COUNT(records) > 0 && fingerprint == pages->fingerprint ? pages->nsame + 1 : 1;
@@ -267,7 +278,9 @@ check_circle(IntegPages *pages, const IntegPagePosition *next)
 	else
 		return;
 	if (pages->mark_page > 0 && hash == pages->mark)
-		distrust(pages, "go in a circle", psprintf("Page %lld names as its next one the same as page %lld.", (long long) pages->npages, (long long) pages->mark_page));
+		distrust(pages, "go in a circle",
+				 psprintf("Page %lld names as its next one the same as page %lld.", (long long) pages->npages,
+						  (long long) pages->mark_page));
 	if (pages->npages < pages->mark_until)
 		return;
 	pages->mark = hash;

@@ -1,6 +1,6 @@
 /*
  * What the files of the pages share: pages.c (the order of things), turn.c (what a page's request has besides the
- * method's), next.c (what the answer says of the next page).
+ * method's), named.c (what of it the request names itself), next.c (what the answer says of the next page).
  */
 #ifndef INTEG_FETCH_PAGES_PRIVATE_H
 #define INTEG_FETCH_PAGES_PRIVATE_H
@@ -14,9 +14,10 @@
 typedef struct IntegPagePosition
 {
 	bool set;
-	const Jsonb *cursor; /* a scalar or, in a body, anything */
-	const char *url;	 /* absolute, of the instance's origin */
-	int64 number;		 /* page or offset */
+	const Jsonb *cursor;  /* a scalar or, in a body, anything */
+	const char *url;	  /* absolute, of the instance's origin */
+	int64 number;		  /* page or offset */
+	const Jsonb *carried; /* what earlier answers gave to take along, by name; NULL: nothing */
 } IntegPagePosition;
 
 struct IntegPages
@@ -51,6 +52,21 @@ extern void integ_pages_turn(IntegCall *call, void *pages);
 
 /* Makes position that of the next page, from the call's answer and the page's records; false where there is none. */
 extern bool integ_pages_find_next(IntegPages *pages, const Jsonb *records, IntegPagePosition *position);
+
+/*
+ * What {pagination.x} stands for in the request of the position, in CurrentMemoryContext; NULL where requests do not
+ * name their page.
+ */
+extern const Jsonb *integ_pages_named(const IntegPages *pages);
+
+/*
+ * What the next page's request takes along of the answer, in CurrentMemoryContext: what it does not have stays as it
+ * was. NULL for nothing.
+ */
+extern const Jsonb *integ_pages_carry(const IntegPages *pages);
+
+/* How many records a page is to have, by the options or the definition; 0: the service decides. */
+extern int64 integ_pages_size(const IntegPages *pages);
 
 /*
  * The position, with the counts, as a document in CurrentMemoryContext; and back: false where it is of another

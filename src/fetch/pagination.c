@@ -4,6 +4,7 @@
 #include "fetch/pagination.h"
 
 #include "core/json.h"
+#include "core/json_walk.h"
 #include "definitions/compile.h"
 
 static const char *const styles[] = {
@@ -22,6 +23,7 @@ static const char *const places[] = {
 	[INTEG_PAGE_IN_BODY] = "body",
 	[INTEG_PAGE_IN_HEADER] = "header",
 	[INTEG_PAGE_IN_URL] = "url",
+	[INTEG_PAGE_IN_TEMPLATE] = "template",
 };
 
 static const char *const sources[] = {
@@ -79,7 +81,8 @@ compile_delta(const JsonbContainer *source, const char *where, IntegPagination *
 	}
 	pagination->delta = integ_compile_path(delta, "next", where);
 	pagination->delta_param = integ_json_get_string(delta, "param");
-	pagination->delta_in = word(delta, "in", places, lengthof(places), pagination->in);
+	pagination->delta_in = word(delta, "in", places, lengthof(places),
+								pagination->in == INTEG_PAGE_IN_TEMPLATE ? INTEG_PAGE_IN_QUERY : pagination->in);
 }
 
 /*
@@ -113,6 +116,48 @@ compile_further(const JsonbContainer *source, const IntegMethod *method, const c
 	return further;
 }
 
+static char *
+lower_case(char *name)
+{
+	for (char *c = name; *c != '\0'; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	return name;
+}
+
+static void
+compile_carry(const JsonbContainer *source, const char *where, IntegPagination *pagination)
+{
+	const JsonbContainer *carry = integ_json_get_object(source, "carry");
+	IntegJsonWalk walk;
+	JsonbValue name, value;
+
+	if (carry == NULL)
+		return;
+	pagination->carry = palloc0(sizeof(IntegPageCarry) * JsonContainerSize(carry));
+	integ_json_walk_begin(&walk, carry);
+	while (integ_json_walk_pair(&walk, &name, &value))
+	{
+		IntegPageCarry *item = &pagination->carry[pagination->ncarry++];
+
+		item->name = pnstrdup(name.val.string.val, name.val.string.len);
+		if (value.type == jbvBinary)
+			item->header = lower_case(integ_json_get_string(value.val.binary.data, "header"));
+		else
+			item->path = integ_path_compile(pnstrdup(value.val.string.val, value.val.string.len),
+											psprintf("%s/carry/%s", where, item->name));
+	}
+}
+
+/* What requests say of the page themselves. */
+static void
+compile_names(const JsonbContainer *source, const IntegMethod *method, const char *where, IntegPagination *pagination)
+{
+	pagination->is_named = integ_pagination_is_named(source);
+	pagination->word = integ_pagination_word(source);
+	pagination->names_size = pagination->word != NULL && integ_exchange_names_page(method->exchange, "size");
+	compile_carry(source, where, pagination);
+}
+
 IntegPagination *
 integ_pagination_compile(const IntegMethod *method)
 {
@@ -131,9 +176,8 @@ integ_pagination_compile(const IntegMethod *method)
 																	: INTEG_PAGE_FROM_BODY);
 	pagination->param = integ_json_get_string(source, "param");
 	pagination->next = integ_json_get_string(source, "next");
-	if (pagination->from == INTEG_PAGE_FROM_HEADER)
-		for (char *c = (char *) pagination->next; c != NULL && *c != '\0'; c++)
-			*c = pg_ascii_tolower((unsigned char) *c);
+	if (pagination->from == INTEG_PAGE_FROM_HEADER && pagination->next != NULL)
+		(void) lower_case((char *) pagination->next);
 	else if (is_path(pagination->next))
 		pagination->next_path = integ_path_compile(pagination->next, where);
 	if (integ_json_get_string(source, "rel") != NULL)
@@ -145,12 +189,13 @@ integ_pagination_compile(const IntegMethod *method)
 		pagination->more = relay_more(pagination, where);
 	pagination->total = integ_compile_path(source, "total", where);
 	pagination->total_pages = integ_compile_path(source, "totalPages", where);
-	pagination->start = integ_json_get_int(source, "start", pagination->style == INTEG_PAGE_NUMBER ? 1 : 0);
+	pagination->start = integ_pagination_start(source);
 	pagination->page_size_param = integ_json_get_string(source, "pageSizeParam");
 	pagination->page_size = integ_json_get_int(source, "pageSize", 0);
 	pagination->max_page_size = integ_json_get_int(source, "maxPageSize", 0);
 	pagination->short_page = integ_json_get_bool(source, "shortPage", false);
 	pagination->max_pages = integ_json_get_int(source, "maxPages", 0);
 	compile_delta(source, where, pagination);
+	compile_names(source, method, where, pagination);
 	return pagination;
 }

@@ -26,7 +26,8 @@ typedef enum IntegPagePlace
 	INTEG_PAGE_IN_QUERY,
 	INTEG_PAGE_IN_BODY,
 	INTEG_PAGE_IN_HEADER,
-	INTEG_PAGE_IN_URL
+	INTEG_PAGE_IN_URL,
+	INTEG_PAGE_IN_TEMPLATE /* the request names it: {pagination.offset} */
 } IntegPagePlace;
 
 typedef enum IntegPageSource
@@ -36,11 +37,24 @@ typedef enum IntegPageSource
 	INTEG_PAGE_FROM_LAST_RECORD
 } IntegPageSource;
 
+/* A value of an answer that the requests for further pages name. */
+typedef struct IntegPageCarry
+{
+	const char *name;
+	IntegPath *path;	/* where it is in the body, or NULL: */
+	const char *header; /* the header that has it, in lower case */
+} IntegPageCarry;
+
 typedef struct IntegPagination
 {
 	IntegPageStyle style;
 	IntegPagePlace in;
 	IntegPageSource from;
+	bool is_named;	  /* requests name the page: {pagination.x} */
+	bool names_size;  /* … and how long it is */
+	const char *word; /* what they call its place, or NULL */
+	int ncarry;
+	IntegPageCarry *carry;
 	const char *param;		/* or NULL */
 	const char *next;		/* as written, a header in lower case; or NULL */
 	IntegPath *next_path;	/* where it is a path */

@@ -186,7 +186,8 @@ set(IntegCall *call, IntegPagePlace place, const char *name, const JsonbValue *v
 			integ_call_add_header(call, pstrdup(name), value_text(value));
 			break;
 		case INTEG_PAGE_IN_URL:
-			break; /* in the path's template */
+		case INTEG_PAGE_IN_TEMPLATE:
+			break; /* rendered already */
 	}
 }
 
@@ -229,9 +230,9 @@ static void
 set_size(IntegCall *call, IntegPages *pages)
 {
 	const IntegPagination *pagination = pages->pagination;
-	int64 wanted = pages->options.page_size != 0 ? pages->options.page_size : pagination->page_size;
+	int64 wanted = integ_pages_size(pages);
 
-	pages->asked = pagination->page_size;
+	pages->asked = pagination->names_size ? wanted : pagination->page_size;
 	if (pagination->page_size_param == NULL)
 		return;
 	/* What the caller's input asked for goes before the definition's. */
@@ -294,7 +295,8 @@ begin_counting(IntegCall *call, IntegPages *pages)
 {
 	const IntegPagination *pagination = pages->pagination;
 
-	if (get_number(call, pagination->in, pagination->param, &pages->position.number))
+	if (pagination->in != INTEG_PAGE_IN_TEMPLATE &&
+		get_number(call, pagination->in, pagination->param, &pages->position.number))
 		return;
 	pages->position.number = pagination->start;
 	set_number(call, pagination->in, pagination->param, pagination->start);

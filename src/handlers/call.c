@@ -108,7 +108,7 @@ call_in_transaction(const IntegHandlerCall *call, MemoryContext context)
 		integ_actor_assume(call->subject.client_id, call->subject.user_id);
 	result = invoke(look_up(call->function), call->argument, context);
 	if (call->finish != NULL)
-		call->finish(call->arg);
+		call->finish(call->arg, result);
 	PopActiveSnapshot();
 	/* Deferred triggers and constraints run here: as the session's user, and within the time. */
 	CommitTransactionCommand();

@@ -16,6 +16,7 @@
 
 #include "postgres.h"
 
+#include "core/rows.h"
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
@@ -86,6 +87,9 @@ extern void integ_handler_drop(IntegHandlerTicket *ticket);
 extern PGDLLEXPORT Jsonb *integ_handler_run(const IntegHandlerSubject *subject, const char *function,
 											const Jsonb *argument, int64 timeout_ms);
 
+/* The kind of runs whose result is a reply (webhooks/webhook.h): kept with the run, and awaited by a listener. */
+#define INTEG_HANDLER_REPLY "webhook_reply"
+
 /* A run to be. What it belongs to may be NULL. */
 typedef struct IntegHandlerRun
 {
@@ -97,9 +101,25 @@ typedef struct IntegHandlerRun
 	const pg_uuid_t *instance;
 	const pg_uuid_t *event;
 	TimestampTz event_at; /* when the event came */
+	int depth;			  /* of runs that led to each other, this one counted */
 } IntegHandlerRun;
 
-/* Makes the run a row of the current transaction. In an owner scope. */
-extern void integ_handler_enqueue(const IntegHandlerRun *run);
+/* Runs on their way into the table. */
+typedef struct IntegHandlerRuns
+{
+	IntegRows rows;
+} IntegHandlerRuns;
+
+/* None yet, in CurrentMemoryContext. */
+extern void integ_handler_runs_begin(IntegHandlerRuns *runs);
+
+/* Adds a run; its id, in the runs' context. What it points to must be there until they are stored. */
+extern const pg_uuid_t *integ_handler_runs_add(IntegHandlerRuns *runs, const IntegHandlerRun *run);
+
+/* Makes them rows of the current transaction, in one statement, and forgets them. In an owner scope. */
+extern void integ_handler_runs_store(IntegHandlerRuns *runs);
+
+/* The depth of the run that this process carries out; 0: none. What is made in it is one deeper. */
+extern int integ_handler_depth(void);
 
 #endif /* INTEG_HANDLERS_HANDLERS_H */

@@ -21,11 +21,13 @@
 #include "core/query.h"
 #include "core/uuid.h"
 #include "fmgr.h"
+#include "ingress/ingress.h"
 #include "operate/operate.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "webhooks/webhook.h"
 
 PG_FUNCTION_INFO_V1(integ_tg_handler_runs_wake);
 PG_FUNCTION_INFO_V1(integ_handler_retry);
@@ -43,11 +45,19 @@ typedef struct Run
 	int attempt;
 	int max_attempts;
 	bool of_event; /* a service waits for nothing, but people see what is late */
+	bool replies;  /* what the function returns is a reply */
 	IntegHandlerCall call;
 	bool gone; /* the row was deleted, or is somebody else's */
 } Run;
 
 static bool muted;
+static int depth;
+
+int
+integ_handler_depth(void)
+{
+	return depth;
+}
 
 void
 integ_handler_runs_mute(bool mute)
@@ -65,30 +75,64 @@ integ_tg_handler_runs_wake(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* Columns of a run, in the order in which they are given. */
+static const Oid run_types[] = {UUIDOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID,
+								UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, INT2OID};
+
 void
-integ_handler_enqueue(const IntegHandlerRun *run)
+integ_handler_runs_begin(IntegHandlerRuns *runs)
+{
+	integ_rows_begin(&runs->rows, run_types, lengthof(run_types));
+}
+
+const pg_uuid_t *
+integ_handler_runs_add(IntegHandlerRuns *runs, const IntegHandlerRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(runs->rows.context);
+	const IntegHandlerSubject *subject = &run->subject;
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+	Datum values[lengthof(run_types)] = {UUIDPGetDatum(id), CStringGetTextDatum(run->kind),
+										 ObjectIdGetDatum(subject->owner), CStringGetTextDatum(run->function),
+										 JsonbPGetDatum(run->argument)};
+	bool nulls[lengthof(run_types)] = {false};
+
+	integ_uuid_make(id);
+	nulls[5] = subject->client_id == NULL;
+	if (!nulls[5])
+		values[5] = CStringGetTextDatum(subject->client_id);
+	nulls[6] = subject->user_id == NULL;
+	if (!nulls[6])
+		values[6] = CStringGetTextDatum(subject->user_id);
+	values[7] = UUIDPGetDatum(run->call);
+	nulls[7] = run->call == NULL;
+	values[8] = UUIDPGetDatum(run->instance);
+	nulls[8] = run->instance == NULL;
+	values[9] = UUIDPGetDatum(run->event);
+	values[10] = TimestampTzGetDatum(run->event_at);
+	nulls[9] = nulls[10] = run->event == NULL;
+	values[11] = Int16GetDatum(run->depth);
+	integ_rows_add(&runs->rows, values, nulls);
+	MemoryContextSwitchTo(old);
+	return id;
+}
+
+void
+integ_handler_runs_store(IntegHandlerRuns *runs)
 {
 	static IntegQuery insert = {
 		"INSERT INTO integ.handler_runs"
-		" (kind, owner, function, argument, client_id, user_id, call, instance, event, event_at)"
-		" VALUES ($1, $2::pg_catalog.regrole, $3, $4, $5, $6, $7, $8, $9, $10)",
-		10,
-		{TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID}};
-	const IntegHandlerSubject *subject = &run->subject;
-	char nulls[] = "          ";
-	Datum values[10] = {CStringGetTextDatum(run->kind), ObjectIdGetDatum(subject->owner),
-						CStringGetTextDatum(run->function), JsonbPGetDatum(run->argument)};
+		" (id, kind, owner, function, argument, client_id, user_id, call, instance, event, event_at, depth)"
+		" SELECT id, kind, owner::pg_catalog.regrole, function, argument, client_id, user_id, call, instance, event,"
+		"  event_at, depth"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
+		"  pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
+		"  pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12))"
+		" AS n (id, kind, owner, function, argument, client_id, user_id, call, instance, event, event_at, depth)",
+		lengthof(run_types),
+		{UUIDARRAYOID, TEXTARRAYOID, OIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		 UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID}};
 
-	values[4] = integ_value_text(subject->client_id, &nulls[4]);
-	values[5] = integ_value_text(subject->user_id, &nulls[5]);
-	values[6] = UUIDPGetDatum(run->call);
-	nulls[6] = run->call == NULL ? 'n' : ' ';
-	values[7] = UUIDPGetDatum(run->instance);
-	nulls[7] = run->instance == NULL ? 'n' : ' ';
-	values[8] = UUIDPGetDatum(run->event);
-	values[9] = TimestampTzGetDatum(run->event_at);
-	nulls[8] = nulls[9] = run->event == NULL ? 'n' : ' ';
-	(void) integ_query(&insert, values, nulls);
+	(void) integ_rows_query(&runs->rows, &insert);
 }
 
 /* In the transaction under way, whatever its settings: our own rows, and no news for the keeper. */
@@ -132,7 +176,7 @@ claim(Run *run)
 		"  AND state IN ('queued', 'waiting') AND next_attempt_at <= pg_catalog.clock_timestamp()"
 		"  ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)"
 		" RETURNING id, function, argument, client_id, user_id, attempt::bigint, max_attempts::bigint, timeout_ms::bigint,"
-		" event IS NOT NULL",
+		" event IS NOT NULL, kind = '" INTEG_HANDLER_REPLY "', depth::bigint",
 		2,
 		{OIDOID, INT8OID}};
 	MemoryContext context = CurrentMemoryContext;
@@ -154,28 +198,34 @@ claim(Run *run)
 		run->max_attempts = (int) integ_result_int8(0, 7);
 		run->call.timeout_ms = integ_result_int8(0, 8);
 		run->of_event = integ_result_bool(0, 9);
+		run->replies = integ_result_bool(0, 10);
+		depth = (int) integ_result_int8(0, 11);
 	}
 	commit(&scope);
 	MemoryContextSwitchTo(context);
 	return found;
 }
 
-/* In the function's transaction. */
+/* In the function's transaction: a reply that is none undoes what the function did. */
 static void
-record_success(void *arg)
+record_success(void *arg, const Jsonb *result)
 {
 	static IntegQuery done = {
 		"UPDATE integ.handler_runs SET state = 'succeeded', lease = NULL, finished_at = pg_catalog.clock_timestamp(),"
-		" last_sqlstate = NULL, last_error = NULL, error_detail = NULL, error_hint = NULL"
+		" last_sqlstate = NULL, last_error = NULL, error_detail = NULL, error_hint = NULL, reply = $3"
 		" WHERE id = $1 AND lease = $2",
-		2,
-		{UUIDOID, INT8OID}};
+		3,
+		{UUIDOID, INT8OID, JSONBOID}};
 	Run *run = arg;
-	Datum values[] = {UUIDPGetDatum(&run->id), Int64GetDatum(run->worker->lease)};
+	bool has_reply = run->replies && result != NULL;
+	Datum values[] = {UUIDPGetDatum(&run->id), Int64GetDatum(run->worker->lease), JsonbPGetDatum(result)};
+	char nulls[] = {' ', ' ', has_reply ? ' ' : 'n'};
 	IntegOwnerScope scope;
 
+	if (has_reply)
+		integ_webhook_reply_check(result);
 	integ_owner_enter(&scope);
-	run->gone = query_muted(&done, values, NULL) == 0;
+	run->gone = query_muted(&done, values, nulls) == 0;
 	integ_owner_leave(&scope);
 }
 
@@ -236,8 +286,11 @@ integ_handler_run_next(IntegHandlerWorker *worker)
 	run.call.finish = record_success;
 	run.call.arg = &run;
 	integ_handler_call(&run.call, &answer);
+	depth = 0;
 	if (answer.sqlerrcode != 0)
 		record_failure(&run, &answer);
+	if (run.replies)
+		integ_ingress_tell(worker->database);
 	return true;
 }
 
@@ -268,7 +321,9 @@ Datum
 integ_handler_retry(PG_FUNCTION_ARGS)
 {
 	static IntegQuery find = {
-		"SELECT owner::oid::bigint, client_id, user_id, state FROM integ.handler_runs WHERE id = $1 FOR UPDATE", 1, {UUIDOID}};
+		"SELECT owner::oid::bigint, client_id, user_id, state FROM integ.handler_runs WHERE id = $1 FOR UPDATE",
+		1,
+		{UUIDOID}};
 	static IntegQuery again = {
 		"UPDATE integ.handler_runs SET state = 'queued', finished_at = NULL, next_attempt_at = pg_catalog.clock_timestamp(),"
 		" max_attempts = CASE WHEN state = 'dead' THEN least(attempt + max_attempts, 1000000) ELSE max_attempts END"

@@ -26,7 +26,8 @@ typedef struct IntegHandlerCall
 	const char *function;
 	const Jsonb *argument;
 	int64 timeout_ms;
-	void (*finish)(void *arg); /* after the function, in its transaction; or NULL */
+	/* After the function, in its transaction, with what it returned (NULL: nothing); or NULL. */
+	void (*finish)(void *arg, const Jsonb *result);
 	void *arg;
 } IntegHandlerCall;
 

@@ -102,20 +102,29 @@ local_port_of(int descriptor)
 											   : ((struct sockaddr_in *) &address)->sin_port);
 }
 
+static bool
+has_port(IntegTransferPool *pool, int descriptor, int local_port)
+{
+	IntegSocket *entry = &pool->sockets[descriptor];
+
+	if (!entry->ours)
+		return false;
+	if (entry->port == 0)
+		entry->port = local_port_of(descriptor);
+	return entry->port == local_port;
+}
+
 int
 integ_pool_find_socket(IntegTransferPool *pool, int local_port)
 {
+	if (pool->recent < pool->nsockets && has_port(pool, pool->recent, local_port))
+		return pool->recent;
 	for (int descriptor = 0; descriptor < pool->nsockets; descriptor++)
-	{
-		IntegSocket *entry = &pool->sockets[descriptor];
-
-		if (!entry->ours)
-			continue;
-		if (entry->port == 0)
-			entry->port = local_port_of(descriptor);
-		if (entry->port == local_port)
+		if (has_port(pool, descriptor, local_port))
+		{
+			pool->recent = descriptor;
 			return descriptor;
-	}
+		}
 	return -1;
 }
 

@@ -112,6 +112,7 @@ struct IntegTransferPool
 
 	IntegSocket *sockets; /* by descriptor */
 	int nsockets;
+	int recent; /* the descriptor that carried the last request */
 
 	IntegTransferList lists[INTEG_TRANSFER_STATES];
 	IntegTransfer *unread; /* the first done one that integ_transfer_next_done has not handed out */

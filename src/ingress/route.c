@@ -13,17 +13,24 @@ typedef struct Route
 {
 	const char *prefix; /* of the path; one that ends in a slash has more behind it */
 	const char *methods[4];
-	void (*handle)(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply);
+	void (*handle)(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *batch,
+				   IntegIngressReply *reply);
+	const char *allow; /* the methods, as a header says them */
 } Route;
 
-static void webhook(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply);
-static void health(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply);
+static void webhook(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *batch,
+					IntegIngressReply *reply);
+static void health(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *batch,
+				   IntegIngressReply *reply);
+static void callback(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *batch,
+					 IntegIngressReply *reply);
 
 /* Capabilities add theirs here. */
 static const Route routes[] = {
-	{"/webhooks/", {"POST", "GET", "HEAD", "PUT"}, webhook},
-	{"/api/v1/webhooks/", {"POST", "GET", "HEAD", "PUT"}, webhook},
-	{"/healthz", {"GET", "HEAD"}, health},
+	{"/webhooks/", {"POST", "GET", "HEAD", "PUT"}, webhook, "POST, GET, HEAD, PUT"},
+	{"/api/v1/webhooks/", {"POST", "GET", "HEAD", "PUT"}, webhook, "POST, GET, HEAD, PUT"},
+	{"/oauth/callback", {"GET"}, callback, "GET"},
+	{"/healthz", {"GET", "HEAD"}, health, "GET, HEAD"},
 };
 
 static void
@@ -34,7 +41,7 @@ say(IntegIngressReply *reply, int status, const char *text)
 }
 
 static void
-health(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply)
+health(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *batch, IntegIngressReply *reply)
 {
 	say(reply, 200, "ok\n");
 }
@@ -55,12 +62,14 @@ public_url(const IntegServerRequest *request)
 
 /* rest is DEFINITION, or DEFINITION/NAME. */
 static void
-webhook(const IntegServerRequest *request, const char *rest, IntegIngressReply *reply)
+webhook(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *batch, IntegIngressReply *reply)
 {
 	const char *query = strchr(request->uri, '?');
-	pg_uuid_t *stored = palloc(sizeof(pg_uuid_t) * INTEG_WEBHOOK_MAX_EVENTS);
-	IntegWebhookReply answer = {0};
-	IntegInbound inbound = {
+	IntegWebhookReply *answer = MemoryContextAllocZero(batch->context, sizeof(IntegWebhookReply));
+	IntegInbound *inbound = palloc(sizeof(IntegInbound));
+
+	*inbound = (IntegInbound){
+		.address = request->address,
 		.method = request->method,
 		.url = public_url(request),
 		.query = query == NULL ? NULL : query + 1,
@@ -70,13 +79,21 @@ webhook(const IntegServerRequest *request, const char *rest, IntegIngressReply *
 		.body_len = request->body_len,
 		.now_ms = GetCurrentTimestamp() / 1000 + EPOCH_DIFFERENCE_MS,
 	};
+	integ_webhook_handle(rest, NULL, inbound, batch, answer);
+	*reply = (IntegIngressReply){.status = answer->status,
+								 .content_type = answer->content_type,
+								 .body = answer->body,
+								 .body_len = answer->body_len,
+								 .retry_later = answer->status == 503,
+								 .webhook = answer};
+}
 
-	(void) integ_webhook_handle(rest, NULL, &inbound, &answer, stored);
-	*reply = (IntegIngressReply){.status = answer.status,
-								 .content_type = answer.content_type,
-								 .body = answer.body,
-								 .body_len = answer.body_len,
-								 .retry_later = answer.status == 503};
+static void
+callback(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *batch, IntegIngressReply *reply)
+{
+	const char *query = strchr(request->uri, '?');
+
+	integ_ingress_oauth(query == NULL ? "" : query + 1, batch->context, reply);
 }
 
 /* What is behind the route's prefix; NULL where the path is another one's. In CurrentMemoryContext. */
@@ -84,7 +101,7 @@ static char *
 rest_of(const Route *route, const char *path, size_t len)
 {
 	size_t prefix = strlen(route->prefix);
-	char *rest;
+	char *rest, *slash;
 
 	if (len < prefix || memcmp(path, route->prefix, prefix) != 0)
 		return NULL;
@@ -92,7 +109,8 @@ rest_of(const Route *route, const char *path, size_t len)
 		return len == prefix ? pstrdup("") : NULL;
 	rest = pnstrdup(path + prefix, len - prefix);
 	/* Ids and handles need no escapes, and have no parts. */
-	if (*rest == '\0' || strchr(rest, '%') != NULL || (strchr(rest, '/') != NULL && strchr(strchr(rest, '/') + 1, '/') != NULL))
+	slash = strchr(rest, '/');
+	if (*rest == '\0' || strchr(rest, '%') != NULL || (slash != NULL && strchr(slash + 1, '/') != NULL))
 		return NULL;
 	return rest;
 }
@@ -106,8 +124,19 @@ allows(const Route *route, const char *method)
 	return false;
 }
 
+static void
+refuse_method(const Route *route, MemoryContext context, IntegIngressReply *reply)
+{
+	IntegHttpHeader *allow = MemoryContextAlloc(context, sizeof(IntegHttpHeader));
+
+	*allow = (IntegHttpHeader){"Allow", route->allow};
+	say(reply, 405, "method not allowed\n");
+	reply->headers = allow;
+	reply->nheaders = 1;
+}
+
 void
-integ_ingress_route(const IntegServerRequest *request, IntegIngressReply *reply)
+integ_ingress_route(const IntegServerRequest *request, IntegWebhookBatch *batch, IntegIngressReply *reply)
 {
 	size_t len = strcspn(request->uri, "?");
 
@@ -119,11 +148,10 @@ integ_ingress_route(const IntegServerRequest *request, IntegIngressReply *reply)
 			continue;
 		if (allows(&routes[i], request->method))
 		{
-			routes[i].handle(request, rest, reply);
+			routes[i].handle(request, rest, batch, reply);
 			return;
 		}
-		say(reply, 405, "method not allowed\n");
-		reply->allow = routes[i].methods[0];
+		refuse_method(&routes[i], batch->context, reply);
 		return;
 	}
 	say(reply, 404, "not found\n");

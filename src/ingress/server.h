@@ -35,6 +35,7 @@ typedef struct IntegServerOptions
 
 typedef struct IntegServerRequest
 {
+	const char *address; /* of the sender */
 	const char *method;
 	const char *uri; /* path and query as written */
 	IntegHttpHeader *headers;

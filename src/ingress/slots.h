@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "storage/latch.h"
 
 /* Of one database; integ.listeners is at most this. */
 #define INTEG_MAX_LISTENERS 16
@@ -18,6 +19,9 @@ typedef struct IntegListenerSlot
 	TimestampTz since;
 	TimestampTz retry_at; /* not started before */
 	int failures;		  /* in a row */
+	Latch *latch;		  /* NULL: it does not run */
+	bool waiting;		  /* for runs whose result is an answer */
+	bool news;			  /* one has ended since it looked */
 } IntegListenerSlot;
 
 typedef struct IntegListeners

@@ -1,5 +1,5 @@
 /*
- * integ_oauth_callback: what the redirect brought.
+ * integ_oauth_callback: what the redirect brought. The same for the listener, which has it done by a handler worker.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 #include "vault/redact.h"
 
 PG_FUNCTION_INFO_V1(integ_oauth_callback);
+PG_FUNCTION_INFO_V1(integ_oauth_redirect);
 
 typedef struct Callback
 {
@@ -226,32 +227,90 @@ result(FunctionCallInfo fcinfo, const Callback *callback)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
 }
 
+/* Everything but what is returned: the flow is completed, or kept as refused. */
+static void
+complete(Callback *callback)
+{
+	const IntegInstance *instance;
+
+	find_flow(callback);
+	instance = integ_instance_require_managed(callback->actor, integ_uuid_text(&callback->instance), "authorize");
+	integ_oauth_config(instance, integ_instance_definition(instance), &callback->config);
+	check_issuer(callback);
+	if (callback->error != NULL)
+		end_refused(callback);
+	else
+	{
+		exchange(callback);
+		AcceptInvalidationMessages();
+		integ_oauth_ask_account(callback->actor, &callback->config);
+	}
+}
+
 Datum
 integ_oauth_callback(PG_FUNCTION_ARGS)
 {
 	Callback callback = {.actor = integ_actor_require(INTEG_LEVEL_USER, "complete authorizations")};
-	const IntegInstance *instance;
 
 	integ_redact_statement();
 	if (PG_ARGISNULL(0) || (PG_ARGISNULL(1) && PG_ARGISNULL(2)))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_oauth_callback needs the state and a code or an error")));
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("integ_oauth_callback needs the state and a code or an error")));
 	callback.state = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	callback.code = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	callback.error = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	callback.params = PG_ARGISNULL(3) ? integ_json_empty_object() : PG_GETARG_JSONB_P(3);
 	if (!JB_ROOT_IS_OBJECT(callback.params))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the parameters of a redirect are a JSON object")));
-	find_flow(&callback);
-	instance = integ_instance_require_managed(callback.actor, integ_uuid_text(&callback.instance), "authorize");
-	integ_oauth_config(instance, integ_instance_definition(instance), &callback.config);
-	check_issuer(&callback);
-	if (callback.error != NULL)
-		end_refused(&callback);
-	else
-	{
-		exchange(&callback);
-		AcceptInvalidationMessages();
-		integ_oauth_ask_account(callback.actor, &callback.config);
-	}
+	complete(&callback);
 	PG_RETURN_DATUM(result(fcinfo, &callback));
+}
+
+/* Whoever began the flow of the state; NULL: there is none. */
+static const IntegActor *
+actor_of_flow(const char *state)
+{
+	static IntegQuery query = {
+		"SELECT created_by::oid::bigint, client_id, user_id FROM integ.oauth_flows"
+		" WHERE state_hash = pg_catalog.sha256(pg_catalog.convert_to($1, 'UTF8'))",
+		1,
+		{TEXTOID}};
+	MemoryContext context = CurrentMemoryContext;
+	Datum value = CStringGetTextDatum(state);
+	char *client = NULL, *user = NULL;
+	Oid role = InvalidOid;
+	IntegOwnerScope scope;
+
+	integ_owner_enter(&scope);
+	if (integ_query_latest(&query, &value, NULL) > 0)
+	{
+		role = (Oid) integ_result_int8(0, 1);
+		client = integ_result_text(0, 2, context);
+		user = integ_result_text(0, 3, context);
+	}
+	integ_owner_leave(&scope);
+	return OidIsValid(role) ? integ_actor_rebuild(role, client, user) : NULL;
+}
+
+/*
+ * For the listener, by a handler worker: completes a flow in the place of whoever began it. A state cannot be guessed;
+ * who brings it was sent by the service. Returns true for a completion, false for a refusal by the person.
+ */
+Datum
+integ_oauth_redirect(PG_FUNCTION_ARGS)
+{
+	const Jsonb *argument = PG_GETARG_JSONB_P(0);
+	Callback callback = {.state = integ_json_get_string(&argument->root, "state"),
+						 .code = integ_json_get_string(&argument->root, "code"),
+						 .error = integ_json_get_string(&argument->root, "error"),
+						 .params = argument};
+
+	integ_redact_statement();
+	if (callback.state == NULL || (callback.code == NULL && callback.error == NULL))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("a redirect has a state, and a code or an error")));
+	callback.actor = actor_of_flow(callback.state);
+	if (callback.actor == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("no authorization has this state")));
+	complete(&callback);
+	PG_RETURN_JSONB_P(integ_json_parse(callback.error == NULL ? "true" : "false"));
 }

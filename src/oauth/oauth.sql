@@ -41,7 +41,8 @@ CREATE INDEX oauth_flows_expires_idx ON integ.oauth_flows (expires_at) WHERE sta
 CREATE INDEX oauth_flows_created_idx ON integ.oauth_flows (created_at);
 CREATE INDEX oauth_flows_poll_idx ON integ.oauth_flows (next_poll_at) WHERE next_poll_at IS NOT NULL;
 COMMENT ON TABLE integ.oauth_flows IS
-    'Authorizations: begun by integ_oauth_start, ended by integ_oauth_callback; usable once and for ten minutes, kept for 30 days. Their secrets are in the vault until then';
+    'Authorizations: begun by integ_oauth_start, ended by integ_oauth_callback; usable once and for ten '
+    'minutes, kept for 30 days. Their secrets are in the vault until then';
 COMMENT ON COLUMN integ.oauth_flows.id IS 'The authorization';
 COMMENT ON COLUMN integ.oauth_flows.client_id IS 'Client that began it; ''*'' for global';
 COMMENT ON COLUMN integ.oauth_flows.user_id IS 'User that began it, or none';
@@ -51,8 +52,10 @@ COMMENT ON COLUMN integ.oauth_flows.flow IS 'authorization_code, device_code';
 COMMENT ON COLUMN integ.oauth_flows.status IS
     'pending; exchanging (the code is on its way, it is used up); completed; denied (by the person); failed; expired';
 COMMENT ON COLUMN integ.oauth_flows.state_hash IS 'SHA-256 of the state parameter';
-COMMENT ON COLUMN integ.oauth_flows.nonce_hash IS 'SHA-256 of the nonce that the identity token must repeat; NULL: none was asked for';
-COMMENT ON COLUMN integ.oauth_flows.token_origin IS 'Origin of the token endpoint when it began: the code goes nowhere else';
+COMMENT ON COLUMN integ.oauth_flows.nonce_hash IS
+    'SHA-256 of the nonce that the identity token must repeat; NULL: none was asked for';
+COMMENT ON COLUMN integ.oauth_flows.token_origin IS
+    'Origin of the token endpoint when it began: the code goes nowhere else';
 COMMENT ON COLUMN integ.oauth_flows.redirect_uri IS 'Where the service sends the person back to';
 COMMENT ON COLUMN integ.oauth_flows.return_url IS 'Where the application wants the person in the end';
 COMMENT ON COLUMN integ.oauth_flows.scopes IS 'Scopes that were asked for';
@@ -104,17 +107,20 @@ CREATE TABLE integ.oauth_tokens (
 CREATE INDEX oauth_tokens_expires_idx ON integ.oauth_tokens (expires_at);
 CREATE INDEX oauth_tokens_refresh_idx ON integ.oauth_tokens (refresh_at) WHERE refresh_at IS NOT NULL;
 COMMENT ON TABLE integ.oauth_tokens IS
-    'What is known of the tokens of instances that use OAuth; the tokens themselves are in the vault. refresh_at = now() has one refreshed';
+    'What is known of the tokens of instances that use OAuth; the tokens themselves are in the vault. '
+    'refresh_at = now() has one refreshed';
 COMMENT ON COLUMN integ.oauth_tokens.instance IS 'The instance';
 COMMENT ON COLUMN integ.oauth_tokens.client_id IS 'Client of the instance; ''*'' for global';
 COMMENT ON COLUMN integ.oauth_tokens.grant_type IS
-    'How the first token was obtained: authorization_code, device_code, client_credentials, jwt_bearer, signed_token (auth.jwt.tokenUrl)';
+    'How the first token was obtained: authorization_code, device_code, client_credentials, jwt_bearer, '
+    'signed_token (auth.jwt.tokenUrl)';
 COMMENT ON COLUMN integ.oauth_tokens.strategy IS
     'automatic: refreshed before it expires; on_demand: when a call needs it; manual: by integ_oauth_refresh only';
 COMMENT ON COLUMN integ.oauth_tokens.token_type IS 'Type of the token, as the service calls it';
 COMMENT ON COLUMN integ.oauth_tokens.scopes IS 'Scopes that were granted; NULL where the service does not say';
 COMMENT ON COLUMN integ.oauth_tokens.requested_scopes IS 'Scopes that were asked for';
-COMMENT ON COLUMN integ.oauth_tokens.token_origin IS 'Origin of the token endpoint: the refresh token goes nowhere else';
+COMMENT ON COLUMN integ.oauth_tokens.token_origin IS
+    'Origin of the token endpoint: the refresh token goes nowhere else';
 COMMENT ON COLUMN integ.oauth_tokens.version IS 'Counts the tokens of the instance';
 COMMENT ON COLUMN integ.oauth_tokens.obtained_at IS 'When the current token was obtained';
 COMMENT ON COLUMN integ.oauth_tokens.expires_at IS 'When it expires; NULL: the service does not say';
@@ -139,7 +145,8 @@ SELECT pg_catalog.pg_extension_config_dump('integ.oauth_tokens', '');
 
 CREATE FUNCTION integ.tg_oauth_wake() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_oauth_wake';
-COMMENT ON FUNCTION integ.tg_oauth_wake() IS 'Has the dispatchers look for tokens to refresh when the transaction commits';
+COMMENT ON FUNCTION integ.tg_oauth_wake() IS
+    'Has the dispatchers look for tokens to refresh when the transaction commits';
 CREATE TRIGGER oauth_tokens_wake AFTER INSERT OR UPDATE OR TRUNCATE ON integ.oauth_tokens
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_oauth_wake();
 ALTER TABLE integ.oauth_tokens ENABLE ALWAYS TRIGGER oauth_tokens_wake;
@@ -152,24 +159,38 @@ CREATE FUNCTION integ_oauth_start(target text, options jsonb DEFAULT '{}',
     OUT expires_at timestamptz, OUT user_code text, OUT verification_uri text)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'integ_oauth_start';
 COMMENT ON FUNCTION integ_oauth_start(text, jsonb) IS
-    'Begins the authorization of an instance, or of a new one of a definition: send the person to authorization_url. Options: instance_id, config, connect, scopes, parameters, return_url, redirect_uri, flow, login_hint';
+    'Begins the authorization of an instance, or of a new one of a definition: send the person to '
+    'authorization_url. Options: instance_id, config, connect, scopes, parameters, return_url, redirect_uri, '
+    'flow, login_hint';
 
-CREATE FUNCTION integ_oauth_callback(state text, code text DEFAULT NULL, error text DEFAULT NULL, params jsonb DEFAULT '{}',
+CREATE FUNCTION integ_oauth_callback(state text, code text DEFAULT NULL, error text DEFAULT NULL,
+    params jsonb DEFAULT '{}',
     OUT flow_id uuid, OUT instance_id text, OUT status text, OUT scopes text[], OUT missing_scopes text[],
     OUT return_url text)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_callback';
 COMMENT ON FUNCTION integ_oauth_callback(text, text, text, jsonb) IS
-    'Ends an authorization with what the redirect brought: state and code, or state and error; params are its other parameters (iss, error_description, realmId …). A worker exchanges the code, so that a ROLLBACK cannot lose the token';
+    'Ends an authorization with what the redirect brought: state and code, or state and error; params are its '
+    'other parameters (iss, error_description, realmId …). A worker exchanges the code, so that a ROLLBACK '
+    'cannot lose the token';
+
+CREATE FUNCTION integ.oauth_redirect(argument jsonb) RETURNS jsonb
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_redirect';
+COMMENT ON FUNCTION integ.oauth_redirect(jsonb) IS
+    'Ends an authorization for the listener, in the place of whoever began it: the parameters of the '
+    'redirect; false where the person refused';
+GRANT EXECUTE ON FUNCTION integ.oauth_redirect(jsonb) TO integ_ingress;
 
 CREATE FUNCTION integ_oauth_refresh(instance text, options jsonb DEFAULT '{}') RETURNS timestamptz
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_refresh';
 COMMENT ON FUNCTION integ_oauth_refresh(text, jsonb) IS
-    'Has a worker refresh the token of an instance, waits for it, and returns when the new one expires (NULL: the service does not say). Option: timeout';
+    'Has a worker refresh the token of an instance, waits for it, and returns when the new one expires (NULL: '
+    'the service does not say). Option: timeout';
 
 CREATE FUNCTION integ_oauth_revoke(instance text, options jsonb DEFAULT '{}') RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'integ_oauth_revoke';
 COMMENT ON FUNCTION integ_oauth_revoke(text, jsonb) IS
-    'Revokes the tokens of an instance at the service (RFC 7009) and removes them here; false where the service could not be told. Option: timeout';
+    'Revokes the tokens of an instance at the service (RFC 7009) and removes them here; false where the '
+    'service could not be told. Option: timeout';
 
 GRANT EXECUTE ON FUNCTION integ_oauth_start(text, jsonb), integ_oauth_callback(text, text, text, jsonb),
     integ_oauth_refresh(text, jsonb), integ_oauth_revoke(text, jsonb) TO integ_user, integ_impersonate;

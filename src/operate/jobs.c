@@ -18,6 +18,7 @@
 #include "handlers/worker.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "sync/lifecycle.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -31,8 +32,12 @@ static const IntegJob jobs[] = {
 	{"rate_limits", "1 hour", "Deletes records of rate limits that say nothing any more", integ_limits_sweep},
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
 	{"webhook_keys", "1 hour", "Forgets deliveries of webhooks whose time is over", integ_webhook_keys_expire},
-	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over", integ_discovery_refresh},
-	{"approvals", "5 minutes", "Expires approvals that nobody has decided about in time, and forgets those decided about long ago", integ_approvals_run},
+	{"sync_seen", "1 day", "Forgets what failed runs have seen, which nobody repeats any more", integ_sync_seen_expire},
+	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over",
+	 integ_discovery_refresh},
+	{"approvals", "5 minutes",
+	 "Expires approvals that nobody has decided about in time, and forgets those decided about long ago",
+	 integ_approvals_run},
 	{"oauth_flows", "10 minutes", "Ends authorizations whose time is over, and forgets old ones", integ_oauth_sweep},
 	{"health", "5 minutes", "Calls the health check of every active instance", integ_health_run},
 };

@@ -202,6 +202,7 @@ integ_sync_begin(const pg_uuid_t *execution, int64 lease)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	own = integ_actor_current();
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	taken = take(run);
 	if (taken)
 		tell_started(run);

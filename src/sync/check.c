@@ -4,6 +4,7 @@
  */
 #include "sync/lifecycle.h"
 
+#include "access/row_owner.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/errors.h"
@@ -17,7 +18,6 @@
 #include "miscadmin.h"
 #include "operate/operate.h"
 #include "sync/task.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
@@ -169,22 +169,14 @@ check_notifications(const Jsonb *notifications)
 							errhint("Each is a user's id, or an address; an empty list means the administrators of the client.")));
 }
 
-/* A row may belong only to a role that its writer is a member of: it runs with that role's rights. */
 static void
 check_owner(Row row)
 {
 	bool isnull;
 	Oid owner = DatumGetObjectId(value_of(row, "owner", &isnull));
 
-	/* integ itself changes rows when what they refer to goes. */
-	if (isnull || GetUserId() == integ_owner_oid() || is_member_of_role(GetUserId(), owner))
-		return;
-	ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
-					errmsg("sync task \"%s\" cannot belong to the role \"%s\"", text_of(row, "task_id"),
-						   GetUserNameFromId(owner, true)),
-					errdetail("It runs with the rights of its owner, and \"%s\" is no member of that role.",
-							  GetUserNameFromId(GetUserId(), false)),
-					errhint("Leave \"owner\" out: the task then belongs to you.")));
+	if (!isnull)
+		integ_row_owner_check(owner, psprintf("sync task \"%s\"", text_of(row, "task_id")));
 }
 
 /* A superuser may restore what cannot run here (yet). */
@@ -200,7 +192,8 @@ check_login(Row row)
 	ereport(superuser() ? WARNING : ERROR,
 			(errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("sync task \"%s\" cannot run: %s", text_of(row, "task_id"), problem),
 			 errdetail("A task is run by a worker whose session user is its owner."),
-			 errhint("ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE; or give it another owner.")));
+			 errhint("ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE;"
+					 " or give it another owner.")));
 }
 
 static TimestampTz
@@ -291,6 +284,10 @@ check_update(Row before, Row after, Changes *changes)
 		change(changes, after, "updated_at", TimestampTzGetDatum(GetCurrentTimestamp()), false);
 }
 
+/* Of the statement under way: its rows were looked at here; some of them may be due at another time than before. */
+static bool checked;
+static bool retimes;
+
 /* BEFORE INSERT OR UPDATE on integ.sync_tasks. */
 Datum
 integ_tg_sync_task_check(PG_FUNCTION_ARGS)
@@ -303,12 +300,17 @@ integ_tg_sync_task_check(PG_FUNCTION_ARGS)
 		elog(ERROR, "integ.tg_sync_task_check must be called as a trigger");
 	before = (Row){.columns = trigger->tg_relation->rd_att, .tuple = trigger->tg_trigtuple};
 	after = before;
+	checked = true;
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
 		check_insert(after, &changes);
+		retimes = true;
+	}
 	else
 	{
 		after.tuple = trigger->tg_newtuple;
 		check_update(before, after, &changes);
+		retimes |= changes.count > 0 || differs(before, after, "next_run_at") || differs(before, after, "status");
 	}
 	if (changes.count == 0)
 		return PointerGetDatum(after.tuple);
@@ -352,15 +354,26 @@ integ_tg_sync_task_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Statement trigger of what the keeper acts on. It knows what it changed itself. */
+/*
+ * Statement trigger of what the keeper acts on; with an argument, of tasks. The keeper knows what it changed itself. A
+ * run that has ended changes its task, but not when it is due.
+ */
 Datum
 integ_tg_sync_wake(PG_FUNCTION_ARGS)
 {
+	const TriggerData *trigger = (TriggerData *) fcinfo->context;
 	const IntegDatabase *database = integ_shmem_mine();
+	uint32 what = INTEG_WAKE_SYNC;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "integ.tg_sync_wake must be called as a trigger");
+	if (trigger->tg_trigger->tgnargs > 0)
+	{
+		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && (retimes || !checked))
+			what |= INTEG_WAKE_SYNC_TASKS;
+		checked = retimes = false;
+	}
 	if (database != NULL && database->keeper_pid != MyProcPid)
-		integ_wake_at_commit(INTEG_WAKE_SYNC);
+		integ_wake_at_commit(what);
 	return PointerGetDatum(NULL);
 }

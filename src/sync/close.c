@@ -24,6 +24,7 @@ integ_sync_close(const pg_uuid_t *execution, const char *status, const char *rea
 	Datum values[] = {UUIDPGetDatum(execution), CStringGetTextDatum(status), CStringGetTextDatum(reason)};
 
 	(void) integ_query(&close, values, NULL);
+	integ_sync_seen_forget(execution);
 }
 
 void
@@ -41,9 +42,14 @@ integ_sync_close_task(const pg_uuid_t *task, const char *reason)
 		" WHERE task = $1 AND status = 'running' AND NOT cancel_requested",
 		2,
 		{UUIDOID, TEXTOID}};
+	static IntegQuery seen = {"DELETE FROM integ.sync_seen s WHERE task = $1 AND NOT EXISTS"
+							  " (SELECT FROM integ.sync_executions_open o WHERE o.id = s.execution)",
+							  1,
+							  {UUIDOID}};
 	Datum values[] = {UUIDPGetDatum(task), CStringGetTextDatum(reason)};
 
 	(void) integ_query(&waiting, values, NULL);
+	(void) integ_query(&seen, values, NULL);
 	(void) integ_query(&running, values, NULL);
 }
 

@@ -25,7 +25,7 @@ fingerprint(const SyncEngine *engine)
 	const SyncSource *source = engine->source;
 	bytea *bytes = palloc(VARHDRSZ + sizeof(uint64));
 	uint64 hash = DatumGetUInt64(hash_any_extended((const unsigned char *) source->config, VARSIZE(source->config),
-												   (uint64) engine->target->conversion->version));
+												   sync_seed(engine)));
 
 	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) source->method, strlen(source->method), hash));
 	SET_VARSIZE(bytes, VARHDRSZ + sizeof(uint64));
@@ -79,6 +79,7 @@ read_row(SyncEngine *engine)
 	cursor->ended = cursor->page != NULL && integ_json_get_bool(&cursor->page->root, "end", false);
 	cursor->full = integ_json_get_bool(&state->root, "full", true);
 	cursor->cut = integ_json_get_bool(&state->root, "cut", false);
+	cursor->seen = integ_json_get_int(&state->root, "seen", -1);
 	done = integ_json_get_string(&state->root, "done");
 	cursor->done = done != NULL && strcmp(done, integ_uuid_text(&engine->run->id)) == 0;
 	read_mark(&engine->newest, state, "newest");
@@ -90,19 +91,22 @@ void
 sync_cursor_read(SyncEngine *engine)
 {
 	static IntegQuery query = {
-		"SELECT high_water_mark, page_cursor, delta_token, execution, fingerprint IS NOT DISTINCT FROM $4, state"
+		"SELECT high_water_mark, page_cursor, delta_token, execution,"
+		" fingerprint IS NOT DISTINCT FROM $4 AND target_table IS NOT DISTINCT FROM $5, state"
 		" FROM integ.sync_cursors WHERE task = $1 AND direction = 'pull' AND entity = $2 AND source = $3",
-		4,
-		{UUIDOID, TEXTOID, INT4OID, BYTEAOID}};
+		5,
+		{UUIDOID, TEXTOID, INT4OID, BYTEAOID, REGCLASSOID}};
+	char nulls[] = "     ";
 	IntegOwnerScope scope;
-	Datum values[4];
+	Datum values[5];
 
 	memset(&engine->cursor, 0, sizeof(engine->cursor));
 	memset(&engine->newest, 0, sizeof(engine->newest));
 	memset(&engine->held, 0, sizeof(engine->held));
 	set_key(engine, values);
+	values[4] = sync_target_datum(engine->target, &nulls[4]);
 	integ_owner_enter(&scope);
-	if (integ_query(&query, values, NULL) > 0)
+	if (integ_query(&query, values, nulls) > 0)
 		read_row(engine);
 	integ_owner_leave(&scope);
 }
@@ -120,6 +124,8 @@ state_of(const SyncEngine *engine, bool done, bool cut)
 		integ_json_add_string(&builder, "newest", engine->newest.text);
 	if (engine->held.text != NULL)
 		integ_json_add_string(&builder, "held", engine->held.text);
+	if (engine->sweeps && (!done || cut))
+		integ_json_add_int(&builder, "seen", engine->cursor.seen);
 	if (cut)
 		integ_json_add_bool(&builder, "cut", true);
 	if (done)
@@ -144,22 +150,25 @@ void
 sync_cursor_save(SyncEngine *engine, const Jsonb *state, const char *delta)
 {
 	static IntegQuery query = {
-		"INSERT INTO integ.sync_cursors AS c (task, direction, entity, source, fingerprint, page_cursor, execution, state)"
-		" VALUES ($1, 'pull', $2, $3, $4, $5, $6, $7)"
+		"INSERT INTO integ.sync_cursors AS c"
+		" (task, direction, entity, source, fingerprint, page_cursor, execution, state, target_table)"
+		" VALUES ($1, 'pull', $2, $3, $4, $5, $6, $7, $8)"
 		" ON CONFLICT (task, direction, entity, source) DO UPDATE SET page_cursor = excluded.page_cursor,"
 		" execution = excluded.execution, state = excluded.state, fingerprint = excluded.fingerprint,"
-		" updated_at = pg_catalog.clock_timestamp()",
-		7,
-		{UUIDOID, TEXTOID, INT4OID, BYTEAOID, JSONBOID, UUIDOID, JSONBOID}};
+		" target_table = excluded.target_table, updated_at = pg_catalog.clock_timestamp()",
+		8,
+		{UUIDOID, TEXTOID, INT4OID, BYTEAOID, JSONBOID, UUIDOID, JSONBOID, REGCLASSOID}};
+	char nulls[] = "        ";
 	IntegOwnerScope scope;
-	Datum values[7];
+	Datum values[8];
 
 	set_key(engine, values);
 	values[4] = JsonbPGetDatum(page_of(state, delta));
 	values[5] = UUIDPGetDatum(&engine->cursor.execution);
 	values[6] = JsonbPGetDatum(state_of(engine, false, false));
+	values[7] = sync_target_datum(engine->target, &nulls[7]);
 	integ_owner_enter(&scope);
-	(void) integ_query(&query, values, NULL);
+	(void) integ_query(&query, values, nulls);
 	integ_owner_leave(&scope);
 }
 
@@ -187,23 +196,25 @@ sync_cursor_finish(SyncEngine *engine, const char *delta, bool cut)
 {
 	static IntegQuery query = {
 		"INSERT INTO integ.sync_cursors AS c"
-		" (task, direction, entity, source, fingerprint, high_water_mark, delta_token, state, full_run_at, overlap)"
+		" (task, direction, entity, source, fingerprint, high_water_mark, delta_token, state, full_run_at, overlap,"
+		"  target_table)"
 		" VALUES ($1, 'pull', $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN pg_catalog.now() END,"
-		"         pg_catalog.make_interval(secs => $9))"
+		"         pg_catalog.make_interval(secs => $9), $10)"
 		" ON CONFLICT (task, direction, entity, source) DO UPDATE SET high_water_mark = excluded.high_water_mark,"
 		" delta_token = excluded.delta_token, state = excluded.state, fingerprint = excluded.fingerprint,"
-		" full_run_at = coalesce(excluded.full_run_at, c.full_run_at), overlap = excluded.overlap, page_cursor = NULL,"
+		" target_table = excluded.target_table, full_run_at = coalesce(excluded.full_run_at, c.full_run_at),"
+		" overlap = excluded.overlap, page_cursor = NULL,"
 		" execution = NULL, updated_at = pg_catalog.clock_timestamp()",
-		9,
-		{UUIDOID, TEXTOID, INT4OID, BYTEAOID, TEXTOID, TEXTOID, JSONBOID, BOOLOID, FLOAT8OID}};
+		10,
+		{UUIDOID, TEXTOID, INT4OID, BYTEAOID, TEXTOID, TEXTOID, JSONBOID, BOOLOID, FLOAT8OID, REGCLASSOID}};
 	static IntegQuery keep = {
 		"UPDATE integ.sync_cursors SET state = $5, updated_at = pg_catalog.clock_timestamp()"
 		" WHERE task = $1 AND direction = 'pull' AND entity = $2 AND source = $3 AND fingerprint = $4",
 		5,
 		{UUIDOID, TEXTOID, INT4OID, BYTEAOID, JSONBOID}};
-	char nulls[] = "         ";
+	char nulls[] = "          ";
 	IntegOwnerScope scope;
-	Datum values[9];
+	Datum values[10];
 
 	set_key(engine, values);
 	if (cut)
@@ -215,6 +226,7 @@ sync_cursor_finish(SyncEngine *engine, const char *delta, bool cut)
 		values[6] = JsonbPGetDatum(state_of(engine, true, false));
 		values[7] = BoolGetDatum(engine->cursor.full);
 		values[8] = Float8GetDatum(engine->source->options.overlap_ms / 1000.0);
+		values[9] = sync_target_datum(engine->target, &nulls[9]);
 	}
 	integ_owner_enter(&scope);
 	(void) integ_query(cut ? &keep : &query, values, nulls);

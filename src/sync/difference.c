@@ -4,78 +4,14 @@
  */
 #include "sync/engine.h"
 
-#include "catalog/pg_type.h"
 #include "core/json.h"
 #include "core/json_walk.h"
-#include "core/owner.h"
-#include "core/query.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 
 /* Records that are told one by one; all are counted. */
 #define MOST_DIFFERENCES 1000
 
-/* --- what is here --- */
-
-/* Rows of the table by the number of the record; NULL where there is none. */
-static void
-read_rows(SyncPage *page, SyncRecord **records, int count, const Jsonb **rows)
-{
-	SyncTarget *target = page->engine->target;
-	char *present = palloc0(target->ncolumns + 1);
-	uint64 found;
-
-	SPI_connect();
-	found = sync_statement_run(target, SYNC_READ, present, records, count);
-	for (uint64 row = 0; row < found; row++)
-		rows[integ_result_int8(row, 1) - 1] = (const Jsonb *) integ_result_varlena(row, 2, page->engine->page_context);
-	SPI_finish();
-}
-
-static void
-read_records(SyncPage *page, SyncRecord **records, int count, const Jsonb **rows)
-{
-	static IntegQuery query = {"SELECT u.n, r.data FROM pg_catalog.unnest($1) WITH ORDINALITY AS u (id, n)"
-							   " JOIN integ.records r ON r.id = u.id WHERE u.id IS NOT NULL",
-							   1,
-							   {UUIDARRAYOID}};
-	Datum *ids = palloc(Max(count, 1) * sizeof(Datum)), value;
-	IntegOwnerScope scope;
-	uint64 found;
-
-	for (int i = 0; i < count; i++)
-		ids[i] = UUIDPGetDatum(&records[i]->record);
-	value = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	integ_owner_enter(&scope);
-	found = integ_query(&query, &value, NULL);
-	for (uint64 row = 0; row < found; row++)
-		rows[integ_result_int8(row, 1) - 1] = (const Jsonb *) integ_result_varlena(row, 2, page->engine->page_context);
-	integ_owner_leave(&scope);
-}
-
 /* --- what would be --- */
-
-/* The fields that the record would write, as a document. */
-static const Jsonb *
-written(const SyncTarget *target, const SyncRecord *record)
-{
-	IntegJsonBuilder builder;
-
-	if (!OidIsValid(target->relation))
-		return record->document;
-	integ_json_begin_object(&builder);
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		JsonbValue value = {.type = jbvNull};
-
-		if (!record->present[i])
-			continue;
-		if (record->states[i] == INTEG_FIELD_VALUE)
-			integ_datum_value(target->columns[i].param, record->values[i], &value);
-		integ_json_add(&builder, target->columns[i].name, &value);
-	}
-	return integ_json_end(&builder);
-}
 
 static bool
 same_value(const JsonbValue *a, const JsonbValue *b)
@@ -140,7 +76,7 @@ static void
 note_write(SyncPage *page, SyncRecord *record, const Jsonb *row)
 {
 	const IntegConversion *conversion = page->engine->target->conversion;
-	const Jsonb *document = written(page->engine->target, record);
+	const Jsonb *document = sync_values_written(page->engine->target, record);
 	IntegJsonBuilder builder;
 
 	if (row == NULL ? !conversion->create_if_missing : !conversion->update_if_exists)
@@ -188,7 +124,7 @@ sync_difference_note(SyncPage *page)
 		(table ? sync_rows_match : sync_records_match)(page, records, count);
 	if (table)
 		sync_rows_make_keys(page, records, count);
-	(table ? read_rows : read_records)(page, records, count, rows);
+	sync_values_here(page, records, count, rows);
 	for (int i = 0; i < count; i++)
 		if (records[i]->fate == SYNC_WRITE)
 			note_write(page, records[i], rows[i]);

@@ -12,6 +12,7 @@
 
 #include "access/actor.h"
 #include "access/xact.h"
+#include "calls/verdict.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "core/errors.h"
@@ -42,9 +43,6 @@ PG_FUNCTION_INFO_V1(integ_sync_schedule);
 
 /* Missed slots are counted up to this. */
 #define COUNT_MAX 100000
-
-/* A task that somebody else has locked is looked at again after this. */
-#define LOCKED_PAUSE USECS_PER_SEC
 
 /* A clock is corrected by so much without having been set back. */
 #define CLOCK_SLACK USECS_PER_SEC
@@ -153,6 +151,16 @@ typedef struct Open
 	pg_uuid_t id; /* of one that runs, else of one that waits */
 } Open;
 
+/* What somebody else is about to change is not waited for: the task is looked at again later. */
+static void
+lock_open(const Due *task)
+{
+	static IntegQuery lock = {"SELECT FROM integ.sync_executions_open WHERE task = $1 FOR UPDATE NOWAIT", 1, {UUIDOID}};
+	Datum value = UUIDPGetDatum(&task->id);
+
+	(void) integ_query(&lock, &value, NULL);
+}
+
 static Open
 find_open(const Due *task)
 {
@@ -175,6 +183,7 @@ find_open(const Due *task)
 
 		if (!running && retry)
 		{
+			lock_open(task);
 			integ_sync_close(&id, "cancelled", "the next slot of the schedule took its place");
 			continue;
 		}
@@ -195,6 +204,7 @@ run_slot(const Due *task, TimestampTz slot)
 		queue(task, slot);
 	else if (strcmp(task->overlap, "cancel") == 0)
 	{
+		lock_open(task);
 		integ_sync_close_task(&task->id, "the next slot of the schedule took its place (overlap_policy is cancel)");
 		queue(task, slot);
 	}
@@ -260,7 +270,17 @@ give_up(const Due *task, const ErrorData *error)
 	(void) integ_query(&update, values, nulls);
 }
 
-/* One task that cannot be scheduled does not stop the others: it is in error then. */
+static bool
+is_lock_error(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		   ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK;
+}
+
+/*
+ * One task that cannot be scheduled does not stop the others: it is in error then. What the server lacks is no fault of
+ * the task, and one whose rows somebody has locked stays due.
+ */
 static void
 make_executions(const Due *task, TimestampTz now)
 {
@@ -289,9 +309,13 @@ make_executions(const Due *task, TimestampTz now)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		give_up(task, error);
+		if (!is_lock_error(error->sqlerrcode))
+		{
+			if (integ_passes_by_itself(error->sqlerrcode) ||
+				ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_SYSTEM_ERROR)
+				ReThrowError(error);
+			give_up(task, error);
+		}
 	}
 	PG_END_TRY();
 	pfree(slots);
@@ -315,15 +339,15 @@ read_due(Due *task, uint64 row)
 }
 
 static uint64
-make_batch(TimestampTz now)
+make_batch(TimestampTz now, TimestampTz mark)
 {
 	static IntegQuery find = {
 		"SELECT id, next_run_at, schedule, end_at, (extract(epoch FROM jitter) * 1000000)::bigint, overlap_policy,"
-		" catchup_policy FROM integ.sync_tasks WHERE status = 'active' AND next_run_at IS NOT NULL AND next_run_at <= $1"
-		" ORDER BY next_run_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-		2,
-		{TIMESTAMPTZOID, INT8OID}};
-	Datum values[] = {TimestampTzGetDatum(now), Int64GetDatum(BATCH)};
+		" catchup_policy FROM integ.sync_tasks WHERE status = 'active' AND next_run_at IS NOT NULL"
+		" AND next_run_at BETWEEN $3 AND $1 ORDER BY next_run_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
+		3,
+		{TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}};
+	Datum values[] = {TimestampTzGetDatum(now), Int64GetDatum(BATCH), TimestampTzGetDatum(mark)};
 	uint64 count = integ_query(&find, values, NULL);
 	Due *tasks = palloc(Max(count, 1) * sizeof(Due));
 
@@ -334,8 +358,40 @@ make_batch(TimestampTz now)
 	return count;
 }
 
-/* An interval is time that passes: where the clock was set back, it does not wait for the old time to come again. */
-static void
+/* When the first task is due, whoever has locked it; DT_NOEND: none is. */
+static TimestampTz
+first_due(TimestampTz mark)
+{
+	static IntegQuery first = {"SELECT next_run_at FROM integ.sync_tasks WHERE status = 'active'"
+							   " AND next_run_at IS NOT NULL AND next_run_at >= $1 ORDER BY next_run_at LIMIT 1",
+							   1,
+							   {TIMESTAMPTZOID}};
+	Datum value = TimestampTzGetDatum(mark);
+	bool isnull;
+
+	return integ_query(&first, &value, NULL) == 0 ? DT_NOEND : DatumGetTimestampTz(integ_result_datum(0, 1, &isnull));
+}
+
+/* --- a clock that was set back --- */
+
+/* False where somebody has locked the task. */
+static bool
+move_back(const Due *task, TimestampTz next)
+{
+	static IntegQuery update = {"UPDATE integ.sync_tasks SET next_run_at = $2 WHERE id ="
+								" (SELECT id FROM integ.sync_tasks WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+								2,
+								{UUIDOID, TIMESTAMPTZOID}};
+	Datum values[] = {UUIDPGetDatum(&task->id), TimestampTzGetDatum(next)};
+
+	return integ_query(&update, values, NULL) > 0;
+}
+
+/*
+ * An interval is time that passes: where the clock was set back, it does not wait for the old time to come again. False
+ * where it is to be done again, since somebody has locked a task.
+ */
+static bool
 mend_intervals(TimestampTz now)
 {
 	static IntegQuery find = {
@@ -346,6 +402,7 @@ mend_intervals(TimestampTz now)
 	Datum value = TimestampTzGetDatum(now + CLOCK_SLACK);
 	uint64 count = integ_query(&find, &value, NULL);
 	Due *tasks = palloc(Max(count, 1) * sizeof(Due));
+	bool done = true;
 
 	for (uint64 i = 0; i < count; i++)
 		read_due(&tasks[i], i);
@@ -356,46 +413,59 @@ mend_intervals(TimestampTz now)
 
 		if (schedule->type == INTEG_SCHEDULE_INTERVAL && integ_schedule_next(schedule, now, &next) &&
 			next < tasks[i].slot)
-			move_on(&tasks[i], next);
+			done &= move_back(&tasks[i], next);
 	}
+	return done;
 }
 
-/* What was queued by a clock that was ahead waits as long as it was to wait. */
-static void
+/* What was queued by a clock that was ahead waits as long as it was to wait. False as above. */
+static bool
 mend_queue(TimestampTz now)
 {
 	static IntegQuery update = {
-		"UPDATE integ.sync_executions_open SET run_at = run_at - (created_at - $1), created_at = $1"
-		" WHERE status = 'queued' AND run_at > $1 AND created_at > $2",
+		"UPDATE integ.sync_executions_open SET run_at = run_at - (created_at - $1), created_at = $1 WHERE id IN"
+		" (SELECT id FROM integ.sync_executions_open WHERE status = 'queued' AND run_at > $1 AND created_at > $2"
+		"  FOR UPDATE SKIP LOCKED)",
+		2,
+		{TIMESTAMPTZOID, TIMESTAMPTZOID}};
+	static IntegQuery left = {
+		"SELECT FROM integ.sync_executions_open WHERE status = 'queued' AND run_at > $1 AND created_at > $2 LIMIT 1",
 		2,
 		{TIMESTAMPTZOID, TIMESTAMPTZOID}};
 	Datum values[] = {TimestampTzGetDatum(now), TimestampTzGetDatum(now + CLOCK_SLACK)};
 
 	(void) integ_query(&update, values, NULL);
+	return integ_query(&left, values, NULL) == 0;
 }
 
-TimestampTz
-integ_sync_make_due(TimestampTz now)
-{
-	static IntegQuery first = {
-		"SELECT next_run_at FROM integ.sync_tasks WHERE status = 'active' AND next_run_at IS NOT NULL"
-		" ORDER BY next_run_at LIMIT 1",
-		0};
-	static TimestampTz latest = DT_NOEND; /* this process has just begun: nobody knows what the clock did */
-	TimestampTz next = DT_NOEND;
-	bool isnull;
+/* --- the whole --- */
 
-	if (now < latest - CLOCK_SLACK)
+TimestampTz
+integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizon)
+{
+	bool mended = true;
+	TimestampTz next;
+
+	if (horizon->clock == 0 || now + CLOCK_SLACK < horizon->clock)
 	{
-		mend_intervals(now);
-		mend_queue(now);
+		horizon->mark = DT_NOBEGIN;
+		mended = mend_intervals(now);
+		mended &= mend_queue(now);
 	}
-	latest = now;
-	if (make_batch(now) == BATCH)
-		return now;
-	if (integ_query(&first, NULL, NULL) > 0)
-		next = DatumGetTimestampTz(integ_result_datum(0, 1, &isnull));
-	return next <= now ? now + LOCKED_PAUSE : next;
+	if (mended)
+		horizon->clock = now;
+	horizon->mark = first_due(horizon->mark);
+	if (horizon->mark <= now)
+	{
+		if (make_batch(now, horizon->mark) == BATCH)
+			return now;
+		horizon->mark = first_due(horizon->mark);
+	}
+	if (mended && horizon->mark > now)
+		return horizon->mark;
+	/* Others that are due meanwhile do not wait for one that is locked. */
+	next = first_due(now + 1);
+	return Min(next, now + INTEG_SYNC_LOCKED_PAUSE);
 }
 
 /* integ.sync_schedule(at): what the keeper does by itself; the clock is an argument so that a test can set it. */
@@ -403,6 +473,8 @@ Datum
 integ_sync_schedule(PG_FUNCTION_ARGS)
 {
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+	static TimestampTz clock = DT_NOBEGIN; /* of this session: the keeper has one of its own */
+	IntegSyncHorizon horizon = {.clock = clock, .mark = DT_NOBEGIN};
 	IntegOwnerScope scope;
 	TimestampTz next;
 
@@ -410,8 +482,10 @@ integ_sync_schedule(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the time must be finite")));
 	(void) integ_actor_require(INTEG_LEVEL_SUPERADMIN, "schedule sync tasks");
 	integ_owner_enter(&scope);
-	while ((next = integ_sync_make_due(at)) == at)
+	integ_query_by_indexes();
+	while ((next = integ_sync_make_due(at, &horizon)) == at)
 		CHECK_FOR_INTERRUPTS();
 	integ_owner_leave(&scope);
+	clock = horizon.clock;
 	PG_RETURN_TIMESTAMPTZ(next);
 }

@@ -8,6 +8,7 @@
  *		statement.c the statements that write rows of a table, one a page
  *		rows.c		a page's records into a table; records.c the same into integ.records
  *		links.c		which external id is which local row
+ *		values.c	what both sides of records look like
  *		removal.c	what disappeared at the service
  *		cursor.c	how far a source has been read
  *
@@ -56,9 +57,8 @@ typedef struct SyncTarget
 {
 	MemoryContext context; /* holds all of this, and keeps the conversion */
 	const IntegConversion *conversion;
-	Oid relation;	   /* InvalidOid: integ.records */
-	const char *name;  /* qualified, quoted */
-	const char *table; /* as links call it: qualified, unquoted where that is possible */
+	Oid relation;	  /* InvalidOid: integ.records */
+	const char *name; /* qualified, quoted */
 	bool partitioned;
 	bool deferrable; /* has constraints or triggers that a commit would run */
 	int ncolumns;
@@ -80,6 +80,9 @@ extern SyncTarget *sync_target_open(const pg_uuid_t *schema);
 /* Whether nothing of it has changed since; to be called under a lock that keeps it so. */
 extern bool sync_target_is_current(const SyncTarget *target, const pg_uuid_t *schema);
 extern void sync_target_close(SyncTarget *target);
+
+/* Its table as a parameter (regclass) of our statements, and whether that is null ('n'), as it is for integ.records. */
+extern Datum sync_target_datum(const SyncTarget *target, char *null);
 
 /* --- records of a page --- */
 
@@ -151,7 +154,9 @@ typedef struct SyncRecord
 	char *states;  /* of each field: an IntegFieldState */
 	char *present; /* of each field: whether the record says something of it, a null too */
 	Jsonb *document;
-	const Jsonb *own_key; /* the key that its values make; NULL: they make none */
+	const Jsonb *own_key;		  /* the key that its values make; NULL: they make none */
+	const Jsonb *external_values; /* what it writes, and what is then here, where its link keeps them; else NULL */
+	const Jsonb *local_values;
 	int nrelations;
 	IntegRelationValue *relations;
 
@@ -237,6 +242,7 @@ typedef struct SyncCursor
 	bool full;			 /* the run reads everything, and began with nothing known */
 	bool cut;			 /* maxResults ended the last run before the list's end: the next one goes on there */
 	bool done;			 /* this execution is through with the source */
+	int64 seen;			 /* pages whose ids it has collected for the sweep; -1: it collects none */
 	pg_uuid_t execution; /* under which the run collects what it sees */
 	bool has_execution;
 } SyncCursor;
@@ -280,6 +286,7 @@ struct SyncEngine
 	SyncMark held;		/* oldest of what may be stored later: the mark must not pass it */
 	int64 taken;		/* records of this source in this run */
 	bool sweeps;		/* what is not seen is removed at the end */
+	bool keeps_values;	/* links keep what both sides looked like: the task writes both ways */
 	bool stored;		/* a page of this source was */
 	bool more_gone;		/* something is left to be removed */
 	bool delta_expired; /* the service knows the token no more */
@@ -310,6 +317,9 @@ struct SyncPage
 extern void sync_page_store(SyncEngine *engine, const Jsonb *list);
 extern void sync_page_forget(SyncEngine *engine, const Jsonb *list);
 extern SyncPage *sync_page_begin(SyncEngine *engine, const Jsonb *list);
+
+/* What everything is read again after a change of, besides the task's config. */
+extern uint64 sync_seed(const SyncEngine *engine);
 
 /* Notes that a record of the page cannot be stored. Texts and details must last as long as the page. */
 extern void sync_record_fail(SyncPage *page, SyncRecord *record, const SyncProblem *problem);
@@ -362,13 +372,25 @@ extern void sync_cursor_drop_page(SyncEngine *engine);
 /* The mark less the overlap, as the service writes it; NULL where there is none. */
 extern const char *sync_cursor_since(const SyncEngine *engine);
 
-/* seen.c: what a full run has seen, and what it has not. */
+/*
+ * seen.c: what a full run has seen, and what it has not. sync_seen_is_whole tells whether all is there that the pages
+ * before the cursor collected.
+ */
 extern void sync_seen_begin(SyncEngine *engine);
+extern bool sync_seen_is_whole(const SyncEngine *engine);
 extern void sync_seen_add(SyncPage *page);
 extern bool sync_seen_find_gone(SyncEngine *engine, int64 *gone, int64 *live);
 extern const Jsonb *sync_seen_next_gone(SyncEngine *engine);
 extern void sync_seen_adopt(SyncEngine *engine, const pg_uuid_t *execution);
 extern void sync_seen_end(SyncEngine *engine);
+
+/*
+ * values.c: the fields that a record writes, as a document; what is here of records, NULL where nothing is; both noted
+ * in the records for their links, where those keep them.
+ */
+extern const Jsonb *sync_values_written(const SyncTarget *target, const SyncRecord *record);
+extern void sync_values_here(SyncPage *page, SyncRecord **records, int count, const Jsonb **rows);
+extern void sync_values_note(SyncPage *page, SyncRecord **records, int count);
 
 /* difference.c: what a dry run would do with a page, collected in engine->differences; all of it as a document. */
 extern void sync_difference_note(SyncPage *page);
@@ -385,9 +407,6 @@ extern void sync_links_read(SyncPage *page);
 extern void sync_links_write(SyncPage *page, SyncRecord **records, int count);
 extern void sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count);
 extern void sync_links_remove(SyncPage *page, SyncRecord **records, int count);
-
-/* Until the scope or nest level of settings ends, plans that are made use indexes where there are any. */
-extern void sync_prefer_indexes(void);
 
 /* The order of page->sorted. */
 extern int sync_compare_ids(const SyncRecord *a, const char *id, int len);

@@ -96,6 +96,7 @@ plan(SyncEngine *engine, SyncSource **sources)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the sync task \"%s\" pushes", run->task_id),
 						errdetail("This version of integ synchronizes from the service to here."),
 						errhint("UPDATE integ.sync_tasks SET direction = 'pull'.")));
+	engine->keeps_values = run->direction == INTEG_SYNC_BIDIRECTIONAL;
 	engine->card = card_begin(run);
 	for (int i = 0; i < run->nsources; i++)
 		sources[i] = sync_source_plan(engine, &run->sources[i]);
@@ -180,7 +181,8 @@ read_sources(SyncEngine *engine, SyncSource **sources)
 	else if (failed == 0 && engine->run->counters.failed > 0)
 		outcome = (IntegSyncOutcome){
 			.status = INTEG_SYNC_PARTIAL,
-			.message = psprintf("%lld records could not be stored", (long long) engine->run->counters.failed),
+			.message = psprintf("%lld record%s could not be stored", (long long) engine->run->counters.failed,
+								engine->run->counters.failed == 1 ? "" : "s"),
 			.hint = "SELECT * FROM integ.sync_errors tells which, and why."};
 	return outcome;
 }

@@ -88,7 +88,7 @@ make_history(Ended *ended, const IntegSyncOutcome *outcome)
 		"WITH gone AS (DELETE FROM integ.sync_executions_open WHERE id = $1 RETURNING *),"
 		" kept AS (INSERT INTO integ.sync_executions_done (" INTEG_SYNC_COLUMNS
 		", status, reason, error, phase, completed_at, duration) SELECT " INTEG_SYNC_COLUMNS
-		", $2, CASE WHEN cancel_requested OR $4 IS NULL THEN reason ELSE $4 END, $3,"
+		", $2, CASE WHEN $2 <> 'cancelled' THEN NULL WHEN cancel_requested OR $4 IS NULL THEN reason ELSE $4 END, $3,"
 		" CASE WHEN $2 IN ('success', 'partial') THEN 'complete' ELSE phase END,"
 		" pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp() - started_at FROM gone RETURNING *)"
 		" SELECT task, task_id, client_id, instance, trigger, reason, dry_run, retry_count::bigint, failed,"
@@ -134,8 +134,8 @@ message_of(const Ended *ended, const IntegSyncOutcome *outcome)
 	if (outcome->message != NULL)
 		return outcome->message;
 	if (ended->failed > 0)
-		return psprintf(INT64_FORMAT " of " INT64_FORMAT " records could not be stored; integ.sync_errors says why",
-						ended->failed, ended->processed);
+		return psprintf(INT64_FORMAT " of " INT64_FORMAT " record%s could not be stored; integ.sync_errors says why",
+						ended->failed, ended->processed, ended->processed == 1 ? "" : "s");
 	return "a part of it failed";
 }
 
@@ -304,6 +304,9 @@ integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *outcome)
 
 	if (!make_history(&ended, outcome))
 		return false;
+	/* One that failed may be repeated from where it was. */
+	if (ended.dry_run || outcome->status == INTEG_SYNC_STOPPED)
+		integ_sync_seen_forget(execution);
 	ended.message = message_of(&ended, outcome);
 	if (count_in_task(&ended, outcome, &retry_config, &notifications, &is_active))
 	{
@@ -326,9 +329,14 @@ integ_sync_finish(IntegSyncRun *run, const IntegSyncOutcome *outcome)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(context);
+	integ_owner_enter(&scope);
+	integ_query_by_indexes();
+	integ_sync_lock(&run->id);
+	integ_owner_leave(&scope);
 	if (!run->lost && integ_sync_save(run))
 	{
 		integ_owner_enter(&scope);
+		integ_query_by_indexes();
 		(void) integ_sync_end(&run->id, outcome);
 		integ_owner_leave(&scope);
 	}

@@ -14,6 +14,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/owner.h"
+#include "core/query.h"
 #include "handlers/handlers.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -35,6 +36,7 @@ typedef struct Round
 	bool open; /* runs may begin: the database is not held */
 	TimestampTz now;
 	TimestampTz due; /* of the next round */
+	IntegSyncHorizon horizon;
 	int ncandidates;
 	IntegSyncCandidate *candidates;
 	int nstarts;
@@ -43,6 +45,10 @@ typedef struct Round
 
 /* Of those that this keeper has started. */
 static BackgroundWorkerHandle *started[INTEG_MAX_SYNC_WORKERS];
+
+/* Of the last round; a failed one leaves nothing. Now and then all is looked at, whether it was told of or not. */
+static TimestampTz mark = DT_NOBEGIN;
+static TimestampTz rescan_at;
 
 /* When a client was last served, counted in executions; clients that share an entry share their turn. */
 #define TURNS 1024
@@ -89,7 +95,7 @@ collect_failures(Round *round, Refusal *refusals)
 	return count;
 }
 
-/* In an owner scope: nobody can run it, which is how it ends. */
+/* In an owner scope: nobody can run it, which is how it ends. Where somebody has locked it, it comes again. */
 static void
 refuse(const Refusal *refusal)
 {
@@ -98,13 +104,15 @@ refuse(const Refusal *refusal)
 		.sqlerrcode = ERRCODE_INTEG_FORBIDDEN,
 		.message = refusal->problem,
 		.detail = "A task is run by a worker whose session user is its owner.",
-		.hint = "ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE, or give the task another owner; then integ_sync_resume.",
+		.hint = "ALTER ROLE … LOGIN (a password is not needed) and GRANT CONNECT ON DATABASE, or give the task another"
+				" owner; then integ_sync_resume.",
 		.is_definition = true};
 	const char *problem = integ_handler_role_problem(refusal->owner);
 
 	if (problem != NULL)
 		outcome.message = problem;
-	(void) integ_sync_end(&refusal->execution, &outcome);
+	if (integ_sync_try_lock(&refusal->execution))
+		(void) integ_sync_end(&refusal->execution, &outcome);
 }
 
 static int
@@ -158,6 +166,8 @@ drop_unrunnable(Round *round)
 		else
 			refuse(&refusal);
 	}
+	if (kept < round->ncandidates)
+		round->due = Min(round->due, round->now + INTEG_SYNC_LOCKED_PAUSE);
 	round->ncandidates = kept;
 }
 
@@ -186,10 +196,12 @@ look_at_tables(Round *round, const Refusal *refusals, int nrefusals, MemoryConte
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	if (round->open)
-		round->due = Min(round->due, integ_sync_make_due(round->now));
+		round->due = Min(round->due, integ_sync_make_due(round->now, &round->horizon));
 	/* A slot may have cancelled what runs. */
-	integ_sync_recover(round->database);
+	if (!integ_sync_recover(round->database))
+		round->due = Min(round->due, round->now + INTEG_SYNC_LOCKED_PAUSE);
 	for (int i = 0; i < nrefusals; i++)
 		refuse(&refusals[i]);
 	if (round->open)
@@ -378,8 +390,29 @@ start(Round *round, int number)
 	MemoryContextSwitchTo(old);
 }
 
+static IntegSyncHorizon
+begin_horizon(const Round *round, bool rescan)
+{
+	IntegSyncHorizon horizon = {.clock = round->database->sync.clock, .mark = mark};
+
+	if (rescan || !round->open || round->now >= rescan_at)
+	{
+		horizon.mark = DT_NOBEGIN;
+		rescan_at = round->now + RESCAN;
+	}
+	mark = DT_NOBEGIN;
+	return horizon;
+}
+
+static void
+keep_horizon(const Round *round)
+{
+	mark = round->horizon.mark;
+	round->database->sync.clock = round->horizon.clock;
+}
+
 TimestampTz
-integ_sync_keep(IntegDatabase *database)
+integ_sync_keep(IntegDatabase *database, bool rescan)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Round *round = palloc0(sizeof(Round));
@@ -391,8 +424,10 @@ integ_sync_keep(IntegDatabase *database)
 	round->open = !integ_hold && database->held == INTEG_HELD_NO;
 	round->due = round->now + (round->open ? RESCAN : HELD_PAUSE);
 	database->sync.lacking = false;
+	round->horizon = begin_horizon(round, rescan);
 	nrefusals = collect_failures(round, refusals);
 	look_at_tables(round, refusals, nrefusals, context);
+	keep_horizon(round);
 	assign(round);
 	for (int i = 0; i < round->nstarts; i++)
 		start(round, round->starts[i]);

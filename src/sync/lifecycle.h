@@ -21,15 +21,28 @@ extern void integ_sync_attach_slot(IntegDatabase *database, IntegSyncSlot *slot)
 
 /*
  * keep.c: in the keeper, outside a transaction: gives back executions of workers that are no more, makes those that
- * are due, and gives them to workers, within integ.max_sync_workers. Returns when it is next to be called.
+ * are due, and gives them to workers, within integ.max_sync_workers. rescan: tasks were written since the last call.
+ * Returns when it is next to be called. It waits for no lock that users hold.
  */
-extern TimestampTz integ_sync_keep(IntegDatabase *database);
+extern TimestampTz integ_sync_keep(IntegDatabase *database, bool rescan);
+
+/* What somebody else has locked, the keeper looks at again after this. */
+#define INTEG_SYNC_LOCKED_PAUSE USECS_PER_SEC
 
 /*
  * recover.c: what has to be put right in the rows, each in an owner scope: executions whose worker is no more wait
- * again, or have failed where that happens over and over; those that are to be cancelled and wait are.
+ * again, or have failed where that happens over and over; those that are to be cancelled and wait are. False where
+ * something is left to be done later, since somebody has locked it.
  */
-extern void integ_sync_recover(IntegDatabase *database);
+extern bool integ_sync_recover(IntegDatabase *database);
+
+/*
+ * lock.c: locks the task of an execution, then the execution: the order in which everybody does who changes both. In an
+ * owner scope. The first waits; the second returns false where somebody else has locked one of them. What is gone is
+ * locked.
+ */
+extern void integ_sync_lock(const pg_uuid_t *execution);
+extern bool integ_sync_try_lock(const pg_uuid_t *execution);
 
 /* close.c: ends an execution that waits, in an owner scope: its row becomes history with this status and reason. */
 extern void integ_sync_close(const pg_uuid_t *execution, const char *status, const char *reason);
@@ -41,16 +54,32 @@ extern void integ_sync_close_task(const pg_uuid_t *task, const char *reason);
 extern void integ_sync_release(const pg_uuid_t *execution, int64 lease, const char *message);
 
 /*
- * finish.c: how an execution ended, in an owner scope: its row, of whatever status, becomes history; it is counted in
+ * finish.c: how an execution ended, in an owner scope, with its rows locked (integ_sync_lock): its row, of whatever
+ * status, becomes history; it is counted in
  * its task, who wanted to know is told, and a retry made where the task says so. False where the row is gone.
  */
 extern bool integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *outcome);
 
 /*
- * due.c: makes the executions that are due at a time, in an owner scope. Returns when the next is, DT_NOEND for none;
- * now where there may be more.
+ * seen.c: forgets what an execution has seen of its lists, in an owner scope: nobody goes on from it. The second is a
+ * maintenance job: the same of executions that are not even history any more.
  */
-extern TimestampTz integ_sync_make_due(TimestampTz now);
+extern void integ_sync_seen_forget(const pg_uuid_t *execution);
+extern void integ_sync_seen_expire(void);
+
+/* What the scheduler knows from its last look. */
+typedef struct IntegSyncHorizon
+{
+	TimestampTz clock; /* how late it was; 0: nobody knows, so that it may have been later */
+	TimestampTz mark;  /* no active task is due before, but for those that were written since */
+} IntegSyncHorizon;
+
+/*
+ * due.c: makes the executions that are due at a time, in an owner scope by indexes. Begins at the mark, so that rows
+ * that an old snapshot keeps behind it cost nothing. Waits for nobody: a task that somebody has locked is due again in
+ * a moment. Returns when the next is, DT_NOEND for none; now where there may be more.
+ */
+extern TimestampTz integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizon);
 
 /*
  * choose.c: the executions that may begin now, oldest first, in CurrentMemoryContext; in an owner scope. next is when

@@ -10,7 +10,6 @@
 #include "core/query.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 
 static Datum
 id_text(const SyncRecord *record)
@@ -37,19 +36,6 @@ set_scope(const SyncSource *source, Datum *values)
 	values[2] = CStringGetTextDatum(source->entity);
 }
 
-/*
- * Plans are made once, perhaps while a table is empty, and a list of a thousand ids is looked up row by row where they
- * scan it: they go by the indexes that are there for it.
- */
-void
-sync_prefer_indexes(void)
-{
-	static const char *const others[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"};
-
-	for (size_t i = 0; i < lengthof(others); i++)
-		(void) set_config_option(others[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
 /* --- reading --- */
 
 enum
@@ -59,7 +45,8 @@ enum
 	COLUMN_KEY,
 	COLUMN_RECORD,
 	COLUMN_MODIFIED,
-	COLUMN_DELETED
+	COLUMN_DELETED,
+	COLUMN_TABLE
 };
 
 int
@@ -103,6 +90,16 @@ has_hash(uint64 row, const SyncRecord *record)
 		   memcmp(VARDATA_ANY(bytes), record->hash, SYNC_HASH_BYTES) == 0;
 }
 
+/* A link to another table than the schema's of now, or to one of the same name that has been dropped, says nothing. */
+static bool
+leads_here(const SyncPage *page, uint64 row)
+{
+	bool isnull;
+	Datum table = integ_result_datum(row, COLUMN_TABLE, &isnull);
+
+	return (isnull ? InvalidOid : DatumGetObjectId(table)) == page->engine->target->relation;
+}
+
 static void
 read_link(SyncPage *page, uint64 row)
 {
@@ -111,7 +108,7 @@ read_link(SyncPage *page, uint64 row)
 	SyncRecord *record = find(page, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 	Datum value;
 
-	if (record == NULL)
+	if (record == NULL || !leads_here(page, row))
 		return;
 	record->linked = true;
 	record->link_deleted = integ_result_bool(row, COLUMN_DELETED);
@@ -134,7 +131,7 @@ sync_links_read(SyncPage *page)
 {
 	static IntegQuery query = {
 		"SELECT l.* FROM pg_catalog.unnest($4) AS u (id) CROSS JOIN LATERAL (SELECT external_id, raw_hash, target_key,"
-		" record, external_modified_at, deleted_at IS NOT NULL FROM integ.record_links"
+		" record, external_modified_at, deleted_at IS NOT NULL, target_table FROM integ.record_links"
 		" WHERE instance = $1 AND schema = $2 AND external_type = $3 AND external_id = u.id LIMIT 1) AS l",
 		4,
 		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
@@ -147,7 +144,7 @@ sync_links_read(SyncPage *page)
 	set_scope(page->engine->source, values);
 	values[3] = ids_of(page->sorted, page->nsorted);
 	integ_owner_enter(&scope);
-	sync_prefer_indexes();
+	integ_query_by_indexes();
 	count = integ_query(&query, values, NULL);
 	for (uint64 row = 0; row < count; row++)
 		read_link(page, row);
@@ -158,21 +155,25 @@ sync_links_read(SyncPage *page)
 
 typedef struct LinkArrays
 {
-	Datum *ids, *hashes, *keys, *records, *times;
-	bool *no_keys, *no_records, *no_times;
+	Datum *ids, *hashes, *keys, *records, *times, *external, *local;
+	bool *no_keys, *no_records, *no_times, *no_external, *no_local;
 } LinkArrays;
 
 static void
 make_arrays(LinkArrays *arrays, SyncRecord **records, int count)
 {
-	arrays->ids = palloc(5 * count * sizeof(Datum));
+	arrays->ids = palloc(7 * count * sizeof(Datum));
 	arrays->hashes = arrays->ids + count;
 	arrays->keys = arrays->hashes + count;
 	arrays->records = arrays->keys + count;
 	arrays->times = arrays->records + count;
-	arrays->no_keys = palloc(3 * count * sizeof(bool));
+	arrays->external = arrays->times + count;
+	arrays->local = arrays->external + count;
+	arrays->no_keys = palloc(5 * count * sizeof(bool));
 	arrays->no_records = arrays->no_keys + count;
 	arrays->no_times = arrays->no_records + count;
+	arrays->no_external = arrays->no_times + count;
+	arrays->no_local = arrays->no_external + count;
 	for (int i = 0; i < count; i++)
 	{
 		bytea *hash = palloc(VARHDRSZ + SYNC_HASH_BYTES);
@@ -187,6 +188,10 @@ make_arrays(LinkArrays *arrays, SyncRecord **records, int count)
 		arrays->records[i] = UUIDPGetDatum(&records[i]->record);
 		arrays->no_times[i] = !records[i]->has_modified;
 		arrays->times[i] = TimestampTzGetDatum(records[i]->modified);
+		arrays->no_external[i] = records[i]->external_values == NULL;
+		arrays->external[i] = JsonbPGetDatum(records[i]->external_values);
+		arrays->no_local[i] = records[i]->local_values == NULL;
+		arrays->local[i] = JsonbPGetDatum(records[i]->local_values);
 	}
 }
 
@@ -205,42 +210,68 @@ times_of(LinkArrays *arrays, int count)
 				 TYPALIGN_DOUBLE);
 }
 
+#define LINK_UPDATE                                                                                           \
+	" ON CONFLICT (instance, schema, external_type, external_id) DO UPDATE SET raw_hash = excluded.raw_hash," \
+	" target_table = excluded.target_table, target_key = excluded.target_key, record = excluded.record,"      \
+	" external_modified_at = excluded.external_modified_at, last_synced_at = pg_catalog.now(),"               \
+	" seen_by = excluded.seen_by, sync_status = 'synced', error = NULL, deleted_at = NULL"
+
 void
 sync_links_write(SyncPage *page, SyncRecord **records, int count)
 {
-	static IntegQuery query = {
+	static IntegQuery plain = {
 		"INSERT INTO integ.record_links AS l (instance, schema, external_type, client_id, target_table, seen_by,"
 		" external_id, raw_hash, target_key, record, external_modified_at)"
 		" SELECT $1, $2, $3, $4, $5, $6, u.id, u.hash, u.key, u.record, u.modified FROM ROWS FROM"
 		" (pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
-		"  pg_catalog.unnest($11)) AS u (id, hash, key, record, modified)"
-		" ON CONFLICT (instance, schema, external_type, external_id) DO UPDATE SET raw_hash = excluded.raw_hash,"
-		" target_table = excluded.target_table, target_key = excluded.target_key, record = excluded.record,"
-		" external_modified_at = excluded.external_modified_at, last_synced_at = pg_catalog.now(),"
-		" seen_by = excluded.seen_by, sync_status = 'synced', error = NULL, deleted_at = NULL",
+		"  pg_catalog.unnest($11)) AS u (id, hash, key, record, modified)" LINK_UPDATE,
 		11,
-		{UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, UUIDARRAYOID,
-		 TIMESTAMPTZARRAYOID}};
+		{UUIDOID, UUIDOID, TEXTOID, TEXTOID, REGCLASSOID, UUIDOID, TEXTARRAYOID, BYTEAARRAYOID, JSONBARRAYOID,
+		 UUIDARRAYOID, TIMESTAMPTZARRAYOID}};
+	/* A field whose value there is another than before was changed there when the record was, and here now. */
+	static IntegQuery with_values = {
+		"INSERT INTO integ.record_links AS l (instance, schema, external_type, client_id, target_table, seen_by,"
+		" external_id, raw_hash, target_key, record, external_modified_at, external_values, local_values,"
+		" local_modified_at)"
+		" SELECT $1, $2, $3, $4, $5, $6, u.id, u.hash, u.key, u.record, u.modified, u.external, u.local,"
+		" pg_catalog.now() FROM ROWS FROM"
+		" (pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
+		"  pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13))"
+		" AS u (id, hash, key, record, modified, external, local)" LINK_UPDATE
+		", external_values = excluded.external_values, local_values = excluded.local_values,"
+		" local_modified_at = excluded.local_modified_at, field_times = nullif(coalesce(l.field_times, '{}') || ("
+		"  SELECT coalesce(pg_catalog.jsonb_object_agg(e.key, pg_catalog.jsonb_strip_nulls("
+		"   pg_catalog.jsonb_build_object('externalModifiedAt', excluded.external_modified_at,"
+		"    'localModifiedAt', pg_catalog.now()))), '{}') FROM pg_catalog.jsonb_each(excluded.external_values) AS e"
+		"  WHERE l.external_values IS NOT NULL AND e.value IS DISTINCT FROM l.external_values -> e.key), '{}')",
+		13,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTOID, REGCLASSOID, UUIDOID, TEXTARRAYOID, BYTEAARRAYOID, JSONBARRAYOID,
+		 UUIDARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID}};
 	const SyncEngine *engine = page->engine;
-	char nulls[] = "           ";
+	char nulls[] = "             ";
 	LinkArrays arrays;
 	IntegOwnerScope scope;
-	Datum values[11];
+	Datum values[13];
 
 	if (count == 0)
 		return;
 	make_arrays(&arrays, records, count);
 	set_scope(engine->source, values);
 	values[3] = CStringGetTextDatum(engine->run->client_id);
-	values[4] = integ_value_text(engine->target->conversion->target_table, &nulls[4]);
+	values[4] = sync_target_datum(engine->target, &nulls[4]);
 	values[5] = UUIDPGetDatum(&engine->run->id);
 	values[6] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
 	values[7] = array(arrays.hashes, NULL, count, BYTEAOID, -1, false, TYPALIGN_INT);
 	values[8] = array(arrays.keys, arrays.no_keys, count, JSONBOID, -1, false, TYPALIGN_INT);
 	values[9] = array(arrays.records, arrays.no_records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
 	values[10] = times_of(&arrays, count);
+	if (engine->keeps_values)
+	{
+		values[11] = array(arrays.external, arrays.no_external, count, JSONBOID, -1, false, TYPALIGN_INT);
+		values[12] = array(arrays.local, arrays.no_local, count, JSONBOID, -1, false, TYPALIGN_INT);
+	}
 	integ_owner_enter(&scope);
-	(void) integ_query(&query, values, nulls);
+	(void) integ_query(engine->keeps_values ? &with_values : &plain, values, nulls);
 	integ_owner_leave(&scope);
 }
 
@@ -256,7 +287,7 @@ sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count)
 		" AND (l.instance, l.schema, l.external_type, l.external_id) <> ($1, $2, $3, u.id)"
 		" AND NOT (l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = ANY ($4)))",
 		7,
-		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, JSONBARRAYOID, UUIDARRAYOID, TEXTOID}};
+		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, JSONBARRAYOID, UUIDARRAYOID, REGCLASSOID}};
 	char nulls[] = "       ";
 	LinkArrays arrays;
 	IntegOwnerScope scope;
@@ -270,9 +301,9 @@ sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count)
 	values[3] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
 	values[4] = array(arrays.keys, arrays.no_keys, count, JSONBOID, -1, false, TYPALIGN_INT);
 	values[5] = array(arrays.records, arrays.no_records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-	values[6] = integ_value_text(page->engine->target->conversion->target_table, &nulls[6]);
+	values[6] = sync_target_datum(page->engine->target, &nulls[6]);
 	integ_owner_enter(&scope);
-	sync_prefer_indexes();
+	integ_query_by_indexes();
 	rows = integ_query(&query, values, nulls);
 	for (uint64 row = 0; row < rows; row++)
 		records[integ_result_int8(row, 1) - 1]->shared = true;

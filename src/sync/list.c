@@ -77,6 +77,9 @@ choose_beginning(SyncEngine *engine, Beginning *beginning)
 	pg_uuid_t before;
 
 	beginning->resumes = goes_on(engine) && !engine->page_expired;
+	/* In a clone, for one, what was seen is gone: it must not seem to have disappeared at the service. */
+	if (beginning->resumes && engine->cursor.full && engine->source->removes && !sync_seen_is_whole(engine))
+		beginning->resumes = false;
 	if (!beginning->resumes)
 		begin_anew(engine, beginning);
 	engine->sweeps = engine->cursor.full && engine->source->removes;
@@ -154,9 +157,12 @@ require_few_errors(const SyncEngine *engine)
 {
 	if (engine->run->counters.failed > engine->source->options.max_errors)
 		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-						errmsg("more than %lld records could not be stored", (long long) engine->source->options.max_errors),
+						errmsg_plural("more than %lld record could not be stored", "more than %lld records could not be stored",
+									  (unsigned long) engine->source->options.max_errors,
+									  (long long) engine->source->options.max_errors),
 						errdetail("The run was ended: what is wrong seems to be wrong with all of them."),
-						errhint("SELECT * FROM integ.sync_errors tells what; \"maxErrors\" of the task's config is how many a run takes.")));
+						errhint("SELECT * FROM integ.sync_errors tells what; \"maxErrors\" of the task's config is how many"
+								" a run takes.")));
 }
 
 static void
@@ -258,9 +264,9 @@ refuse_removal(SyncEngine *engine, int64 gone, int64 live)
 	MemoryContext old = MemoryContextSwitchTo(engine->context);
 	long long percent = engine->source->options.max_delete_percent;
 
-	engine->warning = psprintf("%lld of %lld records have disappeared at the service, which is more than %lld%%:"
+	engine->warning = psprintf("%lld of %lld record%s %s disappeared at the service, which is more than %lld%%:"
 							   " none was removed here",
-							   (long long) gone, (long long) live, percent);
+							   (long long) gone, (long long) live, live == 1 ? "" : "s", gone == 1 ? "has" : "have", percent);
 	engine->warning_hint = "If that is right, set \"maxDeletePercent\" in the task's config to 100 and run it again.";
 	MemoryContextSwitchTo(old);
 	integ_sync_log(engine->run, "warn", engine->warning, NULL);

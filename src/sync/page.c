@@ -7,6 +7,7 @@
 #include "convert/relations.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/query.h"
 #include "core/uuid.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -32,15 +33,25 @@ hash_bytes_64(const void *bytes, Size len, uint64 seed)
 	return DatumGetUInt64(hash_any_extended(bytes, (int) len, seed));
 }
 
-/* The hash covers what else a record becomes depends on: the schema's version and the task's config. */
+/*
+ * Of what a record becomes: the version of the schema, and whether links keep values, which they learn when their
+ * record is written.
+ */
+uint64
+sync_seed(const SyncEngine *engine)
+{
+	return (uint64) engine->target->conversion->version * 2 + (engine->keeps_values ? 1 : 0);
+}
+
+/* The hash covers what else a record becomes depends on: that, and the task's config. */
 static void
 seed_hash(SyncPage *page)
 {
 	const Jsonb *config = page->engine->source->config;
-	uint64 version = (uint64) page->engine->target->conversion->version;
+	uint64 seed = sync_seed(page->engine);
 
 	for (int i = 0; i < 2; i++)
-		page->seeds[i] = hash_bytes_64(config, VARSIZE(config), version * 2 + i);
+		page->seeds[i] = hash_bytes_64(config, VARSIZE(config), seed * 2 + i);
 }
 
 static void
@@ -102,7 +113,8 @@ says_deleted(const SyncSource *source, const JsonbValue *record)
 		case jbvBool:
 			return found.val.boolean;
 		case jbvString:
-			return found.val.string.len > 0 && !(found.val.string.len == 5 && pg_strncasecmp(found.val.string.val, "false", 5) == 0);
+			return found.val.string.len > 0 &&
+				   !(found.val.string.len == 5 && pg_strncasecmp(found.val.string.val, "false", 5) == 0);
 		case jbvNumeric:
 			return strcmp(integ_json_value_text(&found), "0") != 0;
 		default:
@@ -365,11 +377,12 @@ link_records(SyncPage *page)
 							record->target_key);
 		records[count++] = record;
 	}
+	sync_values_note(page, records, count);
 	sync_links_write(page, records, count);
 	if (count == 0)
 		return;
 	guc_level = NewGUCNestLevel();
-	sync_prefer_indexes();
+	integ_query_by_indexes();
 	(void) integ_relations_finish(relations);
 	AtEOXact_GUC(true, guc_level);
 }

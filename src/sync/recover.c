@@ -71,7 +71,8 @@ give_back(const Orphan *orphan)
 	(void) integ_query(&back, values, NULL);
 }
 
-static void
+/* False where some are left. */
+static bool
 recover_orphans(IntegDatabase *database)
 {
 	static const IntegSyncOutcome cancelled = {.status = INTEG_SYNC_STOPPED, .message = "cancelled"};
@@ -82,10 +83,13 @@ recover_orphans(IntegDatabase *database)
 		.hint = "The server log says why the worker ended. Once that is mended, integ_sync_run runs the task again."};
 	Orphan *orphans;
 	int count = find_orphans(database, &orphans);
+	bool done = true;
 
 	for (int i = 0; i < count; i++)
 	{
-		if (orphans[i].cancelled)
+		if (!integ_sync_try_lock(&orphans[i].id))
+			done = false;
+		else if (orphans[i].cancelled)
 			(void) integ_sync_end(&orphans[i].id, &cancelled);
 		else if (orphans[i].stalled)
 			(void) integ_sync_end(&orphans[i].id, &stalled);
@@ -94,6 +98,7 @@ recover_orphans(IntegDatabase *database)
 	}
 	if (count > 0)
 		ConditionVariableBroadcast(&database->sync.finished);
+	return done;
 }
 
 static void
@@ -113,13 +118,15 @@ tell_worker(IntegDatabase *database, const pg_uuid_t *execution)
 	LWLockRelease(integ_shared->lock);
 }
 
-static void
+/* False where some are left. */
+static bool
 cancel(IntegDatabase *database)
 {
 	static IntegQuery asked = {
 		"SELECT id, status, COALESCE(reason, 'cancelled') FROM integ.sync_executions_open WHERE cancel_requested", 0};
 	uint64 count = integ_query(&asked, NULL, NULL);
 	SPITupleTable *rows = SPI_tuptable;
+	bool done = true;
 
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -130,14 +137,18 @@ cancel(IntegDatabase *database)
 
 		if (strcmp(SPI_getvalue(rows->vals[i], rows->tupdesc, 2), "running") == 0)
 			tell_worker(database, &id);
+		else if (!integ_sync_try_lock(&id))
+			done = false;
 		else if (integ_sync_end(&id, &outcome))
 			ConditionVariableBroadcast(&database->sync.finished);
 	}
+	return done;
 }
 
-void
+bool
 integ_sync_recover(IntegDatabase *database)
 {
-	recover_orphans(database);
-	cancel(database);
+	bool recovered = recover_orphans(database);
+
+	return cancel(database) && recovered;
 }

@@ -94,6 +94,7 @@ integ_sync_save(IntegSyncRun *run)
 
 	nulls[4] = run->difference == NULL ? 'n' : ' ';
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	run->lost = integ_query(&save, values, nulls) == 0;
 	integ_owner_leave(&scope);
 	return !run->lost;

@@ -48,6 +48,7 @@ typedef struct IntegSyncWorkers
 {
 	IntegSyncSlot slots[INTEG_MAX_SYNC_WORKERS];
 	int last_ticket;
+	TimestampTz clock;			/* at the keeper's last look at the schedules; 0: it has not looked. Its own */
 	bool lacking;				/* no background worker slot was free when one was to start */
 	ConditionVariable finished; /* an execution has ended */
 } IntegSyncWorkers;

@@ -28,7 +28,8 @@ CREATE TABLE integ.sync_tasks (
     end_at timestamptz,
     status text NOT NULL DEFAULT 'active',
     retry_config jsonb NOT NULL DEFAULT '{"maxRetries": 3, "retryDelaySeconds": 300, "exponentialBackoff": true}',
-    notifications jsonb NOT NULL DEFAULT '{"onSuccess": false, "onFailure": true, "onPartial": false, "recipients": []}',
+    notifications jsonb NOT NULL DEFAULT
+        '{"onSuccess": false, "onFailure": true, "onPartial": false, "recipients": []}',
     stats jsonb NOT NULL DEFAULT '{}',
     last_run_at timestamptz,
     last_run_status text,
@@ -63,12 +64,14 @@ CREATE TABLE integ.sync_tasks (
     CONSTRAINT sync_tasks_task_id_key UNIQUE NULLS NOT DISTINCT (client_id, context_type, context_id, task_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX sync_tasks_task_id_idx ON integ.sync_tasks (task_id);
-CREATE INDEX sync_tasks_due_idx ON integ.sync_tasks (next_run_at, id) WHERE status = 'active' AND next_run_at IS NOT NULL;
+CREATE INDEX sync_tasks_due_idx ON integ.sync_tasks (next_run_at, id)
+    WHERE status = 'active' AND next_run_at IS NOT NULL;
 CREATE INDEX sync_tasks_error_idx ON integ.sync_tasks (id) WHERE status = 'error';
 CREATE INDEX sync_tasks_instance_idx ON integ.sync_tasks (instance) WHERE instance IS NOT NULL;
 CREATE INDEX sync_tasks_schema_idx ON integ.sync_tasks (schema) WHERE schema IS NOT NULL;
 COMMENT ON TABLE integ.sync_tasks IS
-    'Sync tasks: what is synchronized, from where to where, and when. Written by INSERT, UPDATE and DELETE; next_run_at = now() runs a task';
+    'Sync tasks: what is synchronized, from where to where, and when. Written by INSERT, UPDATE and DELETE; '
+    'next_run_at = now() runs a task';
 COMMENT ON COLUMN integ.sync_tasks.id IS 'Key that other tables refer to';
 COMMENT ON COLUMN integ.sync_tasks.task_id IS
     'Handle that people use; unique per context, and the caller''s own shadows the client''s, then global';
@@ -83,9 +86,11 @@ COMMENT ON COLUMN integ.sync_tasks.entity IS 'The entity of the service; NULL: t
 COMMENT ON COLUMN integ.sync_tasks.method IS 'The method that lists the records; NULL: the one of the entity';
 COMMENT ON COLUMN integ.sync_tasks.direction IS 'pull (theirs to ours), push, bidirectional';
 COMMENT ON COLUMN integ.sync_tasks.schedule IS
-    'When it runs: {"type", "config"}, or short: "manual", {"every": "15 minutes"}, {"cron": "0 2 * * *", "timezone": "…"}';
+    'When it runs: {"type", "config"}, or short: "manual", {"every": "15 minutes"}, {"cron": "0 2 * * *", '
+    '"timezone": "…"}';
 COMMENT ON COLUMN integ.sync_tasks.config IS
-    'Its configuration: incrementalSync, modifiedSinceField, maxResults, pageSize …, and any key for {{task.key}} and the method''s input';
+    'Its configuration: incrementalSync, modifiedSinceField, maxResults, pageSize …, and any key for {{task.key}} '
+    'and the method''s input';
 COMMENT ON COLUMN integ.sync_tasks.overlap_policy IS
     'What a slot does while an execution has not ended: skip, queue (one waits), cancel (the running one ends)';
 COMMENT ON COLUMN integ.sync_tasks.catchup_policy IS
@@ -94,18 +99,23 @@ COMMENT ON COLUMN integ.sync_tasks.jitter IS 'A run of the schedule begins up to
 COMMENT ON COLUMN integ.sync_tasks.start_at IS 'No slot of the schedule is before this';
 COMMENT ON COLUMN integ.sync_tasks.end_at IS 'No slot of the schedule is at or after this';
 COMMENT ON COLUMN integ.sync_tasks.status IS
-    'active; paused (by a person); error (it cannot run as it is: see last_error); disabled. Only an active one is scheduled';
+    'active; paused (by a person); error (it cannot run as it is: see last_error); disabled. Only an active one is '
+    'scheduled';
 COMMENT ON COLUMN integ.sync_tasks.retry_config IS
     'What follows a failure that may pass: maxRetries, retryDelaySeconds, exponentialBackoff';
 COMMENT ON COLUMN integ.sync_tasks.notifications IS
-    'Who is told of what: onSuccess, onFailure, onPartial, recipients (user ids; none: the administrators of the client)';
+    'Who is told of what: onSuccess, onFailure, onPartial, recipients (user ids; none: the administrators of the '
+    'client)';
 COMMENT ON COLUMN integ.sync_tasks.stats IS
-    'totalRuns, successfulRuns, failedRuns, lastSuccessAt, lastFailureAt, recordsProcessed, recordsCreated, recordsUpdated, recordsSkipped, recordsFailed';
+    'totalRuns, successfulRuns, failedRuns, lastSuccessAt, lastFailureAt, recordsProcessed, recordsCreated, '
+    'recordsUpdated, recordsSkipped, recordsFailed';
 COMMENT ON COLUMN integ.sync_tasks.last_run_at IS 'When its last run began';
 COMMENT ON COLUMN integ.sync_tasks.last_run_status IS 'How its last run ended';
 COMMENT ON COLUMN integ.sync_tasks.next_run_at IS
-    'When the schedule runs it next; setting it runs the task then, and the schedule goes on from there. NULL: never by itself';
-COMMENT ON COLUMN integ.sync_tasks.last_error IS 'What went wrong last: message, timestamp, details; NULL after a success';
+    'When the schedule runs it next; setting it runs the task then, and the schedule goes on from there. NULL: '
+    'never by itself';
+COMMENT ON COLUMN integ.sync_tasks.last_error IS
+    'What went wrong last: message, timestamp, details; NULL after a success';
 COMMENT ON COLUMN integ.sync_tasks.owner IS
     'The role with whose rights it runs: the session user of the worker that writes the target';
 COMMENT ON COLUMN integ.sync_tasks.metadata IS 'Anything the application wants to keep with it';
@@ -134,7 +144,8 @@ COMMENT ON COLUMN integ.sync_task_sources.task IS 'The task';
 COMMENT ON COLUMN integ.sync_task_sources.position IS 'Its place among the task''s sources, from 1';
 COMMENT ON COLUMN integ.sync_task_sources.name IS 'How results and messages call it; NULL: the handle of the instance';
 COMMENT ON COLUMN integ.sync_task_sources.instance IS 'The connection';
-COMMENT ON COLUMN integ.sync_task_sources.method IS 'The method that gives its records; NULL: the one that lists the entity';
+COMMENT ON COLUMN integ.sync_task_sources.method IS
+    'The method that gives its records; NULL: the one that lists the entity';
 COMMENT ON COLUMN integ.sync_task_sources.entity IS 'The entity of the service; NULL: the one of the schema';
 COMMENT ON COLUMN integ.sync_task_sources.schema IS 'The conversion schema; NULL: the one of the task';
 COMMENT ON COLUMN integ.sync_task_sources.config IS 'Its own configuration, over the task''s';
@@ -150,6 +161,7 @@ CREATE TABLE integ.sync_cursors (
     delta_token text,
     execution uuid,
     fingerprint bytea,
+    target_table regclass,
     full_run_at timestamptz,
     state jsonb NOT NULL DEFAULT '{}',
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -158,18 +170,24 @@ CREATE TABLE integ.sync_cursors (
     CONSTRAINT sync_cursors_state_check CHECK (pg_catalog.jsonb_typeof(state) = 'object')
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE integ.sync_cursors IS
-    'How far each task has come: written in the transaction of the page that it stands behind. DELETE a row, and the next run is a full one';
+    'How far each task has come: written in the transaction of the page that it stands behind. DELETE a row, and '
+    'the next run is a full one';
 COMMENT ON COLUMN integ.sync_cursors.task IS 'The task';
 COMMENT ON COLUMN integ.sync_cursors.direction IS 'pull or push';
 COMMENT ON COLUMN integ.sync_cursors.entity IS 'The entity of the service';
-COMMENT ON COLUMN integ.sync_cursors.source IS 'Position of the source (integ.sync_task_sources); 0 where the task is its own';
+COMMENT ON COLUMN integ.sync_cursors.source IS
+    'Position of the source (integ.sync_task_sources); 0 where the task is its own';
 COMMENT ON COLUMN integ.sync_cursors.high_water_mark IS
     'The newest modified time that everything is stored up to, as the service writes it';
 COMMENT ON COLUMN integ.sync_cursors.overlap IS 'So much before the mark the next run begins';
-COMMENT ON COLUMN integ.sync_cursors.page_cursor IS 'Where an execution goes on that has not ended; NULL between executions';
+COMMENT ON COLUMN integ.sync_cursors.page_cursor IS
+    'Where an execution goes on that has not ended; NULL between executions';
 COMMENT ON COLUMN integ.sync_cursors.delta_token IS 'Token from which the service tells what has changed';
 COMMENT ON COLUMN integ.sync_cursors.execution IS 'The execution that the page cursor belongs to';
-COMMENT ON COLUMN integ.sync_cursors.fingerprint IS 'Hash of what the mark and the token were made with: another one means a full run';
+COMMENT ON COLUMN integ.sync_cursors.fingerprint IS
+    'Hash of what the mark and the token were made with: another one means a full run';
+COMMENT ON COLUMN integ.sync_cursors.target_table IS
+    'The table that has been written so far: another one means a full run; NULL where the target is a record type';
 COMMENT ON COLUMN integ.sync_cursors.full_run_at IS 'When the last complete full run began';
 COMMENT ON COLUMN integ.sync_cursors.state IS 'What else the run keeps between its pages';
 COMMENT ON COLUMN integ.sync_cursors.updated_at IS 'When it was last moved';
@@ -232,21 +250,25 @@ CREATE INDEX sync_executions_open_task_idx ON integ.sync_executions_open (task, 
 CREATE INDEX sync_executions_open_cancel_idx ON integ.sync_executions_open (id) WHERE cancel_requested;
 CREATE UNIQUE INDEX sync_executions_open_running_key ON integ.sync_executions_open (task) WHERE status = 'running';
 COMMENT ON TABLE integ.sync_executions_open IS
-    'Executions that wait or run. Made by the scheduler and by integ_sync_run; run_at may be updated here, cancel_requested ends one';
+    'Executions that wait or run. Made by the scheduler and by integ_sync_run; run_at may be updated here, '
+    'cancel_requested ends one';
 COMMENT ON COLUMN integ.sync_executions_open.id IS 'The execution; sorts by time';
 COMMENT ON COLUMN integ.sync_executions_open.created_at IS 'When it was made';
 COMMENT ON COLUMN integ.sync_executions_open.task IS 'Key of its task, which may be gone';
 COMMENT ON COLUMN integ.sync_executions_open.task_id IS 'Handle of the task then';
 COMMENT ON COLUMN integ.sync_executions_open.client_id IS 'The client of the task; ''*'' for global';
-COMMENT ON COLUMN integ.sync_executions_open.context_id IS 'The client or user that the task belongs to; NULL for global';
+COMMENT ON COLUMN integ.sync_executions_open.context_id IS
+    'The client or user that the task belongs to; NULL for global';
 COMMENT ON COLUMN integ.sync_executions_open.instance IS 'The connection; NULL where the task has several';
 COMMENT ON COLUMN integ.sync_executions_open.owner IS 'The role as which it runs';
 COMMENT ON COLUMN integ.sync_executions_open.direction IS 'pull, push, bidirectional';
 COMMENT ON COLUMN integ.sync_executions_open.trigger IS 'What asked for it: schedule, manual, webhook, retry';
 COMMENT ON COLUMN integ.sync_executions_open.triggered_by IS 'Who asked for it: user or role; NULL: integ by itself';
-COMMENT ON COLUMN integ.sync_executions_open.status IS 'queued, running; ended: success, partial, failed, cancelled, skipped';
+COMMENT ON COLUMN integ.sync_executions_open.status IS
+    'queued, running; ended: success, partial, failed, cancelled, skipped';
 COMMENT ON COLUMN integ.sync_executions_open.phase IS 'fetching, transforming, saving, complete';
-COMMENT ON COLUMN integ.sync_executions_open.reason IS 'Why it is what it is: why it was skipped or cancelled, what it waits for';
+COMMENT ON COLUMN integ.sync_executions_open.reason IS
+    'Why it is what it is: why it was skipped or cancelled, what it waits for';
 COMMENT ON COLUMN integ.sync_executions_open.scheduled_for IS 'The slot of the schedule; NULL where none asked for it';
 COMMENT ON COLUMN integ.sync_executions_open.slots IS 'How many slots of the schedule it stands for';
 COMMENT ON COLUMN integ.sync_executions_open.run_at IS 'When it may begin';
@@ -274,7 +296,8 @@ COMMENT ON COLUMN integ.sync_executions_open.lease IS 'The worker that runs it: 
 COMMENT ON COLUMN integ.sync_executions_open.resumed IS 'How often it went on after its worker had ended';
 COMMENT ON COLUMN integ.sync_executions_open.stalled IS
     'How often in a row its worker ended before it had stored anything';
-COMMENT ON COLUMN integ.sync_executions_open.cancel_requested IS 'It is to end as soon as it can, and keeps what it has stored';
+COMMENT ON COLUMN integ.sync_executions_open.cancel_requested IS
+    'It is to end as soon as it can, and keeps what it has stored';
 
 CREATE TABLE integ.sync_executions_done (
     id uuid NOT NULL,
@@ -322,24 +345,26 @@ CREATE TABLE integ.sync_executions_done (
 CREATE INDEX sync_executions_done_task_idx ON integ.sync_executions_done (task, created_at);
 CREATE INDEX sync_executions_done_client_idx ON integ.sync_executions_done (client_id, created_at);
 CREATE TABLE integ.sync_executions_done_default PARTITION OF integ.sync_executions_done DEFAULT;
-COMMENT ON TABLE integ.sync_executions_done_default IS 'Executions of days that have no partition; emptied when theirs is made';
+COMMENT ON TABLE integ.sync_executions_done_default IS
+    'Executions of days that have no partition; emptied when theirs is made';
 COMMENT ON TABLE integ.sync_executions_done IS
     'Executions that have ended or were skipped: history by the day they were made, kept for integ.sync_retention days';
 
 CREATE VIEW integ.sync_executions WITH (security_invoker = true) AS
-SELECT id, task, task_id, status, phase, reason, trigger, triggered_by, client_id, context_id, instance, owner, direction,
-       scheduled_for, slots, run_at, started_at, NULL::timestamptz AS completed_at,
+SELECT id, task, task_id, status, phase, reason, trigger, triggered_by, client_id, context_id, instance, owner,
+       direction, scheduled_for, slots, run_at, started_at, NULL::timestamptz AS completed_at,
        pg_catalog.clock_timestamp() - started_at AS duration,
        total_records, processed_records, pages, fetched, created, updated, unchanged, skipped, deleted, failed,
        error, retry_of, retry_count, resumed, dry_run, difference, records, options, cancel_requested, created_at
 FROM integ.sync_executions_open
 UNION ALL
-SELECT id, task, task_id, status, phase, reason, trigger, triggered_by, client_id, context_id, instance, owner, direction,
-       scheduled_for, slots, run_at, started_at, completed_at, duration,
+SELECT id, task, task_id, status, phase, reason, trigger, triggered_by, client_id, context_id, instance, owner,
+       direction, scheduled_for, slots, run_at, started_at, completed_at, duration,
        total_records, processed_records, pages, fetched, created, updated, unchanged, skipped, deleted, failed,
        error, retry_of, retry_count, resumed, dry_run, difference, records, options, false, created_at
 FROM integ.sync_executions_done;
-COMMENT ON VIEW integ.sync_executions IS 'Every execution of a sync task, open and ended: each slot of a schedule leaves one';
+COMMENT ON VIEW integ.sync_executions IS
+    'Every execution of a sync task, open and ended: each slot of a schedule leaves one';
 
 DO $$
 DECLARE
@@ -389,7 +414,8 @@ COMMENT ON COLUMN integ.sync_progress.total_records IS 'How many records there a
 COMMENT ON COLUMN integ.sync_progress.processed_records IS 'How many have been gone through';
 COMMENT ON COLUMN integ.sync_progress.percentage IS 'Of the total; NULL where that is not known';
 COMMENT ON COLUMN integ.sync_progress.rate IS 'Records a second since it began';
-COMMENT ON COLUMN integ.sync_progress.estimated_end IS 'When it will have ended at this rate; NULL where the total is not known';
+COMMENT ON COLUMN integ.sync_progress.estimated_end IS
+    'When it will have ended at this rate; NULL where the total is not known';
 COMMENT ON COLUMN integ.sync_progress.fetched IS 'Records that came';
 COMMENT ON COLUMN integ.sync_progress.created IS 'Records that are new here';
 COMMENT ON COLUMN integ.sync_progress.updated IS 'Records that were changed here';
@@ -483,7 +509,7 @@ CREATE TABLE integ.sync_conflicts (
     external_type text COLLATE "C",
     external_id text COLLATE "C" NOT NULL,
     record uuid,
-    target_table text COLLATE "C",
+    target_table regclass,
     target_key jsonb,
     external_data jsonb NOT NULL,
     local_data jsonb NOT NULL,
@@ -542,12 +568,14 @@ CREATE POLICY sync_tasks_write ON integ.sync_tasks
         OR client_id = (SELECT integ_current_client())
            AND ((SELECT integ_current_level()) = 'admin'
                 OR context_type = 'user' AND context_id = (SELECT integ_current_user_id())
-                   AND (SELECT c.allows_user_instances FROM integ.clients c WHERE c.id = (SELECT integ_current_client()))))
+                   AND (SELECT c.allows_user_instances FROM integ.clients c
+                        WHERE c.id = (SELECT integ_current_client()))))
     WITH CHECK (((SELECT integ_current_level()) = 'superadmin'
         OR client_id = (SELECT integ_current_client())
            AND ((SELECT integ_current_level()) = 'admin'
                 OR context_type = 'user' AND context_id = (SELECT integ_current_user_id())
-                   AND (SELECT c.allows_user_instances FROM integ.clients c WHERE c.id = (SELECT integ_current_client()))))
+                   AND (SELECT c.allows_user_instances FROM integ.clients c
+                        WHERE c.id = (SELECT integ_current_client()))))
         AND (instance IS NULL OR EXISTS (SELECT FROM integ.instances i WHERE i.id = sync_tasks.instance))
         AND (schema IS NULL OR EXISTS (SELECT FROM integ.conversion_schemas s WHERE s.id = sync_tasks.schema)));
 -- Sources and cursors are read with their task, and written by whoever may write that.
@@ -570,12 +598,14 @@ CREATE POLICY sync_cursors_write ON integ.sync_cursors USING (
            AND ((SELECT integ_current_level()) = 'admin'
                 OR t.context_type = 'user' AND t.context_id = (SELECT integ_current_user_id())))));
 
--- History outlives its task: each row says whose it is. context_id is the client's id, or the user's, or NULL for global.
+-- History outlives its task: each row says whose it is. context_id is the client's id, or the user's, or NULL for
+-- global.
 DO $$
 DECLARE
     history text;
 BEGIN
-    FOREACH history IN ARRAY ARRAY['sync_executions_open', 'sync_executions_done', 'sync_errors', 'sync_logs', 'sync_conflicts']
+    FOREACH history IN ARRAY ARRAY['sync_executions_open', 'sync_executions_done', 'sync_errors', 'sync_logs',
+                                   'sync_conflicts']
     LOOP
         EXECUTE pg_catalog.format(
             'CREATE POLICY %I ON integ.%I FOR SELECT USING ('
@@ -626,10 +656,11 @@ CREATE FUNCTION integ.tg_sync_wake() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_sync_wake';
 COMMENT ON FUNCTION integ.tg_sync_wake() IS 'Has the keeper look for what is due when the transaction commits';
 CREATE TRIGGER sync_tasks_wake AFTER INSERT OR UPDATE OR DELETE ON integ.sync_tasks
-    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_sync_wake();
+    FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_sync_wake('tasks');
 ALTER TABLE integ.sync_tasks ENABLE ALWAYS TRIGGER sync_tasks_wake;
 -- Not with the progress of every page.
-CREATE TRIGGER sync_executions_open_wake AFTER INSERT OR UPDATE OF run_at, cancel_requested ON integ.sync_executions_open
+CREATE TRIGGER sync_executions_open_wake
+    AFTER INSERT OR UPDATE OF run_at, cancel_requested ON integ.sync_executions_open
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_sync_wake();
 ALTER TABLE integ.sync_executions_open ENABLE ALWAYS TRIGGER sync_executions_open_wake;
 
@@ -637,7 +668,8 @@ ALTER TABLE integ.sync_executions_open ENABLE ALWAYS TRIGGER sync_executions_ope
 
 CREATE FUNCTION integ.sync_execution_store(asked jsonb) RETURNS jsonb
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_execution_store';
-COMMENT ON FUNCTION integ.sync_execution_store(jsonb) IS 'Stores an execution that is asked for; for integ''s own worker';
+COMMENT ON FUNCTION integ.sync_execution_store(jsonb) IS
+    'Stores an execution that is asked for; for integ''s own worker';
 
 CREATE FUNCTION integ.sync_schedule(at timestamptz DEFAULT pg_catalog.clock_timestamp()) RETURNS timestamptz
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_schedule';
@@ -648,7 +680,8 @@ GRANT EXECUTE ON FUNCTION integ.sync_schedule(timestamptz) TO integ_superadmin;
 CREATE FUNCTION integ.sync_records(task uuid, records jsonb) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_sync_records_sql';
 COMMENT ON FUNCTION integ.sync_records(uuid, jsonb) IS
-    'Has the named records of a task synchronized once this transaction has committed: external ids or records; what waits already takes them along';
+    'Has the named records of a task synchronized once this transaction has committed: external ids or records; '
+    'what waits already takes them along';
 GRANT EXECUTE ON FUNCTION integ.sync_records(uuid, jsonb) TO integ_superadmin;
 
 CREATE FUNCTION integ_sync_run(task text, wait boolean DEFAULT false, dry_run boolean DEFAULT false,
@@ -656,7 +689,8 @@ CREATE FUNCTION integ_sync_run(task text, wait boolean DEFAULT false, dry_run bo
 RETURNS integ.sync_executions
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'integ_sync_run';
 COMMENT ON FUNCTION integ_sync_run(text, boolean, boolean, jsonb) IS
-    'Runs a sync task now (handle or id), whatever becomes of this transaction, and returns its execution; wait: once it has ended. A dry run shows what would change. Options: timeout, full, records, maxDeletePercent';
+    'Runs a sync task now (handle or id), whatever becomes of this transaction, and returns its execution; wait: '
+    'once it has ended. A dry run shows what would change. Options: timeout, full, records, maxDeletePercent';
 
 CREATE FUNCTION integ_sync_retry(execution uuid, records text DEFAULT 'all', wait boolean DEFAULT false)
 RETURNS integ.sync_executions
@@ -667,7 +701,8 @@ COMMENT ON FUNCTION integ_sync_retry(uuid, text, boolean) IS
 CREATE FUNCTION integ_sync_cancel(execution uuid) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_sync_cancel';
 COMMENT ON FUNCTION integ_sync_cancel(uuid) IS
-    'Ends an execution once this transaction has committed, and says what it was: queued, or running (it keeps the pages it has stored)';
+    'Ends an execution once this transaction has committed, and says what it was: queued, or running (it keeps the '
+    'pages it has stored)';
 
 CREATE FUNCTION integ_sync_pause(task text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_sync_pause';

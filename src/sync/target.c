@@ -177,7 +177,8 @@ use_key(SyncTarget *target, Relation table, Form_pg_index form)
 		if (field >= 0)
 			target->keys[i] = target->columns[field];
 		if (target->keys[i].equals == NULL || target->keys[i].from_json)
-			refuse(target->conversion, psprintf("The key's column \"%s\" is of a type that cannot be compared.", target->keys[i].name),
+			refuse(target->conversion,
+				   psprintf("The key's column \"%s\" is of a type that cannot be compared.", target->keys[i].name),
 				   "Use a key of plain columns.");
 	}
 }
@@ -208,7 +209,8 @@ choose_key(SyncTarget *target, Relation table)
 		index_close(index, AccessShareLock);
 	}
 	if (!OidIsValid(mapped) && !OidIsValid(primary))
-		refuse(target->conversion, "It has no usable key: no primary key, and no unique index of mapped columns that are NOT NULL.",
+		refuse(target->conversion,
+			   "It has no usable key: no primary key, and no unique index of mapped columns that are NOT NULL.",
 			   "Give it a primary key: ALTER TABLE … ADD PRIMARY KEY (…).");
 	index = index_open(OidIsValid(mapped) ? mapped : primary, AccessShareLock);
 	use_key(target, table, index->rd_index);
@@ -313,7 +315,6 @@ read_table(SyncTarget *target)
 	target->partitioned = table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	target->name =
 		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(table)), RelationGetRelationName(table));
-	target->table = target->name;
 	target->deferrable = has_deferrable(table);
 	target->rekeys = strcmp(conversion->strategy, "external_id") == 0;
 	read_columns(target, table);
@@ -331,7 +332,8 @@ require_usable(const IntegConversion *conversion, const pg_uuid_t *schema)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("there is no conversion schema %s", integ_uuid_text(schema)),
 						errhint("Give the task a schema of integ.conversion_schemas.")));
 	if (!conversion->is_active)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("the conversion schema \"%s\" is switched off", conversion->schema_id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("the conversion schema \"%s\" is switched off", conversion->schema_id),
 						errhint("UPDATE integ.conversion_schemas SET is_active = true …")));
 	if (conversion->owner != GetUserId())
 		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
@@ -355,6 +357,13 @@ sync_target_open(const pg_uuid_t *schema)
 		read_table(target);
 	MemoryContextSwitchTo(old);
 	return target;
+}
+
+Datum
+sync_target_datum(const SyncTarget *target, char *null)
+{
+	*null = OidIsValid(target->relation) ? ' ' : 'n';
+	return ObjectIdGetDatum(target->relation);
 }
 
 bool

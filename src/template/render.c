@@ -177,7 +177,7 @@ add_container(IntegJsonBuilder *builder, const char *key, const JsonbContainer *
 	integ_json_add(builder, key, &value);
 }
 
-/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}, and what earlier requests brought. */
+/* What predicates look at: {"input": …, "config": …, "task": …, "token": …}, earlier requests, the page. */
 static void
 begin_predicates(TemplateRender *render)
 {
@@ -192,6 +192,7 @@ begin_predicates(TemplateRender *render)
 	{
 		add_container(&builder, "steps", integ_json_get_object(render->scope->earlier, "steps"));
 		add_container(&builder, "job", integ_json_get_object(render->scope->earlier, "job"));
+		add_container(&builder, "pagination", integ_json_get_object(render->scope->earlier, "pagination"));
 	}
 	render->predicate_scope = integ_json_end(&builder);
 	render->scratch = AllocSetContextCreate(CurrentMemoryContext, "integ predicate", ALLOCSET_SMALL_SIZES);

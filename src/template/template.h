@@ -63,7 +63,7 @@ typedef struct IntegTemplateScope
 	const JsonbContainer *config;
 	const JsonbContainer *task;
 	const JsonbContainer *token;   /* what the token answer told besides tokens */
-	const JsonbContainer *earlier; /* its members ("steps", "job") come before the input's */
+	const JsonbContainer *earlier; /* its members ("steps", "job", "pagination") come before the input's */
 	bool names_earlier;			   /* they are not known yet: their placeholders stand for themselves, to be shown */
 	IntegTemplateSecret secret;
 	void *secret_arg;

@@ -267,9 +267,13 @@ absent(const TextRender *text, const TemplateRef *ref)
 		[TEMPLATE_CREDENTIALS] = "Set it with integ_credential_set.",
 		[TEMPLATE_LOCAL] = "Give it in each element of the list; or put what needs it into [brackets] in the template.",
 	};
-	const char *hint = template_is_earlier(text->render->scope, ref) ? "An earlier request did not bring it." : hints[ref->root];
+	const char *hint = hints[ref->root];
 	int code = ref->root == TEMPLATE_CREDENTIALS ? ERRCODE_INTEG_UNAUTHENTICATED : ERRCODE_INTEG_INVALID;
 
+	if (template_is_earlier(text->render->scope, ref))
+		hint = strcmp(ref->steps.steps[0].key, "pagination") == 0
+				   ? "The first page has none: put what needs it into [brackets] in the template."
+				   : "An earlier request did not bring it.";
 	ereport(ERROR, (errcode(code), errmsg("the placeholder \"{%s}\" has no value", ref->name),
 					errdetail("It is needed by: %s.", text->render->template->where), errhint("%s", hint)));
 }

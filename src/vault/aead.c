@@ -151,32 +151,38 @@ cbc_seal(const uint8_t *key, const uint8_t *aad, size_t aad_len, const uint8_t *
 	return INTEG_CRYPTO_OK;
 }
 
+/* Without a look at the tag. */
 static IntegCryptoStatus
-cbc_open(const uint8_t *key, const uint8_t *aad, size_t aad_len, const uint8_t *sealed, size_t sealed_len,
-		 uint8_t *out, size_t *out_len)
+cbc_decrypt(const uint8_t *key, const uint8_t *sealed, size_t sealed_len, uint8_t *out, size_t *out_len)
 {
-	EVP_CIPHER_CTX *context;
-	uint8_t tag[HMAC_TAG];
-	size_t body_len;
+	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
 	int first = 0, last = 0;
 	bool done;
+
+	done = context != NULL && EVP_DecryptInit_ex2(context, cbc, key, sealed, NULL) &&
+		   EVP_DecryptUpdate(context, out, &first, sealed + CBC_IV, (int) (sealed_len - CBC_IV - HMAC_TAG)) &&
+		   EVP_DecryptFinal_ex(context, out + first, &last);
+	EVP_CIPHER_CTX_free(context);
+	*out_len = (size_t) first + (size_t) last;
+	return done ? INTEG_CRYPTO_OK : INTEG_CRYPTO_FAILED;
+}
+
+static IntegCryptoStatus
+cbc_open(const uint8_t *key, const uint8_t *aad, size_t aad_len, const uint8_t *sealed, size_t sealed_len,
+		 bool authentic, uint8_t *out, size_t *out_len)
+{
+	uint8_t tag[HMAC_TAG];
+	size_t body_len;
 
 	if (sealed_len < CBC_IV + CBC_BLOCK + HMAC_TAG ||
 		(sealed_len - CBC_IV - HMAC_TAG) % CBC_BLOCK != 0)
 		return INTEG_CRYPTO_MALFORMED;
 	body_len = sealed_len - HMAC_TAG;
-	if (!authenticate(key + HALF_KEY, aad, aad_len, sealed, body_len, tag))
+	if (!authentic && !authenticate(key + HALF_KEY, aad, aad_len, sealed, body_len, tag))
 		return INTEG_CRYPTO_FAILED;
-	if (CRYPTO_memcmp(tag, sealed + body_len, HMAC_TAG) != 0)
+	if (!authentic && CRYPTO_memcmp(tag, sealed + body_len, HMAC_TAG) != 0)
 		return INTEG_CRYPTO_MISMATCH;
-
-	context = EVP_CIPHER_CTX_new();
-	done = context != NULL && EVP_DecryptInit_ex2(context, cbc, key, sealed, NULL) &&
-		   EVP_DecryptUpdate(context, out, &first, sealed + CBC_IV, (int) (body_len - CBC_IV)) &&
-		   EVP_DecryptFinal_ex(context, out + first, &last);
-	EVP_CIPHER_CTX_free(context);
-	*out_len = (size_t) first + (size_t) last;
-	return done ? INTEG_CRYPTO_OK : INTEG_CRYPTO_FAILED;
+	return cbc_decrypt(key, sealed, sealed_len, out, out_len);
 }
 
 static IntegCryptoStatus
@@ -248,9 +254,9 @@ integ_aead_seal(IntegVaultAlgorithm algorithm, const uint8_t *key, const uint8_t
 	return status;
 }
 
-IntegCryptoStatus
-integ_aead_open(IntegVaultAlgorithm algorithm, const uint8_t *key, const uint8_t *aad, size_t aad_len,
-				const uint8_t *sealed, size_t sealed_len, uint8_t *out, size_t *out_len)
+static IntegCryptoStatus
+open_sealed(IntegVaultAlgorithm algorithm, const uint8_t *key, const uint8_t *aad, size_t aad_len,
+			const uint8_t *sealed, size_t sealed_len, bool authentic, uint8_t *out, size_t *out_len)
 {
 	IntegCryptoStatus status;
 
@@ -262,7 +268,7 @@ integ_aead_open(IntegVaultAlgorithm algorithm, const uint8_t *key, const uint8_t
 	else if (algorithm == INTEG_VAULT_AES_GCM)
 		status = gcm_open(key, aad, aad_len, sealed, sealed_len, out, out_len);
 	else
-		status = cbc_open(key, aad, aad_len, sealed, sealed_len, out, out_len);
+		status = cbc_open(key, aad, aad_len, sealed, sealed_len, authentic, out, out_len);
 	if (status != INTEG_CRYPTO_OK)
 	{
 		/* GCM decrypts before it knows whether the tag matches. */
@@ -271,4 +277,18 @@ integ_aead_open(IntegVaultAlgorithm algorithm, const uint8_t *key, const uint8_t
 		ERR_clear_error();
 	}
 	return status;
+}
+
+IntegCryptoStatus
+integ_aead_open(IntegVaultAlgorithm algorithm, const uint8_t *key, const uint8_t *aad, size_t aad_len,
+				const uint8_t *sealed, size_t sealed_len, uint8_t *out, size_t *out_len)
+{
+	return open_sealed(algorithm, key, aad, aad_len, sealed, sealed_len, false, out, out_len);
+}
+
+IntegCryptoStatus
+integ_aead_reopen(IntegVaultAlgorithm algorithm, const uint8_t *key, const uint8_t *aad, size_t aad_len,
+				  const uint8_t *sealed, size_t sealed_len, uint8_t *out, size_t *out_len)
+{
+	return open_sealed(algorithm, key, aad, aad_len, sealed, sealed_len, true, out, out_len);
 }

@@ -72,6 +72,15 @@ extern IntegCryptoStatus integ_aead_open(IntegVaultAlgorithm algorithm, const ui
 										 const uint8_t *sealed, size_t sealed_len,
 										 uint8_t *out, size_t *out_len);
 
+/*
+ * Opens it once more, from the same unchanged memory and with the same key: what integ_aead_open has authenticated
+ * there is only decrypted. Of AES-GCM both are one step, which is done again.
+ */
+extern IntegCryptoStatus integ_aead_reopen(IntegVaultAlgorithm algorithm, const uint8_t *key,
+										   const uint8_t *aad, size_t aad_len,
+										   const uint8_t *sealed, size_t sealed_len,
+										   uint8_t *out, size_t *out_len);
+
 /* Overwrites len bytes in a way the compiler does not remove. */
 extern void integ_wipe(void *data, size_t len);
 

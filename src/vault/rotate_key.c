@@ -153,7 +153,8 @@ reencrypt(const IntegDataKey *key, int64 limit)
 	static IntegQuery update = {
 		"UPDATE integ.credentials c SET ciphertext = n.ciphertext, data_key = $4, algorithm = $5, "
 		"encrypted_at = pg_catalog.now() "
-		"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (id, owner_id, ciphertext) "
+		"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) "
+		"AS n (id, owner_id, ciphertext) "
 		"WHERE c.id = n.id AND c.owner_id = n.owner_id",
 		5,
 		{UUIDARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, UUIDOID, TEXTOID}};
@@ -177,7 +178,7 @@ reencrypt(const IntegDataKey *key, int64 limit)
 		return 0;
 	for (int i = 0; i < count; i++)
 	{
-		const IntegCredentialRow *row = &rows[i];
+		IntegCredentialRow *row = &rows[i];
 		char *plain = integ_secret_alloc(row->ciphertext_len);
 		size_t len = integ_vault_decrypt(row, (uint8_t *) plain);
 
@@ -268,7 +269,8 @@ integ_vault_rotate_key(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("integ_vault_rotate_key()");
 	integ_options_parse(options, known, lengthof(known), "integ_vault_rotate_key");
 	if (batch < 1)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"batch\" of integ_vault_rotate_key must be at least 1")));
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+						errmsg("option \"batch\" of integ_vault_rotate_key must be at least 1")));
 	integ_owner_enter(&scope);
 	integ_data_key_lock();
 	rotation.rewrapped = rewrap();

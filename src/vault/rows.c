@@ -103,6 +103,7 @@ integ_vault_read_row(uint64 result, IntegCredentialRow *row, MemoryContext conte
 	row->expires_at = DatumGetTimestampTz(integ_result_datum(result, 9, &isnull));
 	if (isnull)
 		row->expires_at = DT_NOEND;
+	row->authentic = false;
 	row->previous = strcmp(integ_result_text(result, 10, CurrentMemoryContext), "previous") == 0;
 	integ_data_key_read(result, 11, &row->key);
 	if (!integ_algorithm_from_name(algorithm, &row->algorithm))
@@ -173,19 +174,22 @@ integ_vault_rows(const IntegCredentialOwner *owner)
 }
 
 size_t
-integ_vault_decrypt(const IntegCredentialRow *row, uint8_t *out)
+integ_vault_decrypt(IntegCredentialRow *row, uint8_t *out)
 {
 	const uint8_t *key = integ_data_key_open(&row->key);
 	IntegCryptoStatus status = INTEG_CRYPTO_MISMATCH;
 	size_t len;
 
 	if (row->algorithm == row->key.algorithm)
-		status = integ_aead_open(row->algorithm, key, row->aad, row->aad_len, row->ciphertext, row->ciphertext_len,
-								 out, &len);
+		status = (row->authentic ? integ_aead_reopen : integ_aead_open)(
+			row->algorithm, key, row->aad, row->aad_len, row->ciphertext, row->ciphertext_len, out, &len);
 	if (status != INTEG_CRYPTO_OK)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("the credential \"%s\" of %s %s does not open", row->name, row->owner.kind, row->owner.id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
+						errmsg("the credential \"%s\" of %s %s does not open", row->name, row->owner.kind,
+							   row->owner.id),
 						errdetail("The row of integ.credentials is not as it was written: %s.",
 								  integ_crypto_message(status)),
 						errhint("Set it again with integ_credential_set, or delete it with integ_credential_delete.")));
+	row->authentic = true;
 	return len;
 }

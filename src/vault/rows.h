@@ -26,6 +26,7 @@ typedef struct IntegCredentialRow
 	size_t aad_len;
 	const uint8_t *ciphertext;
 	size_t ciphertext_len;
+	bool authentic; /* it was opened before, and nothing writes into this copy */
 } IntegCredentialRow;
 
 typedef struct IntegCredentialRows
@@ -52,8 +53,8 @@ extern void integ_vault_read_row(uint64 result, IntegCredentialRow *row, MemoryC
 
 /*
  * Decrypts into out, which has room for row->ciphertext_len bytes; returns the length. Raises IG500
- * where the master key or the row is not sound.
+ * where the master key or the row is not sound. A row is authenticated when it is opened for the first time.
  */
-extern size_t integ_vault_decrypt(const IntegCredentialRow *row, uint8_t *out);
+extern size_t integ_vault_decrypt(IntegCredentialRow *row, uint8_t *out);
 
 #endif /* INTEG_VAULT_ROWS_H */

@@ -13,7 +13,7 @@
 #include "vault/rows.h"
 #include "vault/secret.h"
 
-static const IntegCredentialRow *
+static IntegCredentialRow *
 find(const IntegCredentialRows *rows, const char *name, bool previous)
 {
 	for (int i = 0; i < rows->count; i++)
@@ -68,7 +68,7 @@ check_expiry(const IntegCredentialOwner *owner, const IntegCredentialRow *row)
 const IntegSecret *
 integ_vault_open(const IntegCredentialOwner *owner, const char *name, const char *origin, bool previous)
 {
-	const IntegCredentialRow *row = find(integ_vault_rows(owner), name, previous);
+	IntegCredentialRow *row = find(integ_vault_rows(owner), name, previous);
 	IntegSecret *secret;
 	uint8_t *bytes;
 

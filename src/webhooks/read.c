@@ -28,6 +28,7 @@ typedef struct Reader
 	bool is_split;
 	IntegWebhookEvent *events;
 	int count;
+	bool too_many;
 	MemoryContext context;
 } Reader;
 
@@ -107,8 +108,10 @@ add_event(Reader *reader, const IntegWebhookEvent *event, const char *client_id,
 	IntegWebhookEvent *added;
 
 	if (reader->count == INTEG_WEBHOOK_MAX_EVENTS)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("a request brings more than %d events", INTEG_WEBHOOK_MAX_EVENTS)));
+	{
+		reader->too_many = true;
+		return;
+	}
 	added = &reader->events[reader->count++];
 	*added = *event;
 	integ_uuid_make(&added->id);
@@ -195,7 +198,7 @@ integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *request, con
 	reader.events = palloc(sizeof(IntegWebhookEvent) * INTEG_WEBHOOK_MAX_EVENTS);
 	if (!reader.is_split)
 		read_event(&reader, document, 0);
-	for (uint32 i = 0; reader.is_split && i < JB_ROOT_COUNT(parts); i++)
+	for (uint32 i = 0; reader.is_split && !reader.too_many && i < JB_ROOT_COUNT(parts); i++)
 	{
 		JsonbValue part;
 
@@ -203,5 +206,5 @@ integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *request, con
 		read_event(&reader, integ_json_value_jsonb(&part), i);
 	}
 	*events = reader.events;
-	return reader.count;
+	return reader.too_many ? -1 : reader.count;
 }

@@ -28,7 +28,10 @@ PG_FUNCTION_INFO_V1(integ_webhook_verify_sql);
 static void
 answer(IntegWebhookReply *reply, int status, const char *text)
 {
-	*reply = (IntegWebhookReply){.status = status, .content_type = text == NULL ? NULL : "text/plain; charset=utf-8", .body = text, .body_len = text == NULL ? 0 : strlen(text)};
+	*reply = (IntegWebhookReply){.status = status,
+								 .content_type = text == NULL ? NULL : "text/plain; charset=utf-8",
+								 .body = text,
+								 .body_len = text == NULL ? 0 : strlen(text)};
 }
 
 /* A status for each verdict; the caller learns which part was wrong only in the log. */
@@ -39,9 +42,10 @@ refuse(IntegSignatureVerdict verdict, IntegWebhookReply *reply)
 		   verdict == INTEG_SIGNATURE_NO_KEY ? "not ready\n" : "not authenticated\n");
 }
 
-int
-integ_webhook_handle(const char *path, const char *client, IntegInbound *request, IntegWebhookReply *reply,
-					 pg_uuid_t *stored)
+/* Everything but the copy of the reply. */
+static void
+handle(const char *path, const char *client, const IntegInbound *request, IntegWebhookBatch *batch,
+	   IntegWebhookReply *reply)
 {
 	const char *slash = strchr(path, '/');
 	char *definition = slash == NULL ? pstrdup(path) : pnstrdup(path, slash - path);
@@ -56,31 +60,51 @@ integ_webhook_handle(const char *path, const char *client, IntegInbound *request
 	if (webhook == NULL)
 	{
 		answer(reply, 404, "not found\n");
-		return 0;
+		return;
 	}
 	scheme = webhook->scheme != NULL ? webhook->scheme : integ_webhook_scheme(NULL, request, "");
 	if (integ_webhook_handshake_unsigned(webhook) &&
 		integ_webhook_handshake(webhook, request, integ_webhook_document(request), false, reply))
-		return 0;
+		return;
 	verdict = integ_webhook_verify(webhook, scheme, request, problem, sizeof(problem));
 	if (verdict != INTEG_SIGNATURE_VALID)
 	{
 		ereport(DEBUG1, (errmsg("a request to the webhook \"%s\" was refused", webhook->webhook_id),
 						 errdetail("%s", problem)));
 		refuse(verdict, reply);
-		return 0;
+		return;
 	}
 	document = integ_webhook_document(request);
 	if (integ_webhook_handshake(webhook, request, document, true, reply))
-		return 0;
+		return;
 	if (strcmp(request->method, "POST") != 0 && strcmp(request->method, "PUT") != 0)
 	{
 		answer(reply, 405, "method not allowed\n");
-		return 0;
+		return;
 	}
 	count = integ_webhook_read(webhook, request, document, &events);
+	if (count < 0)
+	{
+		answer(reply, 413, "too many events\n");
+		return;
+	}
 	integ_webhook_acknowledge(webhook, request, reply);
-	return integ_webhook_store(webhook, request, events, count, stored);
+	integ_webhook_stage(batch, webhook, request, events, count, reply);
+}
+
+void
+integ_webhook_handle(const char *path, const char *client, const IntegInbound *request, IntegWebhookBatch *batch,
+					 IntegWebhookReply *reply)
+{
+	MemoryContext old;
+
+	handle(path, client, request, batch, reply);
+	old = MemoryContextSwitchTo(batch->context);
+	if (reply->body != NULL)
+		reply->body = pnstrdup(reply->body, reply->body_len);
+	if (reply->content_type != NULL)
+		reply->content_type = pstrdup(reply->content_type);
+	MemoryContextSwitchTo(old);
 }
 
 /* --- from SQL --- */
@@ -187,6 +211,7 @@ integ_webhook_receive(PG_FUNCTION_ARGS)
 		{"method", INTEG_OPTION_TEXT, &method}, {"url", INTEG_OPTION_TEXT, &url}, {"query", INTEG_OPTION_TEXT, &query}};
 	pg_uuid_t *stored = palloc(sizeof(pg_uuid_t) * INTEG_WEBHOOK_MAX_EVENTS);
 	IntegWebhookReply *reply = palloc0(sizeof(IntegWebhookReply));
+	IntegWebhookBatch *batch = integ_webhook_batch();
 	MemoryContext context = CurrentMemoryContext;
 	IntegInbound *request;
 	IntegOwnerScope scope;
@@ -204,13 +229,8 @@ integ_webhook_receive(PG_FUNCTION_ARGS)
 		request->method = method;
 	read_url(url, query, request);
 	integ_owner_enter(&scope);
-	MemoryContextSwitchTo(context);
-	count = integ_webhook_handle(path, client, request, reply, stored);
-	MemoryContextSwitchTo(context);
-	if (reply->body != NULL)
-		reply->body = pnstrdup(reply->body, reply->body_len);
-	if (reply->content_type != NULL)
-		reply->content_type = pstrdup(reply->content_type);
+	integ_webhook_handle(path, client, request, batch, reply);
+	count = integ_webhook_store(batch, stored);
 	integ_owner_leave(&scope);
 	MemoryContextSwitchTo(context);
 	PG_RETURN_DATUM(make_result(fcinfo, reply, stored, count));

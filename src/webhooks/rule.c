@@ -120,11 +120,11 @@ uuid_or_null(int column, MemoryContext context)
 /* As it was stored. False where there is none that the actor may replay. */
 static bool
 read_stored(const IntegActor *actor, Datum id, IntegWebhookEvent *event, const pg_uuid_t **webhook,
-			TimestampTz *created_at)
+			TimestampTz *created_at, int *depth)
 {
 	static IntegQuery find = {
 		"SELECT id, created_at, client_id, webhook, instance, event, pg_catalog.to_jsonb(triggers), delivery_id, account,"
-		" occurred_at, payload FROM integ.webhook_events WHERE id = $1 AND ($2 OR client_id = $3) FOR UPDATE",
+		" occurred_at, payload, depth::bigint FROM integ.webhook_events WHERE id = $1 AND ($2 OR client_id = $3) FOR UPDATE",
 		3,
 		{UUIDOID, BOOLOID, TEXTOID}};
 	MemoryContext context = CurrentMemoryContext;
@@ -138,6 +138,7 @@ read_stored(const IntegActor *actor, Datum id, IntegWebhookEvent *event, const p
 	memset(event, 0, sizeof(*event));
 	event->id = *DatumGetUUIDP(integ_result_datum(0, 1, &isnull));
 	*created_at = DatumGetTimestampTz(integ_result_datum(0, 2, &isnull));
+	*depth = (int) integ_result_int8(0, 12);
 	event->client_id = text_or_null(3, context);
 	*webhook = uuid_or_null(4, context);
 	event->instance = uuid_or_null(5, context);
@@ -195,19 +196,22 @@ integ_event_replay(PG_FUNCTION_ARGS)
 	IntegWebhookEvent event;
 	TimestampTz created_at;
 	IntegOwnerScope scope;
-	int count = 0;
+	IntegHandlerRuns runs;
+	int depth, count = 0;
 	bool found;
 
 	integ_owner_enter(&scope);
 	MemoryContextSwitchTo(context);
-	found = read_stored(actor, PG_GETARG_DATUM(0), &event, &webhook_id, &created_at);
+	found = read_stored(actor, PG_GETARG_DATUM(0), &event, &webhook_id, &created_at, &depth);
 	if (found && webhook_id != NULL)
 		webhook = integ_webhook_get(webhook_id);
 	MemoryContextSwitchTo(context);
 	if (webhook != NULL)
 	{
 		drop_open_runs(&event);
-		count = integ_event_enqueue(webhook, &event, created_at);
+		integ_handler_runs_begin(&runs);
+		count = integ_event_lead(webhook, &event, created_at, depth, &runs, NULL);
+		integ_handler_runs_store(&runs);
 		set_state(&event, created_at, count == 0 ? "handled" : "received");
 	}
 	integ_owner_leave(&scope);

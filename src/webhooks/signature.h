@@ -86,6 +86,7 @@ typedef struct IntegInboundValues
 /* A request, as it came. */
 typedef struct IntegInbound
 {
+	const char *address; /* of the sender, or NULL */
 	const char *method;
 	const char *url;   /* absolute, as the sender was told it, with its query */
 	const char *query; /* as written, without its question mark; NULL: none */

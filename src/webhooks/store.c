@@ -11,13 +11,13 @@
 #include "core/json.h"
 #include "core/json_walk.h"
 #include "core/query.h"
+#include "core/rows.h"
 #include "core/uuid.h"
 #include "handlers/handlers.h"
 #include "operate/operate.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 
 /* A delivery id longer than this is kept as its hash. */
@@ -25,7 +25,17 @@
 
 #define KEYS_PER_BATCH "10000"
 
-#define RULE_FUNCTION "integ.rule_apply"
+/* Columns of an event, in the order in which they are given. */
+static const Oid event_types[] = {UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID,
+								  TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, UUIDOID,
+								  BYTEAOID, TEXTOID, TEXTOID, INT2OID, INETOID};
+
+static Datum
+text_value(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
 
 /* A name against a pattern in which * stands for any characters. */
 static bool
@@ -47,9 +57,8 @@ matches(const char *pattern, const char *name)
 	}
 }
 
-/* Finds something in the document, or is true. */
-static bool
-filter_holds(const struct varlena *filter, const Jsonb *document)
+bool
+integ_webhook_filter_holds(const struct varlena *filter, const Jsonb *document)
 {
 	LOCAL_FCINFO(fcinfo, 4);
 	Datum found;
@@ -85,7 +94,7 @@ is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
 		integ_json_walk_at(&webhook->events->root, i, &pattern);
 		named = event->name != NULL && matches(integ_json_value_text(&pattern), event->name);
 	}
-	return named && filter_holds(webhook->filter, event->payload);
+	return named && integ_webhook_filter_holds(webhook->filter, event->payload);
 }
 
 /* What the delivery is known by: one that several connections get is one for each. */
@@ -105,27 +114,6 @@ delivery_key(const IntegWebhookEvent *event)
 		id = text;
 	}
 	return event->instance == NULL ? pstrdup(id) : psprintf("%s@%s", id, integ_uuid_text(event->instance));
-}
-
-/* False where the delivery was taken before; waits for a transaction that is about to take it. */
-static bool
-take_delivery(const IntegWebhook *webhook, const IntegWebhookEvent *event)
-{
-	static IntegQuery take = {
-		"INSERT INTO integ.webhook_keys AS k (webhook, delivery_id, event, expires_at) VALUES ($1, $2, $3, $4)"
-		" ON CONFLICT (webhook, delivery_id) DO UPDATE SET event = excluded.event, expires_at = excluded.expires_at"
-		" WHERE k.expires_at < pg_catalog.clock_timestamp()",
-		4,
-		{UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID}};
-	Datum values[4];
-
-	if (event->delivery_id == NULL)
-		return true;
-	values[0] = UUIDPGetDatum(&webhook->id);
-	values[1] = CStringGetTextDatum(delivery_key(event));
-	values[2] = UUIDPGetDatum(&event->id);
-	values[3] = TimestampTzGetDatum(GetCurrentTimestamp() + integ_log_retention * USECS_PER_DAY);
-	return integ_query(&take, values, NULL) > 0;
 }
 
 /* Headers that may hold secrets are not kept, nor is the one that has the token which proves the request. */
@@ -157,193 +145,271 @@ kept_headers(const IntegWebhook *webhook, const IntegInbound *request)
 	return integ_json_end(&builder);
 }
 
-static void
-insert_event(const IntegWebhook *webhook, const IntegInbound *request, const IntegWebhookEvent *event,
-			 const Jsonb *headers, const pg_uuid_t *request_id, bool with_body, const char *state, TimestampTz now)
-{
-	static IntegQuery insert = {
-		"INSERT INTO integ.webhook_events (id, created_at, client_id, webhook, instance, definition, event, triggers,"
-		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, handled_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-		" CASE WHEN $17 = 'handled' THEN $2 END)",
-		17,
-		{UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID,
-		 TIMESTAMPTZOID, JSONBOID, JSONBOID, UUIDOID, BYTEAOID, TEXTOID, TEXTOID}};
-	char nulls[] = "                 ";
-	Datum values[17] = {UUIDPGetDatum(&event->id), TimestampTzGetDatum(now), CStringGetTextDatum(event->client_id),
-						UUIDPGetDatum(&webhook->id), UUIDPGetDatum(event->instance),
-						CStringGetTextDatum(webhook->definition->id)};
+/* --- a batch --- */
 
-	nulls[4] = event->instance == NULL ? 'n' : ' ';
-	values[6] = integ_value_text(event->name, &nulls[6]);
-	values[7] = integ_value_texts(event->triggers, event->ntriggers);
-	values[8] = integ_value_text(event->delivery_id, &nulls[8]);
-	values[9] = integ_value_text(event->account, &nulls[9]);
-	values[10] = TimestampTzGetDatum(event->occurred_at);
-	nulls[10] = event->occurred_at == 0 ? 'n' : ' ';
-	values[11] = JsonbPGetDatum(event->payload);
-	nulls[11] = event->payload == NULL ? 'n' : ' ';
-	values[12] = JsonbPGetDatum(headers);
-	values[13] = UUIDPGetDatum(request_id);
-	if (with_body)
-		values[14] = PointerGetDatum(cstring_to_text_with_len(request->body, (int) request->body_len));
-	nulls[14] = with_body ? ' ' : 'n';
-	values[15] = integ_value_text(event->problem, &nulls[15]);
-	values[16] = CStringGetTextDatum(state);
-	(void) integ_query(&insert, values, nulls);
+/* An event on its way into the table. */
+struct IntegWebhookStaged
+{
+	const IntegWebhook *webhook;
+	const IntegInbound *request;
+	const IntegWebhookEvent *event;
+	const Jsonb *headers;
+	pg_uuid_t request_id;
+	IntegWebhookReply *reply; /* or NULL */
+	char *key;				  /* that the delivery is known by; NULL: it has no id */
+	bool repeated;			  /* the delivery was taken before */
+};
+
+IntegWebhookBatch *
+integ_webhook_batch(void)
+{
+	IntegWebhookBatch *batch = palloc0(sizeof(IntegWebhookBatch));
+
+	batch->context = CurrentMemoryContext;
+	return batch;
 }
 
-/* As JSON has times, in UTC. */
-static char *
-time_text(TimestampTz time)
+void
+integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *webhook, const IntegInbound *request,
+					const IntegWebhookEvent *events, int nevents, IntegWebhookReply *reply)
 {
-	int utc = 0;
+	IntegWebhookStaged first = {
+		.webhook = webhook, .request = request, .headers = kept_headers(webhook, request), .reply = reply};
 
-	return JsonEncodeDateTime(palloc(MAXDATELEN + 1), TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc);
-}
-
-/* What a handler is called with. */
-static const Jsonb *
-handler_argument(const IntegWebhook *webhook, const IntegWebhookEvent *event, const char *rule)
-{
-	IntegJsonBuilder builder;
-
-	integ_json_begin_object(&builder);
-	if (rule != NULL)
-		integ_json_add_string(&builder, "rule", rule);
-	integ_json_add_string(&builder, "id", integ_uuid_text(&event->id));
-	integ_json_add_string(&builder, "webhook", webhook->webhook_id);
-	integ_json_add_string(&builder, "definition", webhook->definition->id);
-	integ_json_add_string(&builder, "client", event->client_id);
-	integ_json_add_string(&builder, "instance", event->instance == NULL ? NULL : integ_uuid_text(event->instance));
-	integ_json_add_string(&builder, "event", event->name);
-	integ_json_open_array(&builder, "triggers");
-	for (int i = 0; i < event->ntriggers; i++)
-		integ_json_add_string(&builder, NULL, event->triggers[i]);
-	integ_json_close(&builder);
-	integ_json_add_string(&builder, "delivery_id", event->delivery_id);
-	integ_json_add_string(&builder, "account", event->account);
-	integ_json_add_string(&builder, "occurred_at", event->occurred_at == 0 ? NULL : time_text(event->occurred_at));
-	if (event->payload == NULL)
-		integ_json_add_null(&builder, "payload");
-	else
-		integ_json_add_jsonb(&builder, "payload", event->payload);
-	return integ_json_end(&builder);
-}
-
-static void
-enqueue(const IntegWebhookEvent *event, TimestampTz created_at, const char *kind, const IntegHandlerSubject *subject,
-		const char *function, const Jsonb *argument)
-{
-	IntegHandlerRun run = {.kind = kind,
-						   .subject = *subject,
-						   .function = function,
-						   .argument = argument,
-						   .instance = event->instance,
-						   .event = &event->id,
-						   .event_at = created_at};
-
-	integ_handler_enqueue(&run);
-}
-
-/* The handlers of its triggers; where none has one, the webhook's. */
-static int
-enqueue_handlers(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at)
-{
-	IntegHandlerSubject subject = {webhook->owner, webhook->client_id, NULL};
-	const Jsonb *argument = NULL;
-	int count = 0;
-
-	if (strcmp(webhook->client_id, "*") == 0)
-		subject.client_id = NULL;
-	for (int i = 0; i <= event->ntriggers; i++)
+	integ_uuid_make(&first.request_id);
+	if (batch->count + nevents > batch->room)
 	{
-		const char *function = i == event->ntriggers
-								   ? (count == 0 ? webhook->handler : NULL)
-								   : integ_json_get_string(&webhook->trigger_handlers->root, event->triggers[i]);
+		Size room = (batch->count + nevents) * 2 * sizeof(IntegWebhookStaged);
 
-		if (function == NULL)
-			continue;
-		if (argument == NULL)
-			argument = handler_argument(webhook, event, NULL);
-		enqueue(event, created_at, "webhook", &subject, function, argument);
-		count++;
+		batch->room = (batch->count + nevents) * 2;
+		batch->events = batch->events == NULL ? palloc_extended(room, MCXT_ALLOC_HUGE)
+											  : repalloc_huge(batch->events, room);
 	}
-	return count;
+	for (int i = 0; i < nevents; i++)
+	{
+		IntegWebhookStaged *staged = &batch->events[batch->count];
+
+		if (!is_wanted(webhook, &events[i]))
+			continue;
+		*staged = first;
+		staged->event = &events[i];
+		staged->key = events[i].delivery_id == NULL ? NULL : delivery_key(&events[i]);
+		batch->count++;
+	}
 }
 
-/* One run for each rule that the event concerns. */
+/*
+ * By webhook and delivery, and of one delivery by when it came: whoever stores the same ones takes them in this order.
+ */
 static int
-enqueue_rules(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at)
+compare_deliveries(const void *left, const void *right)
 {
-	static IntegQuery find = {
-		"SELECT id, owner::oid::bigint, client_id, user_id, filter FROM integ.rules"
-		" WHERE is_active AND trigger_definition = $1 AND (trigger = ANY ($2) OR trigger = '*') AND client_id = $3"
-		" AND (trigger_instance IS NULL OR trigger_instance = $4) ORDER BY id",
-		4,
-		{TEXTOID, TEXTARRAYOID, TEXTOID, UUIDOID}};
-	MemoryContext context = CurrentMemoryContext;
-	Datum values[] = {CStringGetTextDatum(webhook->definition->id),
-					  integ_value_texts(event->triggers, event->ntriggers), CStringGetTextDatum(event->client_id),
-					  UUIDPGetDatum(event->instance)};
-	char nulls[] = {' ', ' ', ' ', event->instance == NULL ? 'n' : ' '};
-	uint64 found = integ_query(&find, values, nulls);
-	IntegHandlerSubject *subjects = palloc(sizeof(IntegHandlerSubject) * (found + 1));
-	char **rules = palloc(sizeof(char *) * (found + 1));
-	int count = 0;
+	const IntegWebhookStaged *a = *(IntegWebhookStaged *const *) left, *b = *(IntegWebhookStaged *const *) right;
+	int order = memcmp(&a->webhook->id, &b->webhook->id, sizeof(pg_uuid_t));
 
-	for (uint64 i = 0; i < found; i++)
+	if (order == 0)
+		order = strcmp(a->key, b->key);
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+static bool
+same_delivery(const IntegWebhookStaged *a, const IntegWebhookStaged *b)
+{
+	return memcmp(&a->webhook->id, &b->webhook->id, sizeof(pg_uuid_t)) == 0 && strcmp(a->key, b->key) == 0;
+}
+
+/* The staged deliveries, each once, in order; how many. The others are marked as repeated. */
+static int
+sort_deliveries(IntegWebhookBatch *batch, IntegWebhookStaged **deliveries)
+{
+	int count = 0, kept = 0;
+
+	for (int i = 0; i < batch->count; i++)
+		if (batch->events[i].key != NULL)
+			deliveries[count++] = &batch->events[i];
+	qsort(deliveries, count, sizeof(IntegWebhookStaged *), compare_deliveries);
+	for (int i = 0; i < count; i++)
+	{
+		if (kept > 0 && same_delivery(deliveries[kept - 1], deliveries[i]))
+			deliveries[i]->repeated = true;
+		else
+			deliveries[kept++] = deliveries[i];
+	}
+	return kept;
+}
+
+/* Marks those that were taken before; waits for a transaction that is about to take one. */
+static void
+take_deliveries(IntegWebhookBatch *batch)
+{
+	static const Oid types[] = {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID};
+	static IntegQuery take = {
+		"INSERT INTO integ.webhook_keys AS k (webhook, delivery_id, event, expires_at)"
+		" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
+		"  pg_catalog.unnest($4)) n"
+		" ON CONFLICT (webhook, delivery_id) DO UPDATE SET event = excluded.event, expires_at = excluded.expires_at"
+		" WHERE k.expires_at < pg_catalog.clock_timestamp() RETURNING event",
+		4,
+		{UUIDARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID}};
+	static const bool nulls[lengthof(types)];
+	TimestampTz expires_at = GetCurrentTimestamp() + integ_log_retention * USECS_PER_DAY;
+	IntegWebhookStaged **deliveries = palloc_extended(sizeof(IntegWebhookStaged *) * (batch->count + 1), MCXT_ALLOC_HUGE);
+	int count = sort_deliveries(batch, deliveries);
+	IntegRows rows;
+	uint64 taken, next = 0;
+
+	integ_rows_begin(&rows, types, lengthof(types));
+	for (int i = 0; i < count; i++)
+	{
+		Datum values[] = {UUIDPGetDatum(&deliveries[i]->webhook->id), CStringGetTextDatum(deliveries[i]->key),
+						  UUIDPGetDatum(&deliveries[i]->event->id), TimestampTzGetDatum(expires_at)};
+
+		integ_rows_add(&rows, values, nulls);
+	}
+	taken = integ_rows_query(&rows, &take);
+	/* Rows come back in the order they went in. */
+	for (int i = 0; i < count; i++)
 	{
 		bool isnull;
 
-		if (!filter_holds(integ_result_varlena(i, 5, context), event->payload))
-			continue;
-		rules[count] = integ_uuid_text(DatumGetUUIDP(integ_result_datum(i, 1, &isnull)));
-		subjects[count].owner = (Oid) integ_result_int8(i, 2);
-		subjects[count].client_id = integ_result_text(i, 3, context);
-		if (strcmp(subjects[count].client_id, "*") == 0)
-			subjects[count].client_id = NULL;
-		subjects[count].user_id = subjects[count].client_id == NULL ? NULL : integ_result_text(i, 4, context);
-		count++;
+		if (next < taken &&
+			memcmp(DatumGetUUIDP(integ_result_datum(next, 1, &isnull)), &deliveries[i]->event->id, UUID_LEN) == 0)
+			next++;
+		else
+			deliveries[i]->repeated = true;
 	}
-	for (int i = 0; i < count; i++)
-		enqueue(event, created_at, "rule", &subjects[i], RULE_FUNCTION, handler_argument(webhook, event, rules[i]));
-	return count;
+	if (next != taken)
+		elog(ERROR, "deliveries came back in another order");
+}
+
+static uint64
+insert_events(IntegRows *rows)
+{
+	static IntegQuery insert = {
+		"INSERT INTO integ.webhook_events (id, created_at, client_id, webhook, instance, definition, event, triggers,"
+		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, depth, address, handled_at)"
+		" SELECT id, created_at, client_id, webhook, instance, definition, event, triggers::text[],"
+		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, depth, address,"
+		" CASE WHEN state = 'handled' THEN created_at END"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
+		"  pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
+		"  pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12),"
+		"  pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16),"
+		"  pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19))"
+		" AS n (id, created_at, client_id, webhook, instance, definition, event, triggers, delivery_id, account,"
+		"  occurred_at, payload, headers, request, body, last_error, state, depth, address)",
+		lengthof(event_types),
+		{UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID, JSONBARRAYOID, UUIDARRAYOID,
+		 BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, INETARRAYOID}};
+
+	return integ_rows_query(rows, &insert);
+}
+
+/* An array within an array has no place in unnest: as PostgreSQL writes it. */
+static Datum
+triggers_value(const IntegWebhookEvent *event)
+{
+	if (event->ntriggers == 0)
+		return CStringGetTextDatum("{}");
+	return CStringGetTextDatum(
+		OidOutputFunctionCall(F_ARRAY_OUT, integ_value_texts(event->triggers, event->ntriggers)));
+}
+
+static void
+add_event(IntegRows *rows, const IntegWebhookStaged *staged, bool with_body, const char *state, const char *problem,
+		  TimestampTz now)
+{
+	const IntegWebhookEvent *event = staged->event;
+	Datum values[lengthof(event_types)] = {
+		UUIDPGetDatum(&event->id), TimestampTzGetDatum(now), CStringGetTextDatum(event->client_id),
+		UUIDPGetDatum(&staged->webhook->id), UUIDPGetDatum(event->instance),
+		CStringGetTextDatum(staged->webhook->definition->id)};
+	bool nulls[lengthof(event_types)] = {false};
+
+	nulls[4] = event->instance == NULL;
+	values[6] = text_value(event->name, &nulls[6]);
+	values[7] = triggers_value(event);
+	values[8] = text_value(event->delivery_id, &nulls[8]);
+	values[9] = text_value(event->account, &nulls[9]);
+	values[10] = TimestampTzGetDatum(event->occurred_at);
+	nulls[10] = event->occurred_at == 0;
+	values[11] = JsonbPGetDatum(event->payload);
+	nulls[11] = event->payload == NULL;
+	values[12] = JsonbPGetDatum(staged->headers);
+	values[13] = UUIDPGetDatum(&staged->request_id);
+	if (with_body)
+		values[14] = PointerGetDatum(cstring_to_text_with_len(staged->request->body, (int) staged->request->body_len));
+	nulls[14] = !with_body;
+	values[15] = text_value(problem, &nulls[15]);
+	values[16] = CStringGetTextDatum(state);
+	values[17] = Int16GetDatum(integ_handler_depth());
+	nulls[18] = staged->request->address == NULL;
+	if (!nulls[18])
+		values[18] = DirectFunctionCall1(inet_in, CStringGetDatum(staged->request->address));
+	integ_rows_add(rows, values, nulls);
+}
+
+/* The state of an event as it comes: what it leads to is added to runs, or problem says why nothing is. */
+static const char *
+begin_event(const IntegWebhookStaged *staged, IntegHandlerRuns *runs, TimestampTz now, const char **problem)
+{
+	const IntegWebhookEvent *event = staged->event;
+	const pg_uuid_t *answering = NULL;
+	int depth = integ_handler_depth(), count;
+
+	/* What is not what its trigger promises is kept for a person, and nothing runs. */
+	*problem = event->problem;
+	if (event->problem != NULL)
+		return "dead";
+	count = integ_event_lead(staged->webhook, event, now, depth, runs, staged->reply == NULL ? NULL : &answering);
+	if (count == 0)
+		return "handled";
+	if (answering != NULL && !staged->reply->has_run)
+	{
+		staged->reply->has_run = true;
+		staged->reply->run = *answering;
+	}
+	return "received";
 }
 
 int
-integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at)
+integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored)
 {
-	int count = enqueue_handlers(webhook, event, created_at);
-
-	return webhook->has_rules ? count + enqueue_rules(webhook, event, created_at) : count;
-}
-
-int
-integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request, const IntegWebhookEvent *events,
-					int nevents, pg_uuid_t *stored)
-{
-	const Jsonb *headers = kept_headers(webhook, request);
 	TimestampTz now = GetCurrentTimestamp();
-	pg_uuid_t request_id;
+	const pg_uuid_t *request = NULL;
+	IntegHandlerRuns runs;
+	IntegRows rows;
 	int count = 0;
 
-	integ_uuid_make(&request_id);
-	for (int i = 0; i < nevents; i++)
+	if (batch->count == 0)
+		return 0;
+	take_deliveries(batch);
+	integ_handler_runs_begin(&runs);
+	integ_rows_begin(&rows, event_types, lengthof(event_types));
+	for (int i = 0; i < batch->count; i++)
 	{
-		const IntegWebhookEvent *event = &events[i];
-		const char *state = "received";
+		IntegWebhookStaged *staged = &batch->events[i];
+		/* Of the events of a request the first has its body. */
+		bool is_first = request == NULL || memcmp(request, &staged->request_id, UUID_LEN) != 0;
+		const char *state, *problem;
 
-		if (!is_wanted(webhook, event) || !take_delivery(webhook, event))
+		if (staged->repeated)
 			continue;
-		/* What is not what its trigger promises is kept for a person, and nothing runs. */
-		if (event->problem != NULL)
-			state = "dead";
-		else if (integ_event_enqueue(webhook, event, now) == 0)
-			state = "handled";
-		insert_event(webhook, request, event, headers, &request_id, count == 0, state, now);
-		stored[count++] = event->id;
+		request = &staged->request_id;
+		state = begin_event(staged, &runs, now, &problem);
+		add_event(&rows, staged, is_first, state, problem, now);
+		if (rows.bytes > INTEG_ROWS_BYTES)
+			(void) insert_events(&rows);
+		if (runs.rows.bytes > INTEG_ROWS_BYTES)
+			integ_handler_runs_store(&runs);
+		if (stored != NULL)
+			stored[count] = staged->event->id;
+		count++;
 	}
+	(void) insert_events(&rows);
+	integ_handler_runs_store(&runs);
+	batch->count = 0;
 	return count;
 }
 

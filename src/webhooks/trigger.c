@@ -3,6 +3,7 @@
  */
 #include "webhooks/webhook.h"
 
+#include "access/row_owner.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/errors.h"
@@ -12,7 +13,6 @@
 #include "executor/spi.h"
 #include "handlers/handlers.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -42,7 +42,7 @@ set_column(Row *row, const char *name, Datum value)
 	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->columns, 1, &number, &value, &isnull);
 }
 
-/* What runs with a role's rights is written by a member of that role only. */
+/* What a row leads to runs with the rights of its owner, who must be able to. */
 static void
 check_owner(const Row *row, const char *table)
 {
@@ -51,13 +51,7 @@ check_owner(const Row *row, const char *table)
 	/* integ itself changes rows when what they refer to goes. */
 	if (GetUserId() == integ_owner_oid())
 		return;
-	if (!is_member_of_role(GetUserId(), row->owner))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
-						errmsg("a row of integ.%s cannot belong to the role \"%s\"", table,
-							   GetUserNameFromId(row->owner, true)),
-						errdetail("What it leads to runs with the rights of its owner, and \"%s\" is no member of that role.",
-								  GetUserNameFromId(GetUserId(), false)),
-						errhint("Leave \"owner\" out: the row then belongs to you.")));
+	integ_row_owner_check(row->owner, psprintf("a row of integ.%s", table));
 	problem = integ_handler_role_problem(row->owner);
 	if (problem != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("a row of integ.%s cannot run: %s", table, problem),
@@ -79,7 +73,11 @@ check_handlers(Row *row)
 	char *key = NULL;
 
 	if (!isnull)
-		set_column(row, "handler", CStringGetTextDatum(integ_handler_resolve(row->owner, TextDatumGetCString(handler), "the webhook's handler")));
+	{
+		char *function = integ_handler_resolve(row->owner, TextDatumGetCString(handler), "the webhook's handler");
+
+		set_column(row, "handler", CStringGetTextDatum(function));
+	}
 	others = column(row, "trigger_handlers", &isnull);
 	if (isnull || !JB_ROOT_IS_OBJECT(DatumGetJsonbP(others)))
 		return;
@@ -118,12 +116,15 @@ check_input(const Row *row)
 	bool isnull;
 	Datum input = column(row, "input", &isnull);
 	JsonbValue source;
+	Jsonb *document;
 
 	if (isnull)
 		return;
+	/* A short one has another header in the row. */
+	document = DatumGetJsonbP(input);
 	source.type = jbvBinary;
-	source.val.binary.data = &DatumGetJsonbP(input)->root;
-	source.val.binary.len = VARSIZE(DatumGetPointer(input)) - VARHDRSZ;
+	source.val.binary.data = &document->root;
+	source.val.binary.len = VARSIZE(document) - VARHDRSZ;
 	(void) integ_template_compile(&source, "the rule's input");
 }
 

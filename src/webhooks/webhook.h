@@ -12,6 +12,7 @@
 
 #include "core/pinned.h"
 #include "definitions/definition.h"
+#include "handlers/handlers.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -89,15 +90,31 @@ typedef struct IntegWebhook
 	bool has_rules; /* somebody listens to the definition */
 } IntegWebhook;
 
-/* What is answered. Everything is in the context of the request. */
+/* What is answered. Once its request is handled, everything is in the context of the batch. */
 typedef struct IntegWebhookReply
 {
 	int status;
 	const char *content_type; /* NULL: no body */
 	const char *body;
 	size_t body_len;
-	const Jsonb *headers; /* further ones, or NULL */
+	int nheaders; /* further ones */
+	IntegHttpHeader *headers;
+	bool has_run; /* what this run returns is the answer in place of all this, if it comes in time */
+	pg_uuid_t run;
 } IntegWebhookReply;
+
+/* A reply's further headers are at most so many, and its body has at most so many bytes. */
+#define INTEG_WEBHOOK_MAX_REPLY_HEADERS 20
+#define INTEG_WEBHOOK_MAX_REPLY (1024 * 1024)
+
+/*
+ * Checks what a handler returned for an answer: null, or an object of status (200 to 599), headers (texts) and body (a
+ * text, or JSON). Raises IG400 saying what is wrong.
+ */
+extern void integ_webhook_reply_check(const Jsonb *document);
+
+/* Fills in the answer, in CurrentMemoryContext; what the document leaves out stays as it is. */
+extern PGDLLEXPORT void integ_webhook_reply_read(const Jsonb *document, IntegWebhookReply *reply);
 
 /* One event of a request. */
 typedef struct IntegWebhookEvent
@@ -175,29 +192,57 @@ extern bool integ_webhook_handshake_unsigned(const IntegWebhook *webhook);
 /* Compiles how the webhook's events are read, in CurrentMemoryContext. Raises IG400 naming where. */
 extern void integ_webhook_compile(IntegWebhook *webhook);
 
-/* Reads the events of a request; how many. They are in CurrentMemoryContext. Inside an owner scope. */
+/*
+ * Reads the events of a request; how many, -1: more than INTEG_WEBHOOK_MAX_EVENTS. They are in CurrentMemoryContext.
+ * Inside an owner scope.
+ */
 extern int integ_webhook_read(const IntegWebhook *webhook, const IntegInbound *request, const Jsonb *document,
 							  IntegWebhookEvent **events);
 
+/* Requests whose events are stored together, in one transaction. */
+typedef struct IntegWebhookStaged IntegWebhookStaged;
+typedef struct IntegWebhookBatch
+{
+	MemoryContext context; /* of the replies */
+	IntegWebhookStaged *events;
+	int count, room;
+} IntegWebhookBatch;
+
+/* Without events; replies will be in CurrentMemoryContext. */
+extern PGDLLEXPORT IntegWebhookBatch *integ_webhook_batch(void);
+
 /*
- * Stores the events that are new, with what is to run for them, and sets *stored to their ids (those that came before,
- * or that nobody wants, are left out); how many. Inside an owner scope.
+ * Adds the events of a request that the webhook wants. Everything given must be there until they are stored. reply may
+ * be NULL; it is told of a run whose result is the answer. Inside an owner scope.
  */
-extern int integ_webhook_store(const IntegWebhook *webhook, const IntegInbound *request,
-							   const IntegWebhookEvent *events, int nevents, pg_uuid_t *stored);
+extern void integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *webhook, const IntegInbound *request,
+								const IntegWebhookEvent *events, int nevents, IntegWebhookReply *reply);
+
+/*
+ * Stores the staged events that are new, with what is to run for them, and sets *stored (unless NULL) to their ids:
+ * those that came before are left out; how many. Inside the owner scope in which they were staged.
+ */
+extern PGDLLEXPORT int integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored);
+
+/* Whether the jsonpath finds something in the document, or is true; without a filter always. */
+extern bool integ_webhook_filter_holds(const struct varlena *filter, const Jsonb *document);
 
 /* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
 extern void integ_webhook_keys_expire(void);
 
-/* As for a request, the runs of one event: the handler's, and those of rules; how many. Inside an owner scope. */
-extern int integ_event_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at);
+/*
+ * Adds the runs that an event leads to, the handlers' and those of rules; how many. depth: of the event. *answering
+ * (unless NULL) becomes the id of the run whose result is the answer to the service. Inside an owner scope.
+ */
+extern int integ_event_lead(const IntegWebhook *webhook, const IntegWebhookEvent *event, TimestampTz created_at,
+							int depth, IntegHandlerRuns *runs, const pg_uuid_t **answering);
 
 /*
- * All of it: what to answer, and the ids of the events stored (room for INTEG_WEBHOOK_MAX_EVENTS). path is
- * DEFINITION or DEFINITION/NAME. Inside an owner scope, in a transaction that the caller commits before it answers;
- * request->values is set here. Raises what storing raises.
+ * All of it but to store the events, which are left in the batch: what to answer once they are stored and that has
+ * committed. path is DEFINITION or DEFINITION/NAME; client limits whose webhooks there are, NULL: anybody's. Inside an
+ * owner scope, in whose context request is. Raises what reading raises.
  */
-extern PGDLLEXPORT int integ_webhook_handle(const char *path, const char *client, IntegInbound *request,
-											IntegWebhookReply *reply, pg_uuid_t *stored);
+extern PGDLLEXPORT void integ_webhook_handle(const char *path, const char *client, const IntegInbound *request,
+											 IntegWebhookBatch *batch, IntegWebhookReply *reply);
 
 #endif /* INTEG_WEBHOOKS_WEBHOOK_H */

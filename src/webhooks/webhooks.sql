@@ -35,23 +35,28 @@ CREATE INDEX webhooks_definition_idx ON integ.webhooks (definition, webhook_id);
 CREATE INDEX webhooks_instance_idx ON integ.webhooks (instance) WHERE instance IS NOT NULL;
 CREATE INDEX webhooks_expires_at_idx ON integ.webhooks (expires_at) WHERE expires_at IS NOT NULL;
 COMMENT ON TABLE integ.webhooks IS
-    'Webhooks: addresses that services send events to. Written by INSERT, UPDATE and DELETE; the secret is a credential of webhook:ID';
+    'Webhooks: addresses that services send events to. Written by INSERT, UPDATE and DELETE; the secret is a '
+    'credential of webhook:ID';
 COMMENT ON COLUMN integ.webhooks.id IS 'Key that other tables refer to, and part of the address';
 COMMENT ON COLUMN integ.webhooks.webhook_id IS 'Handle that people use; unique per client and definition';
 COMMENT ON COLUMN integ.webhooks.name IS 'Name for display';
 COMMENT ON COLUMN integ.webhooks.description IS 'What it is for';
-COMMENT ON COLUMN integ.webhooks.definition IS 'The service that sends: its manifest says how requests are proven and read';
+COMMENT ON COLUMN integ.webhooks.definition IS
+    'The service that sends: its manifest says how requests are proven and read';
 COMMENT ON COLUMN integ.webhooks.instance IS
     'The connection that events belong to; NULL: the one of the account that an event names (one address for all)';
 COMMENT ON COLUMN integ.webhooks.client_id IS 'The client it belongs to; ''*'': events of every client''s accounts';
 COMMENT ON COLUMN integ.webhooks.account IS 'The only account whose events are taken; NULL: any';
 COMMENT ON COLUMN integ.webhooks.events IS 'Names of the events that are taken, * for any characters; empty: all';
-COMMENT ON COLUMN integ.webhooks.filter IS 'jsonpath that must find something in the payload, or be true; NULL: all are taken';
+COMMENT ON COLUMN integ.webhooks.filter IS
+    'jsonpath that must find something in the payload, or be true; NULL: all are taken';
 COMMENT ON COLUMN integ.webhooks.signature IS 'How requests are proven, in place of what the manifest says';
-COMMENT ON COLUMN integ.webhooks.handler IS 'SQL function called with each event (one jsonb), after it is committed, as the owner';
+COMMENT ON COLUMN integ.webhooks.handler IS
+    'SQL function called with each event (one jsonb), after it is committed, as the owner';
 COMMENT ON COLUMN integ.webhooks.trigger_handlers IS 'SQL functions by the id of a trigger, in place of handler';
 COMMENT ON COLUMN integ.webhooks.replies IS
-    'Whether what the handler returns (status, headers, body) is the answer to the service, if it comes within 2 seconds';
+    'Whether what the handler returns (status, headers, body) is the answer to the service, if it comes '
+    'within 2 seconds';
 COMMENT ON COLUMN integ.webhooks.owner IS 'The role with whose rights handlers run';
 COMMENT ON COLUMN integ.webhooks.is_active IS 'False: requests are answered as if there were no such address';
 COMMENT ON COLUMN integ.webhooks.external_id IS 'Id of the registration at the service';
@@ -81,6 +86,8 @@ CREATE TABLE integ.webhook_events (
     state text NOT NULL DEFAULT 'received',
     last_error text,
     handled_at timestamptz,
+    address inet,
+    depth smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (id, created_at),
     CONSTRAINT webhook_events_state_check CHECK (state IN ('received', 'handled', 'failed', 'dead')),
     CONSTRAINT webhook_events_source_check CHECK (source IN ('webhook', 'poll'))
@@ -90,7 +97,8 @@ CREATE INDEX webhook_events_webhook_idx ON integ.webhook_events (webhook, create
 CREATE INDEX webhook_events_unhandled_idx ON integ.webhook_events (created_at) WHERE state IN ('failed', 'dead');
 COMMENT ON TABLE integ.webhook_events_default IS 'Events of days that have no partition; emptied when theirs is made';
 COMMENT ON TABLE integ.webhook_events IS
-    'Verified events of services, each once, kept for integ.log_retention days. What runs for them is in integ.handler_runs';
+    'Verified events of services, each once, kept for integ.log_retention days. What runs for them is in '
+    'integ.handler_runs';
 COMMENT ON COLUMN integ.webhook_events.id IS 'The event; sorts by time';
 COMMENT ON COLUMN integ.webhook_events.created_at IS 'When it came';
 COMMENT ON COLUMN integ.webhook_events.client_id IS 'The client that it concerns; ''*'' where that is nobody''s';
@@ -105,12 +113,16 @@ COMMENT ON COLUMN integ.webhook_events.occurred_at IS 'When it happened, as the 
 COMMENT ON COLUMN integ.webhook_events.source IS 'webhook (the service sent it) or poll (it was found by asking)';
 COMMENT ON COLUMN integ.webhook_events.payload IS 'What it says; of a form its fields';
 COMMENT ON COLUMN integ.webhook_events.headers IS 'Headers of the request, without those that may hold secrets';
-COMMENT ON COLUMN integ.webhook_events.request IS 'The request that brought it: of several events in one the first has the body';
+COMMENT ON COLUMN integ.webhook_events.request IS
+    'The request that brought it: of several events in one the first has the body';
 COMMENT ON COLUMN integ.webhook_events.body IS 'The body of the request, byte for byte';
 COMMENT ON COLUMN integ.webhook_events.state IS
     'received, handled (all that was to run has run), failed (some is tried again), dead (some was given up)';
 COMMENT ON COLUMN integ.webhook_events.last_error IS 'What went wrong last';
 COMMENT ON COLUMN integ.webhook_events.handled_at IS 'When all had run';
+COMMENT ON COLUMN integ.webhook_events.address IS
+    'Whose request it was: the address that a trusted proxy names, else the sender''s own';
+COMMENT ON COLUMN integ.webhook_events.depth IS 'How many runs led to it: 0 for what a service sent';
 
 CREATE TABLE integ.webhook_keys (
     webhook uuid NOT NULL,
@@ -147,7 +159,8 @@ CREATE TABLE integ.rules (
     created_by text NOT NULL DEFAULT current_user,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    CONSTRAINT rules_rule_id_check CHECK (rule_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]*$' AND pg_catalog.length(rule_id) <= 255),
+    CONSTRAINT rules_rule_id_check
+        CHECK (rule_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]*$' AND pg_catalog.length(rule_id) <= 255),
     CONSTRAINT rules_options_check CHECK (pg_catalog.jsonb_typeof(options) = 'object'),
     CONSTRAINT rules_metadata_check CHECK (pg_catalog.jsonb_typeof(metadata) = 'object'),
     CONSTRAINT rules_rule_id_key UNIQUE (client_id, rule_id)
@@ -252,7 +265,8 @@ CREATE FUNCTION integ_webhook_receive(webhook text, headers jsonb, body bytea, o
     OUT status integer, OUT headers_out jsonb, OUT body_out text, OUT events uuid[])
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'integ_webhook_receive';
 COMMENT ON FUNCTION integ_webhook_receive(text, jsonb, bytea, jsonb) IS
-    'Takes a request that came to a listener of one''s own: verifies it, stores its events with this transaction, and tells what to answer. webhook is DEFINITION/WEBHOOK or DEFINITION; options: method, url, query';
+    'Takes a request that came to a listener of one''s own: verifies it, stores its events with this '
+    'transaction, and tells what to answer. webhook is DEFINITION/WEBHOOK or DEFINITION; options: method, url, query';
 
 CREATE FUNCTION integ_event_replay(event uuid) RETURNS integer
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_event_replay';
@@ -264,7 +278,8 @@ CREATE FUNCTION integ.webhook_verify(signature jsonb, secrets text[], headers js
 RETURNS text
 LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'integ_webhook_verify_sql';
 COMMENT ON FUNCTION integ.webhook_verify(jsonb, text[], jsonb, bytea, text, text, timestamptz) IS
-    'Whether a request is proven as a manifest''s webhook.signature says: valid, missing, malformed, wrong, stale, no_key; to try a scheme with';
+    'Whether a request is proven as a manifest''s webhook.signature says: valid, missing, malformed, wrong, '
+    'stale, no_key; to try a scheme with';
 GRANT EXECUTE ON FUNCTION integ_webhook_receive(text, jsonb, bytea, jsonb), integ_event_replay(uuid),
     integ.webhook_verify(jsonb, text[], jsonb, bytea, text, text, timestamptz) TO integ_user;
 

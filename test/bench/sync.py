@@ -48,18 +48,20 @@ DECLARE
 BEGIN
     FOR p IN SELECT * FROM bench_sync_pages ORDER BY page LOOP
         INSERT INTO hand (id, name, email, status, amount, owner, updated_at)
-        SELECT r ->> 'id', r ->> 'name', r ->> 'email', r ->> 'status', (r ->> 'amount')::numeric, r -> 'owner' ->> 'name',
+        SELECT r ->> 'id', r ->> 'name', r ->> 'email', r ->> 'status', (r ->> 'amount')::numeric,
+               r -> 'owner' ->> 'name',
                (r ->> 'updated_at')::timestamptz FROM jsonb_array_elements(p.body -> 'data') r
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, status = excluded.status,
             amount = excluded.amount, owner = excluded.owner, updated_at = excluded.updated_at;
-        INSERT INTO hand_links (instance, schema, external_type, external_id, client_id, target_table, target_key, raw_hash,
-            external_modified_at, seen_by)
-        SELECT '00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000002', 'Record', r ->> 'id', '*',
-            'public.hand', jsonb_build_object('id', r ->> 'id'), decode(md5(r::text), 'hex'), (r ->> 'updated_at')::timestamptz,
+        INSERT INTO hand_links (instance, schema, external_type, external_id, client_id, target_table, target_key,
+            raw_hash, external_modified_at, seen_by)
+        SELECT '00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000002', 'Record', r ->> 'id',
+            '*', 'public.hand', jsonb_build_object('id', r ->> 'id'), decode(md5(r::text), 'hex'),
+            (r ->> 'updated_at')::timestamptz,
             '00000000-0000-7000-8000-000000000003' FROM jsonb_array_elements(p.body -> 'data') r
         ON CONFLICT (instance, schema, external_type, external_id) DO UPDATE SET target_key = excluded.target_key,
-            raw_hash = excluded.raw_hash, external_modified_at = excluded.external_modified_at, seen_by = excluded.seen_by,
-            last_synced_at = now();
+            raw_hash = excluded.raw_hash, external_modified_at = excluded.external_modified_at,
+            seen_by = excluded.seen_by, last_synced_at = now();
         COMMIT;
     END LOOP;
 END $$;
@@ -68,9 +70,11 @@ END $$;
 
 def record(number):
     """About 300 bytes, as services send them."""
-    return {"id": f"{number:08d}-7c1e-4f3a-9b2d-5a6b7c8d9e0f", "name": f"Record number {number}", "email": f"user{number}@example.com",
+    return {"id": f"{number:08d}-7c1e-4f3a-9b2d-5a6b7c8d9e0f", "name": f"Record number {number}",
+            "email": f"user{number}@example.com",
             "status": "active" if number % 3 else "archived", "amount": number * 1.25, "currency": "EUR",
-            "tags": ["one", "two", f"tag{number % 17}"], "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-05-06T07:08:09Z",
+            "tags": ["one", "two", f"tag{number % 17}"], "created_at": "2026-01-02T03:04:05Z",
+            "updated_at": "2026-05-06T07:08:09Z",
             "owner": {"id": number % 97, "name": f"Owner {number % 97}"}}
 
 
@@ -103,7 +107,8 @@ def show(name, value, digits=2):
 
 
 def make_task(name, table, url):
-    mappings = [{"targetField": column, "mappingType": "direct", "config": {"sourceField": field}} for column, field in FIELDS]
+    mappings = [{"targetField": column, "mappingType": "direct", "config": {"sourceField": field}}
+                for column, field in FIELDS]
     dedupe = {"strategy": "external_id", "externalIdField": "id"}
     psql(f"SELECT integ_connect('bench_sync', '{name}', '{{\"base_url\": \"{url}\"}}');",
          f"CREATE TABLE {table} ({COLUMNS});",
@@ -117,7 +122,8 @@ def run_task(name, expected):
     """Milliseconds of an execution that has done so many of what is expected."""
     column, count = expected
     execution = psql(f"SELECT id FROM integ_sync_run('{name}');")
-    row = f"SELECT status, {column}, extract(epoch FROM completed_at - started_at) * 1000, error FROM integ.sync_executions WHERE id = '{execution}';"
+    row = (f"SELECT status, {column}, extract(epoch FROM completed_at - started_at) * 1000, error"
+           f" FROM integ.sync_executions WHERE id = '{execution}';")
     while (out := psql(row)).split("|", 1)[0] in ("queued", "running", ""):
         time.sleep(0.2)
     status, done, duration, error = out.split("|", 3)
@@ -127,7 +133,7 @@ def run_task(name, expected):
 
 
 def forget(name, table):
-    psql(f"TRUNCATE {table};", f"DELETE FROM integ.record_links WHERE target_table = 'public.{table}';",
+    psql(f"TRUNCATE {table};", f"DELETE FROM integ.record_links WHERE target_table = 'public.{table}'::regclass;",
          "VACUUM integ.record_links;")
 
 

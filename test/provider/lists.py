@@ -12,11 +12,17 @@ function named like its path below /lists; it takes the handler and answers.
     omitted         leaves .messages out when there are none            (Gmail)
     nocontent       page=; 204 behind the last page                     (Zoho)
     form            POST form: page, per_page; .items
+    session         page= from 0; further pages need the .session_id of
+                    the first answer, the header X-Session too         (Mixpanel)
+    sql             POST text "SELECT … STARTPOSITION n MAXRESULTS m";
+                    .QueryResponse.Item, {} behind the last        (QuickBooks)
+    keyset          q="… [WHERE id > 'n'] ORDER BY id LIMIT m"; a list     (SOQL)
     circle stuck    cursors that come again; empty: pages without end
     ignores         the same page whatever is asked for
     elsewhere       its next page is at another origin; garbled: is no URL
     fails           the third page fails with 503; stall: the second never comes
 """
+import re
 from urllib.parse import parse_qsl, urlencode
 
 import faults
@@ -117,6 +123,34 @@ def form(handler):
     raise Answer(200, {"items": records(values, (number(values, "page", 1) - 1) * size, size), "total": 25})
 
 
+def session(handler):
+    page = number(handler.query, "page", 0)
+    opened = handler.query.get("session_id"), handler.headers.get("X-Session")
+    if opened != ((None, None) if page == 0 else ("s/1 2", "h-1")):
+        raise problem(400, f"page {page} with the session {opened}")
+    # The session is told once.
+    told = ({"session_id": "s/1 2"}, [("X-Session-Id", "h-1")]) if page == 0 else ({}, [])
+    raise Answer(200, {"results": records(handler.query, page * 10), "page": page, **told[0]}, told[1])
+
+
+def sql(handler):
+    found = re.fullmatch(r"SELECT \* FROM Item STARTPOSITION (\d+) MAXRESULTS (\d+)", handler.body.decode())
+    if not found:
+        raise problem(400, f"no query: {handler.body.decode()}")
+    start, size = int(found[1]), int(found[2])
+    page = records(handler.query, start - 1, size)
+    found = {"Item": page, "startPosition": start, "maxResults": len(page)} if page else {}
+    raise Answer(200, {"QueryResponse": found})
+
+
+def keyset(handler):
+    query = handler.query.get("q", "")
+    found = re.fullmatch(r"SELECT Id FROM Item( WHERE Id > '(\d+)')? ORDER BY Id LIMIT (\d+)", query)
+    if not found:
+        raise problem(400, f"no query: {query}")
+    raise Answer(200, records(handler.query, int(found[2] or 0), int(found[3])))
+
+
 def circle(handler):
     which = handler.query.get("cursor", "a")
     raise Answer(200, {"data": records({}, 0, 2), "next": {"a": "b", "b": "c", "c": "d", "d": "b"}[which]})
@@ -158,7 +192,7 @@ def stall(handler):
 
 LISTS = {name.rstrip("_"): function for name, function in list(globals().items())
          if callable(function) and name not in ("Answer", "problem", "number", "records", "url",
-                                                "parse_qsl", "urlencode")}
+                                                "parse_qsl", "urlencode", "re")}
 
 
 def route(handler):

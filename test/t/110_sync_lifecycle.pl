@@ -11,7 +11,8 @@ use Integ::Test qw(slurp wait_until);
 use Test::More;
 
 my $provider = Integ::Provider->start;
-my $node = Integ::Cluster->create('main', conf => [ 'integ.max_sync_workers = 3', 'integ.instance_sync_concurrency = 3' ]);
+my $node = Integ::Cluster->create('main', conf => [ 'integ.max_sync_workers = 3',
+	'integ.instance_sync_concurrency = 3' ]);
 Integ::Sync::set_up($node, $provider);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -31,10 +32,13 @@ task('first');
 my $countries = sql(q(SELECT fetched FROM integ_sync_run('first', wait => true)));
 cmp_ok($countries, '>', 200, 'a run brings the records');
 is(sql('SELECT count(*) FROM synced.first'), $countries, 'into the table');
-is(last_one('first', q(status || ' ' || phase || ' ' || trigger || ' ' || triggered_by || ' ' || owner || ' ' || (created = fetched) || ' ' || (duration > '0'))),
+is(last_one('first', q(status || ' ' || phase || ' ' || trigger || ' ' || triggered_by || ' ' || owner || ' '
+	|| (created = fetched) || ' ' || (duration > '0'))),
 	'success complete manual postgres syncer true true', 'its execution says how');
-is(sql(q(SELECT status || ' ' || last_run_status || ' ' || (stats ->> 'totalRuns') || ' ' || (stats ->> 'successfulRuns')
-	|| ' ' || (stats ->> 'recordsCreated')::int || ' ' || (last_run_at IS NOT NULL) FROM integ.sync_tasks WHERE task_id = 'first')),
+is(sql(q(SELECT status || ' ' || last_run_status || ' ' || (stats ->> 'totalRuns') || ' '
+	|| (stats ->> 'successfulRuns')
+	|| ' ' || (stats ->> 'recordsCreated')::int || ' ' || (last_run_at IS NOT NULL) FROM integ.sync_tasks
+		WHERE task_id = 'first')),
 	"active success 1 1 $countries true", 'and its task counts it');
 is(sql(q(SELECT string_agg(kind, ' ' ORDER BY id) FROM integ.events WHERE payload ->> 'task' = 'first')),
 	'sync.started sync.finished', 'events tell of it');
@@ -57,16 +61,19 @@ like($report, qr/HINT: .*integ_sync_cancel/, 'and what to do');
 ($state, $report) = $node->sql_error("SELECT integ_sync_retry('$execution')");
 is($state, 'IG404', 'what has not ended cannot be repeated');
 is(sql("BEGIN; SELECT integ_sync_cancel('$execution'); ROLLBACK"), 'running', 'a cancel that is rolled back');
-is(sql("SELECT status || cancel_requested FROM integ.sync_executions WHERE id = '$execution'"), 'runningfalse', 'is none');
+is(sql("SELECT status || cancel_requested FROM integ.sync_executions WHERE id = '$execution'"), 'runningfalse',
+	'is none');
 is(sql("SET ROLE syncer; SELECT integ_sync_cancel('$execution')"), 'running', 'a cancel');
 wait_for('slow', q(status = 'cancelled'), 'ends it');
 is(last_one('slow', 'reason'), 'cancelled by sue', 'and says who');
-is(sql(q(SELECT status || ' ' || last_run_status FROM integ.sync_tasks WHERE task_id = 'slow')), 'active cancelled', 'the task stays active');
+is(sql(q(SELECT status || ' ' || last_run_status FROM integ.sync_tasks WHERE task_id = 'slow')), 'active cancelled',
+	'the task stays active');
 is(sql(q(SELECT count(*) FROM integ.notifications)), 0, 'what a person ended notifies nobody');
 
 for my $end ([ 'paused', q(SELECT integ_sync_pause('slow')), 'the task was paused' ],
 	[ 'updated', q(UPDATE integ.sync_tasks SET status = 'disabled' WHERE task_id = 'slow'), 'the task was disabled' ],
-	[ 'without its schema', q(DELETE FROM integ.conversion_schemas WHERE schema_id = 'slow'), 'the conversion schema of the task was deleted' ])
+	[ 'without its schema', q(DELETE FROM integ.conversion_schemas WHERE schema_id = 'slow'),
+		'the conversion schema of the task was deleted' ])
 {
 	sql(q(SELECT integ_sync_resume('slow'))) if $end->[0] ne 'paused';
 	$execution = sql(q(SELECT id FROM integ_sync_run('slow')));
@@ -107,8 +114,10 @@ for my $signal (qw(TERM KILL))
 sql("UPDATE integ.sync_tasks SET config = $slow WHERE task_id = 'killed'");
 $execution = sql(q(SELECT id FROM integ_sync_run('killed')));
 my $worker = Integ::Sync::worker($node, 'killed');
-my $keeper = sql(q(SELECT pg_terminate_backend(pid)::text || pid FROM pg_stat_activity WHERE backend_type = 'integ keeper'));
-$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ_status() WHERE component = 'keeper' AND state = 'running'), 'another keeper');
+my $keeper = sql(q(SELECT pg_terminate_backend(pid)::text || pid FROM pg_stat_activity
+	WHERE backend_type = 'integ keeper'));
+$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ_status() WHERE component = 'keeper' AND state = 'running'),
+	'another keeper');
 is(Integ::Sync::worker($node, 'killed'), $worker, 'a worker does not end with the keeper');
 sql("SELECT integ_sync_cancel('$execution')");
 wait_for('killed', q(status = 'cancelled'), 'and the next keeper tells it to stop');
@@ -123,20 +132,27 @@ wait_for('killed', q(status = 'success'), 'an execution goes on after a restart 
 # --- the schedule ---
 
 task('timed', schedule => q('{"every": "1 hour"}'));
-is(sql(q(SELECT next_run_at > now() + interval '59 minutes' FROM integ.sync_tasks WHERE task_id = 'timed')), 't', 'a task begins an interval later');
+is(sql(q(SELECT next_run_at > now() + interval '59 minutes' FROM integ.sync_tasks WHERE task_id = 'timed')), 't',
+	'a task begins an interval later');
 sql(q(UPDATE integ.sync_tasks SET next_run_at = now() WHERE task_id = 'timed'));
 wait_for('timed', q(status = 'success'), 'setting next_run_at runs it');
 is(last_one('timed', q(trigger || ' ' || (scheduled_for IS NOT NULL))), 'schedule true', 'as a slot of its schedule');
-is(sql(q(SELECT next_run_at BETWEEN now() + interval '59 minutes' AND now() + interval '61 minutes' FROM integ.sync_tasks WHERE task_id = 'timed')),
+is(sql(q(SELECT next_run_at BETWEEN now() + interval '59 minutes' AND now() + interval '61 minutes'
+	FROM integ.sync_tasks WHERE task_id = 'timed')),
 	't', 'from which it goes on');
 
 # Three slots of an hour ago and earlier, each run in its turn.
-sql(q(UPDATE integ.sync_tasks SET catchup_policy = 'all', next_run_at = now() - interval '150 minutes' WHERE task_id = 'timed'));
-$node->wait_for_sql(q(SELECT count(*) = 4 FROM integ.sync_executions_done WHERE task_id = 'timed' AND status = 'success'), 'missed slots run');
-is(sql(q(SELECT bool_and(started_at >= before) FROM (SELECT started_at, lag(completed_at) OVER (ORDER BY scheduled_for) AS before
-	FROM integ.sync_executions_done WHERE task_id = 'timed' AND scheduled_for < now() - interval '1 minute') e)), 't', 'one after the other');
+sql(q(UPDATE integ.sync_tasks SET catchup_policy = 'all', next_run_at = now() - interval '150 minutes'
+	WHERE task_id = 'timed'));
+$node->wait_for_sql(q(SELECT count(*) = 4 FROM integ.sync_executions_done
+	WHERE task_id = 'timed' AND status = 'success'), 'missed slots run');
+is(sql(q(SELECT bool_and(started_at >= before)
+	FROM (SELECT started_at, lag(completed_at) OVER (ORDER BY scheduled_for) AS before
+	FROM integ.sync_executions_done WHERE task_id = 'timed' AND scheduled_for < now() - interval '1 minute') e)), 't',
+		'one after the other');
 
-sql("UPDATE integ.sync_tasks SET config = $slow, overlap_policy = 'cancel', next_run_at = now() WHERE task_id = 'timed'");
+sql("UPDATE integ.sync_tasks SET config = $slow, overlap_policy = 'cancel', next_run_at = now()
+	WHERE task_id = 'timed'");
 Integ::Sync::worker($node, 'timed');
 $execution = last_one('timed', 'id');
 sql("UPDATE integ.sync_tasks SET config = $fast, next_run_at = now() WHERE task_id = 'timed'");
@@ -150,17 +166,24 @@ task('failing', schedule => q('{"every": "1 hour"}'), config => q('{"fault": "st
 	retry_config => q('{"maxRetries": 2, "retryDelaySeconds": 0, "exponentialBackoff": true}'),
 	notifications => q('{"onFailure": true, "recipients": ["sue", "tom"]}'));
 sql(q(UPDATE integ.sync_tasks SET next_run_at = now() WHERE task_id = 'failing'));
-$node->wait_for_sql(q(SELECT count(*) = 2 FROM integ.notifications WHERE kind = 'sync.failed'), 'a failure is told once nobody tries again');
-is(sql(q(SELECT string_agg(status || ' ' || trigger || ' ' || retry_count || ' ' || (error ->> 'sqlstate'), ', ' ORDER BY id)
+$node->wait_for_sql(q(SELECT count(*) = 2 FROM integ.notifications WHERE kind = 'sync.failed'),
+	'a failure is told once nobody tries again');
+is(sql(q(SELECT string_agg(status || ' ' || trigger || ' ' || retry_count || ' ' || (error ->> 'sqlstate'), ', '
+	ORDER BY id)
 	FROM integ.sync_executions WHERE task_id = 'failing')),
 	'failed schedule 0 IG502, failed retry 1 IG502, failed retry 2 IG502', 'having been tried again as often as it says');
-is(sql(q(SELECT string_agg(recipient || ' ' || client_id || ' ' || (text ~ 'failing.*failed'), ', ' ORDER BY recipient) FROM integ.notifications)),
+is(sql(q(SELECT string_agg(recipient || ' ' || client_id || ' ' || (text ~ 'failing.*failed'), ', '
+	ORDER BY recipient) FROM integ.notifications)),
 	'sue acme true, tom acme true', 'to each recipient');
-is(sql(q(SELECT status || ' ' || last_run_status || ' ' || (last_error ->> 'message' <> '') || ' ' || (stats ->> 'failedRuns')
-	FROM integ.sync_tasks WHERE task_id = 'failing')), 'active failed true 3', 'the task stays active, and says what failed');
+is(sql(q(SELECT status || ' ' || last_run_status || ' ' || (last_error ->> 'message' <> '') || ' '
+	|| (stats ->> 'failedRuns')
+	FROM integ.sync_tasks WHERE task_id = 'failing')), 'active failed true 3',
+		'the task stays active, and says what failed');
 
-sql(q(UPDATE integ.sync_tasks SET retry_config = '{"maxRetries": 1, "retryDelaySeconds": 3600}', next_run_at = now() WHERE task_id = 'failing'));
-$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.sync_executions_open WHERE task_id = 'failing' AND trigger = 'retry'
+sql(q(UPDATE integ.sync_tasks SET retry_config = '{"maxRetries": 1, "retryDelaySeconds": 3600}', next_run_at = now()
+	WHERE task_id = 'failing'));
+$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.sync_executions_open WHERE task_id = 'failing'
+	AND trigger = 'retry'
 	AND run_at > now() + interval '50 minutes'), 'a retry waits for its time');
 sql("UPDATE integ.sync_tasks SET config = $fast WHERE task_id = 'failing'");
 is(sql(q(SELECT status FROM integ_sync_run('failing', wait => true))), 'success', 'a person need not wait for it');
@@ -171,9 +194,11 @@ task('wrong', schedule => q('{"every": "1 hour"}'));
 sql('ALTER TABLE synced.wrong DROP COLUMN name');
 sql(q(UPDATE integ.sync_tasks SET next_run_at = now() WHERE task_id = 'wrong'));
 wait_for('wrong', q(status = 'failed'), 'a run that cannot be');
-is(sql(q(SELECT status || ' ' || (last_error ->> 'message' ~ 'name') FROM integ.sync_tasks WHERE task_id = 'wrong')), 'error true', 'leaves its task in error');
+is(sql(q(SELECT status || ' ' || (last_error ->> 'message' ~ 'name') FROM integ.sync_tasks WHERE task_id = 'wrong')),
+	'error true', 'leaves its task in error');
 is(sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'wrong')), 1, 'which is not tried again');
-like(sql(q(SELECT last_error || ' ' || hint FROM integ_status() WHERE component = 'sync')), qr/integ_sync_resume/, 'and integ_status() says so');
+like(sql(q(SELECT last_error || ' ' || hint FROM integ_status() WHERE component = 'sync')), qr/integ_sync_resume/,
+	'and integ_status() says so');
 sql('ALTER TABLE synced.wrong ADD COLUMN name text');
 sql(q(SELECT integ_sync_resume('wrong')));
 is(sql(q(SELECT status FROM integ_sync_run('wrong', wait => true))), 'success', 'mended and resumed, it runs');
@@ -182,19 +207,23 @@ is(sql(q(SELECT status FROM integ_sync_run('wrong', wait => true))), 'success', 
 
 task('partly');
 sql(q(ALTER TABLE synced.partly ADD CONSTRAINT no_france CHECK (id NOT IN ('FR', 'DE'))));
-is(sql(q(SELECT status || ' ' || failed || ' ' || created FROM integ_sync_run('partly', wait => true))), 'partial 2 ' . ($countries - 2),
+is(sql(q(SELECT status || ' ' || failed || ' ' || created FROM integ_sync_run('partly', wait => true))),
+	'partial 2 ' . ($countries - 2),
 	'records that the table refuses');
 is(sql(q(SELECT string_agg(external_id, ' ' ORDER BY external_id) FROM integ.sync_errors)), 'DE FR', 'are noted');
 sql('ALTER TABLE synced.partly DROP CONSTRAINT no_france');
 $execution = last_one('partly', 'id');
-is(sql("SELECT status || ' ' || trigger || ' ' || retry_count || ' ' || (retry_of = '$execution') || ' ' || fetched || ' ' || created
-	FROM integ_sync_retry('$execution', 'failed_records', wait => true)"), 'success retry 1 true 2 2', 'and repeated by themselves');
+is(sql("SELECT status || ' ' || trigger || ' ' || retry_count || ' ' || (retry_of = '$execution') || ' ' || fetched
+	|| ' ' || created
+	FROM integ_sync_retry('$execution', 'failed_records', wait => true)"), 'success retry 1 true 2 2',
+		'and repeated by themselves');
 is(sql('SELECT count(*) FROM synced.partly'), $countries, 'all is there');
-($state) = $node->sql_error(q(SELECT integ_sync_retry(id, 'failed_records') FROM integ.sync_executions WHERE task_id = 'first' LIMIT 1));
+($state) = $node->sql_error(q(SELECT integ_sync_retry(id, 'failed_records') FROM integ.sync_executions
+	WHERE task_id = 'first' LIMIT 1));
 is($state, 'IG409', 'where nothing failed, nothing is repeated');
 
 sql(q(UPDATE synced.partly SET name = 'Somewhere' WHERE id IN ('FR', 'IT')));
-sql(q(UPDATE integ.record_links SET raw_hash = NULL WHERE target_table = 'synced.partly'));
+sql(q(UPDATE integ.record_links SET raw_hash = NULL WHERE target_table = 'synced.partly'::regclass));
 sql(q(BEGIN; SELECT integ.sync_records(id, '["FR"]') FROM integ.sync_tasks WHERE task_id = 'partly';
 	SELECT integ.sync_records(id, '["IT"]') FROM integ.sync_tasks WHERE task_id = 'partly'; COMMIT));
 wait_for('partly', q(trigger = 'webhook' AND status = 'success'), 'named records are synchronized');
@@ -208,7 +237,8 @@ sql(q(UPDATE integ.sync_tasks SET owner = 'leaver', next_run_at = '2100-01-01' W
 sql('REVOKE integ_admin FROM leaver; DROP ROLE leaver');
 sql(q(UPDATE integ.sync_tasks SET next_run_at = now() WHERE task_id = 'left'));
 wait_for('left', q(status = 'failed'), 'a task whose owner is gone fails');
-like(sql(q(SELECT status || ' ' || (last_error ->> 'message') FROM integ.sync_tasks WHERE task_id = 'left')), qr/^error there is no role/, 'and is in error');
+like(sql(q(SELECT status || ' ' || (last_error ->> 'message') FROM integ.sync_tasks WHERE task_id = 'left')),
+	qr/^error there is no role/, 'and is in error');
 
 task('right', schedule => q('{"every": "1 hour"}'));
 sql('REVOKE ALL ON SCHEMA synced FROM syncer; ALTER SCHEMA synced OWNER TO postgres');
@@ -243,7 +273,8 @@ $node->safe_psql('other', q(SELECT integ_sync_run('theirs')));
 Integ::Sync::worker($node, 'theirs', 'other');
 is(sql(q(SELECT status FROM integ_sync_run('first', wait => true))), 'success', 'two databases do not stop each other');
 sql('DROP DATABASE other');
-is(sql(q(SELECT count(*) FROM pg_database WHERE datname = 'other')), 0, 'a database can be dropped while it synchronizes');
+is(sql(q(SELECT count(*) FROM pg_database WHERE datname = 'other')), 0,
+	'a database can be dropped while it synchronizes');
 
 is(sql(q(SELECT count(*) FROM integ.sync_executions_open)), 0, 'nothing is left');
 $node->stop;

@@ -44,7 +44,8 @@ sub ended
 {
 	my ($id) = @_;
 	my $out;
-	return 0 unless $node->psql('postgres', "SELECT status FROM integ.sync_executions WHERE id = '$id'", stdout => \$out) == 0;
+	return 0 unless $node->psql('postgres', "SELECT status FROM integ.sync_executions
+		WHERE id = '$id'", stdout => \$out) == 0;
 	return ($out // '') =~ /^(success|partial|failed|cancelled)$/;
 }
 
@@ -61,7 +62,8 @@ for my $round (1 .. $rounds)
 		my $behind = int(rand($n * 0.8));
 		wait_until('the run to have come so far', sub {
 			return ended($run->{id}) || $node->safe_psql('postgres',
-				"SELECT coalesce(max(processed_records), 0) >= $behind FROM integ.sync_progress WHERE execution = '$run->{id}'") eq 't' });
+				"SELECT coalesce(max(processed_records), 0) >= $behind FROM integ.sync_progress
+					WHERE execution = '$run->{id}'") eq 't' });
 		# What people write beside it, while it runs.
 		$node->safe_psql('postgres', "UPDATE public.$table SET note = 'kept' WHERE value % 7 = 0 AND value <= $behind / 2");
 		sleep(rand(0.05));
@@ -71,17 +73,20 @@ for my $round (1 .. $rounds)
 	my $end = $sync->row("SELECT * FROM integ.sync_executions WHERE id = '$run->{id}'");
 	my $here = $n - int($n / 13);
 	is($end->{status}, 'success', "$name: the run goes on and ends") or diag explain $end->{error};
-	is_deeply($sync->difference("public.$table", $n, without => 13), [], '... the target is as the source, each record once');
+	is_deeply($sync->difference("public.$table", $n, without => 13), [],
+		'... the target is as the source, each record once');
 	is($end->{fetched}, $here, '... and so many were fetched');
 	is($end->{created} + $end->{updated} + $end->{unchanged}, $here, '... and counted');
 	is($end->{created}, $here, '... each as created, once');
-	is($sync->row("SELECT count(*) AS n, count(DISTINCT external_id) AS d FROM integ.record_links WHERE target_table = 'public.$table'")->{n},
+	is($sync->row("SELECT count(*) AS n, count(DISTINCT external_id) AS d FROM integ.record_links
+		WHERE target_table = 'public.$table'::regclass")->{n},
 		$here, '... each has its link');
 	is($sync->row("SELECT count(*) AS n FROM integ.sync_seen")->{n}, 0, '... and nothing that the run remembered is left');
 
 	# The next one, with changes and deletions at the service, ends in the middle as well.
 	$node->safe_psql('postgres', "UPDATE public.$table SET note = 'kept' WHERE value % 5 = 0");
-	my $kept = $sync->row("SELECT count(*) AS n FROM public.$table WHERE note = 'kept' AND value % 13 <> 0 AND value % 11 <> 0")->{n};
+	my $kept = $sync->row("SELECT count(*) AS n FROM public.$table WHERE note = 'kept' AND value % 13 <> 0
+		AND value % 11 <> 0")->{n};
 	$sync->configure($table, { n => $n, limit => 200, without => 11, version => 2, changed => 3 });
 	$run = $sync->row("SELECT * FROM integ_sync_run('$table')");
 	sleep(rand(0.5));
@@ -89,7 +94,8 @@ for my $round (1 .. $rounds)
 	wait_until('the second run to end', sub { ended($run->{id}) }, 300);
 	$end = $sync->row("SELECT * FROM integ.sync_executions WHERE id = '$run->{id}'");
 	is($end->{status}, 'success', 'changes and deletions: the run goes on and ends') or diag explain $end->{error};
-	is_deeply($sync->difference("public.$table", $n, without => 11, version => 2, changed => 3), [], '... the target is as the source');
+	is_deeply($sync->difference("public.$table", $n, without => 11, version => 2, changed => 3), [],
+		'... the target is as the source');
 	is($sync->row("SELECT count(*) AS n FROM public.$table WHERE note = 'kept' AND value % 13 <> 0")->{n}, $kept,
 		'... and what others wrote into columns of theirs is there');
 }

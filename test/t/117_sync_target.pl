@@ -35,11 +35,14 @@ END $$;
 CREATE TRIGGER raises BEFORE INSERT ON raises FOR EACH ROW EXECUTE FUNCTION raises();
 SQL
 my $run = $sync->run('raises');
-is(summary($run), 'partial fetched 500 created 495 failed 5', 'a trigger that raises: that record fails, the rest of its page is stored');
-is_deeply($sync->row("SELECT jsonb_agg(external_id ORDER BY id) AS ids FROM integ.sync_errors WHERE execution = '$run->{id}'")->{ids},
+is(summary($run), 'partial fetched 500 created 495 failed 5',
+	'a trigger that raises: that record fails, the rest of its page is stored');
+is_deeply($sync->row("SELECT jsonb_agg(external_id ORDER BY id) AS ids FROM integ.sync_errors
+	WHERE execution = '$run->{id}'")->{ids},
 	[qw(r42 r142 r242 r342 r442)], '... each with a line');
 my $error = $sync->row("SELECT * FROM integ.sync_errors WHERE execution = '$run->{id}' AND external_id = 'r42'");
-is_deeply([ @$error{qw(phase sqlstate reason)}, $error->{details}{hint}, $error->{raw_record}{value} ], [ 'saving', 'P0042', 'not r42', 'ask', 42 ],
+is_deeply([ @$error{qw(phase sqlstate reason)}, $error->{details}{hint}, $error->{raw_record}{value} ], [ 'saving',
+	'P0042', 'not r42', 'ask', 42 ],
 	'... that says what was wrong with what');
 sql('DROP TRIGGER raises ON raises');
 $run = $sync->row("SELECT * FROM integ_sync_retry('$run->{id}', 'failed_records', true)");
@@ -52,14 +55,17 @@ CREATE TABLE numbers (value integer PRIMARY KEY);
 INSERT INTO numbers SELECT i FROM generate_series(1, 300) i WHERE i NOT IN (7, 150);
 ALTER TABLE defers ADD FOREIGN KEY (value) REFERENCES numbers DEFERRABLE INITIALLY DEFERRED;
 SQL
-is(summary($sync->run('defers')), 'partial fetched 300 created 298 failed 2', 'a deferred constraint is the error of its record');
+is(summary($sync->run('defers')), 'partial fetched 300 created 298 failed 2',
+	'a deferred constraint is the error of its record');
 $sync->task('echoes', 'public.echoes', { n => 300, limit => 100 });
 sql(<<'SQL');
 CREATE TABLE echo (value integer REFERENCES numbers DEFERRABLE INITIALLY DEFERRED);
-CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO echo VALUES (NEW.value); RETURN NEW; END $$;
+CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO echo VALUES (NEW.value); RETURN NEW;
+	END $$;
 CREATE TRIGGER echo AFTER INSERT ON echoes FOR EACH ROW EXECUTE FUNCTION echo();
 SQL
-is(summary($sync->run('echoes')), 'partial fetched 300 created 298 failed 2', '... also one of a table that a trigger writes into');
+is(summary($sync->run('echoes')), 'partial fetched 300 created 298 failed 2',
+	'... also one of a table that a trigger writes into');
 is($sync->row('SELECT count(*) AS n FROM echo')->{n}, 298, '... which has what was stored');
 
 # A trigger runs as the owner of the task, whatever it sets, and cannot become anybody else.
@@ -82,7 +88,8 @@ BEGIN
         BEGIN SET SESSION AUTHORIZATION postgres; result := 'became postgres';
         EXCEPTION WHEN OTHERS THEN result := SQLSTATE; END;
     ELSIF NEW.value = 4 THEN
-        BEGIN CREATE FUNCTION public.trap(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; result := 'made a function';
+        BEGIN CREATE FUNCTION public.trap(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+        	result := 'made a function';
         EXCEPTION WHEN OTHERS THEN result := SQLSTATE; END;
         SET search_path = public;
     ELSIF NEW.value = 5 THEN
@@ -93,15 +100,18 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER climbs BEFORE INSERT ON climbs FOR EACH ROW EXECUTE FUNCTION climbs();
-CREATE CONSTRAINT TRIGGER later AFTER INSERT ON climbs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION climbs();
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON climbs DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION climbs();
 SQL
 is(summary($sync->run('climbs')), 'success fetched 100 created 100', 'triggers that want to be more');
-is($sync->row('SELECT jsonb_agg(DISTINCT who || session) AS w FROM who')->{w}[0], 'syncersyncer', '... run as the owner, the deferred ones too');
+is($sync->row('SELECT jsonb_agg(DISTINCT who || session) AS w FROM who')->{w}[0], 'syncersyncer',
+	'... run as the owner, the deferred ones too');
 is($sync->row('SELECT count(DISTINCT who) AS n FROM who')->{n}, 1, '... and as nobody else');
 is_deeply($sync->row(q(SELECT jsonb_agg(result ORDER BY value) AS results FROM (SELECT DISTINCT value, result FROM who
 	WHERE value <= 3) d))->{results},
 	[qw(42501 42501 42501)], '... nor become anybody else');
-is($sync->row(q(SELECT count(*) AS n FROM integ.record_links WHERE target_table = 'public.climbs'))->{n}, 100, '... nor take links away');
+is($sync->row(q(SELECT count(*) AS n FROM integ.record_links WHERE target_table = 'public.climbs'::regclass))->{n},
+	100, '... nor take links away');
 
 # One that waits: the run can be cancelled, and what it has stored stays.
 $sync->task('waits', 'public.waits', { n => 300, limit => 100 });
@@ -116,42 +126,53 @@ SQL
 my $holder = $node->background_psql('postgres');
 $holder->query_safe('SELECT pg_advisory_lock(4711)');
 $run = $sync->row("SELECT * FROM integ_sync_run('waits')");
-$node->wait_for_sql(q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ sync worker' AND wait_event = 'advisory'),
+$node->wait_for_sql(q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ sync worker'
+	AND wait_event = 'advisory'),
 	'a trigger waits for a lock');
-is($sync->row("SELECT processed_records AS n FROM integ.sync_progress WHERE execution = '$run->{id}'")->{n}, 200, '... with two pages stored');
+is($sync->row("SELECT processed_records AS n FROM integ.sync_progress WHERE execution = '$run->{id}'")->{n}, 200,
+	'... with two pages stored');
 $holder->query_safe('SELECT pg_advisory_unlock(4711)');
 $holder->quit;
-$node->wait_for_sql("SELECT status = 'success' FROM integ.sync_executions WHERE id = '$run->{id}'", 'the run goes on when the lock is free');
+$node->wait_for_sql("SELECT status = 'success' FROM integ.sync_executions WHERE id = '$run->{id}'",
+	'the run goes on when the lock is free');
 
 # --- the shape of the target changes during a run ---
 
 $sync->task('alters', 'public.alters', { n => 20_000, limit => 200 });
 $run = $sync->row("SELECT * FROM integ_sync_run('alters')");
 $node->wait_for_sql('SELECT count(*) > 1000 FROM public.alters', 'some pages are stored');
-sql('ALTER TABLE public.alters ADD COLUMN more text DEFAULT repeat(\'x\', 10), ALTER COLUMN value TYPE bigint, DROP COLUMN note');
-$node->wait_for_sql("SELECT status IN ('success', 'partial', 'failed') FROM integ.sync_executions WHERE id = '$run->{id}'", 'the run to end');
-is(summary($sync->row("SELECT * FROM integ.sync_executions WHERE id = '$run->{id}'")), 'success fetched 20000 created 20000',
+sql(q(ALTER TABLE public.alters ADD COLUMN more text DEFAULT repeat('x', 10), ALTER COLUMN value TYPE bigint,
+	DROP COLUMN note));
+$node->wait_for_sql("SELECT status IN ('success', 'partial', 'failed') FROM integ.sync_executions
+	WHERE id = '$run->{id}'", 'the run to end');
+is(summary($sync->row("SELECT * FROM integ.sync_executions WHERE id = '$run->{id}'")),
+	'success fetched 20000 created 20000',
 	'columns that are added, dropped and changed during a run');
 is_deeply($sync->difference('public.alters', 20_000), [], '... corrupt nothing');
 $sync->task('drops', 'public.drops', { n => 20_000, limit => 200 });
 $run = $sync->row("SELECT * FROM integ_sync_run('drops')");
 $node->wait_for_sql('SELECT count(*) > 1000 FROM public.drops', 'some pages are stored');
 sql('ALTER TABLE public.drops DROP COLUMN name');
-$node->wait_for_sql("SELECT status IN ('success', 'partial', 'failed') FROM integ.sync_executions WHERE id = '$run->{id}'", 'the run to end');
+$node->wait_for_sql("SELECT status IN ('success', 'partial', 'failed') FROM integ.sync_executions
+	WHERE id = '$run->{id}'", 'the run to end');
 $run = $sync->row("SELECT * FROM integ.sync_executions WHERE id = '$run->{id}'");
 is($run->{status}, 'failed', 'a column that a mapping writes is dropped: the run ends');
 like($run->{error}{message} . $run->{error}{detail}, qr/name/, '... and says which');
 my $task = $sync->row("SELECT * FROM integ.sync_tasks WHERE task_id = 'drops'");
 is($task->{status}, 'error', '... the task is in error');
-is($run->{created}, $sync->row('SELECT count(*) AS n FROM public.drops')->{n}, '... and what it counted is what is there');
+is($run->{created}, $sync->row('SELECT count(*) AS n FROM public.drops')->{n},
+	'... and what it counted is what is there');
 
 # --- what cannot be a target ---
 
 my $before = $provider->count('/sync/records');
 my %bad = (
-	'no key' => [ 'CREATE TABLE public.bad1 (id text, name text, value integer, updated_at timestamptz)', qr/primary key/ ],
-	'a key that nothing fills' => [ 'CREATE TABLE public.bad2 (number integer PRIMARY KEY, id text, name text, value integer, updated_at timestamptz)', qr/number/ ],
-	'no rights' => [ 'CREATE TABLE public.bad3 (id text PRIMARY KEY, name text, value integer, updated_at timestamptz)', qr/bad3/, 'syncer' ]);
+	'no key' => [ 'CREATE TABLE public.bad1 (id text, name text, value integer, updated_at timestamptz)',
+		qr/primary key/ ],
+	'a key that nothing fills' => [ 'CREATE TABLE public.bad2 (number integer PRIMARY KEY, id text, name text,
+		value integer, updated_at timestamptz)', qr/number/ ],
+	'no rights' => [ 'CREATE TABLE public.bad3 (id text PRIMARY KEY, name text, value integer, updated_at timestamptz)',
+		qr/bad3/, 'syncer' ]);
 
 for my $name (sort keys %bad)
 {
@@ -173,14 +194,16 @@ is($provider->count('/sync/records'), $before, 'nothing was fetched for any of t
 # --- keys that the table makes, partitions, columns of other types ---
 
 $sync->task('serial', 'public.serial', { n => 500, limit => 100 },
-	columns => 'number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text, name text, value integer, updated_at timestamptz');
+	columns => 'number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text, name text, value integer,
+		updated_at timestamptz');
 is(summary($sync->run('serial')), 'success fetched 500 created 500', 'a key that the table makes');
 is($sync->row(q(SELECT count(*) AS n FROM integ.record_links l JOIN public.serial s
 	ON l.target_key = jsonb_build_object('number', s.number) AND l.external_id = s.id))->{n},
 	500, '... is in the links');
 sql('DELETE FROM public.serial WHERE value = 3');
 $sync->configure('serial', { n => 500, limit => 100, version => 2, changed => 1 });
-is(summary($sync->run('serial')), 'success fetched 500 created 1 updated 499', '... by which rows are found again; one that was deleted here is made anew');
+is(summary($sync->run('serial')), 'success fetched 500 created 1 updated 499',
+	'... by which rows are found again; one that was deleted here is made anew');
 is_deeply($sync->difference('public.serial', 500, version => 2), [], '... all of them');
 sql(q(CREATE TABLE public.parts (id text, name varchar(40), value smallint, updated_at date, PRIMARY KEY (id))
 	PARTITION BY HASH (id);
@@ -195,13 +218,16 @@ is_deeply($sync->difference('public.parts', 500, version => 2, changed => 2), []
 # Soft deletion and detachment.
 for my $removal (qw(soft_delete detach))
 {
-	$sync->task($removal, "public.$removal", { n => 100 }, columns => 'id text PRIMARY KEY, name text, value integer, updated_at timestamptz, deleted_at timestamptz',
+	$sync->task($removal, "public.$removal", { n => 100 },
+		columns => 'id text PRIMARY KEY, name text, value integer, updated_at timestamptz, deleted_at timestamptz',
 		schema => { removal => "'$removal'" });
 	$sync->run($removal);
 	$sync->configure($removal, { n => 100, without => 20 });
 	is(summary($sync->run($removal)), 'success fetched 95 updated 95 deleted 5', "$removal");
-	is($sync->row("SELECT count(*) AS n FROM public.$removal WHERE deleted_at IS NOT NULL")->{n}, $removal eq 'detach' ? 0 : 5, '... the rows');
-	is($sync->row("SELECT count(*) AS n FROM integ.record_links WHERE target_table = 'public.$removal' AND deleted_at IS NULL")->{n}, 95, '... the links');
+	is($sync->row("SELECT count(*) AS n FROM public.$removal WHERE deleted_at IS NOT NULL")->{n},
+		$removal eq 'detach' ? 0 : 5, '... the rows');
+	is($sync->row("SELECT count(*) AS n FROM integ.record_links WHERE target_table = 'public.$removal'::regclass
+		AND deleted_at IS NULL")->{n}, 95, '... the links');
 	$sync->configure($removal, { n => 100 });
 	is($sync->run($removal)->{status}, 'success', '... and they come back');
 	is($sync->row("SELECT count(*) AS n FROM public.$removal WHERE deleted_at IS NULL")->{n}, 100, '... all of them');

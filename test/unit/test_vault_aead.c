@@ -214,6 +214,30 @@ refuses_another_aad_or_key(void **state)
 	}
 }
 
+/* What was opened before is opened again; one that is too short (60 bytes are the whole of GCM) is still refused. */
+static void
+opens_again(void **state)
+{
+	static const char secret[] = "a secret of more than one block";
+	uint8_t sealed[256], opened[256];
+	size_t sealed_len, opened_len;
+
+	for (size_t a = 0; a < 2; a++)
+	{
+		integ_aead_seal(algorithms[a], key, (const uint8_t *) "aad", 3, (const uint8_t *) secret, sizeof(secret), sealed,
+						&sealed_len);
+		assert_int_equal(integ_aead_reopen(algorithms[a], key, (const uint8_t *) "aad", 3, sealed, sealed_len, opened,
+										   &opened_len),
+						 INTEG_CRYPTO_OK);
+		assert_int_equal(opened_len, sizeof(secret));
+		assert_memory_equal(opened, secret, sizeof(secret));
+		for (size_t len = 0; len < 60; len++)
+			assert_int_not_equal(integ_aead_reopen(algorithms[a], key, (const uint8_t *) "aad", 3, sealed, len, opened,
+												   &opened_len),
+								 INTEG_CRYPTO_OK);
+	}
+}
+
 static void
 refuses_what_is_too_large(void **state)
 {
@@ -246,6 +270,7 @@ main(void)
 		cmocka_unit_test_setup(seals_differently_each_time, set_key),
 		cmocka_unit_test_setup(refuses_every_change, set_key),
 		cmocka_unit_test_setup(refuses_another_aad_or_key, set_key),
+		cmocka_unit_test_setup(opens_again, set_key),
 		cmocka_unit_test_setup(refuses_what_is_too_large, set_key),
 	};
 

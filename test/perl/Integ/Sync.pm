@@ -13,7 +13,12 @@ sub set_up
 	my ($node, $provider, %options) = @_;
 	my $dbname = $options{dbname} // 'postgres';
 	$node->safe_psql($dbname, sprintf <<'SQL', $provider->url);
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'syncer') THEN CREATE ROLE syncer LOGIN; GRANT integ_admin TO syncer; END IF; END $$;
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'syncer') THEN
+        CREATE ROLE syncer LOGIN;
+        GRANT integ_admin TO syncer;
+    END IF;
+END $$;
 INSERT INTO integ.clients (id, name) VALUES ('acme', 'Acme');
 INSERT INTO integ.members (role, client_id, user_id, level) VALUES ('syncer', 'acme', 'sue', 'admin');
 CREATE SCHEMA synced AUTHORIZATION syncer;
@@ -23,8 +28,10 @@ SELECT integ_define('{"integrationId": "life", "name": "Life", "version": "1.0.0
   "rateLimit": {"concurrent": 50}, "circuitBreaker": {"failureThreshold": 1000},
   "methods": [
     {"id": "list", "name": "List", "access": "read", "outputSchema": {},
-     "inputSchema": {"type": "object", "properties": {"ms": {"type": "integer"}, "fault": {"type": "string"}, "code": {"type": "integer"}}},
-     "request": {"method": "GET", "path": "/v1/countries", "query": {"limit": 40, "_fault": "{fault}", "ms": "{ms}", "code": "{code}"}},
+     "inputSchema": {"type": "object", "properties": {"ms": {"type": "integer"}, "fault": {"type": "string"},
+                                                      "code": {"type": "integer"}}},
+     "request": {"method": "GET", "path": "/v1/countries",
+                 "query": {"limit": 40, "_fault": "{fault}", "ms": "{ms}", "code": "{code}"}},
      "response": {"records": ".data"}, "pagination": {"style": "cursor", "param": "cursor", "next": ".next_cursor"}},
     {"id": "get", "name": "Get", "access": "read", "outputSchema": {},
      "inputSchema": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
@@ -63,7 +70,8 @@ sub wait_for
 {
 	my ($node, $name, $condition, $what, $dbname) = @_;
 	$node->wait_for_sql(
-		"SELECT count(*) > 0 FROM (SELECT * FROM integ.sync_executions WHERE task_id = '$name' ORDER BY id DESC LIMIT 1) e WHERE $condition",
+		"SELECT count(*) > 0 FROM (SELECT * FROM integ.sync_executions WHERE task_id = '$name' ORDER BY id DESC LIMIT 1) e"
+			. " WHERE $condition",
 		$what, $dbname // 'postgres');
 	return;
 }
@@ -74,7 +82,8 @@ sub worker
 	my ($node, $name, $dbname) = @_;
 	return wait_until("a worker for $name", sub {
 		$node->safe_psql($dbname // 'postgres',
-			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker' AND query ~ 'sync task $name'") });
+			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker' AND state = 'active'"
+				. " AND query ~ 'sync task $name'") });
 }
 
 1;
