@@ -4,6 +4,7 @@
 #include "definitions/check.h"
 
 #include "core/json.h"
+#include "core/json_walk.h"
 
 static void
 check_unique(IntegManifestCheck *check, const JsonbContainer *object, const char *key, const char *where)
@@ -175,8 +176,8 @@ check_health(IntegManifestCheck *check)
 	const JsonbContainer *properties = schema == NULL ? NULL : integ_json_get_object(schema, "properties");
 
 	if (method != NULL && integ_json_get_object(method->manifest, "request") == NULL)
-		integ_manifest_problem(check, "/healthCheck", "the method \"%s\" has no request of its own: a health check is one request",
-							   method->id);
+		integ_manifest_problem(check, "/healthCheck",
+							   "the method \"%s\" has no request of its own: a health check is one request", method->id);
 	for (uint32 i = 0; required != NULL && i < JsonContainerSize(required); i++)
 	{
 		char *name = integ_json_value_text(getIthJsonbValueFromContainer((JsonbContainer *) required, i));
@@ -189,6 +190,70 @@ check_health(IntegManifestCheck *check)
 		integ_manifest_problem(check, "/healthCheck", "the method \"%s\" needs the input \"%s\", which has no default",
 							   method->id, name);
 	}
+}
+
+typedef struct Learned
+{
+	const JsonbContainer *fields;
+	const char *name; /* one of them that is used, or NULL */
+} Learned;
+
+static void
+visit_learned(const char *name, void *arg)
+{
+	static const char prefix[] = "token.";
+	Learned *learned = arg;
+	JsonbValue unused;
+
+	if (strncmp(name, prefix, strlen(prefix)) == 0 && integ_json_get(learned->fields, name + strlen(prefix), &unused))
+		learned->name = pstrdup(name);
+}
+
+/* A method that tells where the service is must itself know where to ask. */
+static void
+check_learned(IntegManifestCheck *check, const JsonbContainer *info, const IntegMethod *method, const char *where)
+{
+	const JsonbContainer *request = integ_json_get_object(method->manifest, "request");
+	Learned learned = {.fields = integ_json_get_object(info, "tokenFields")};
+	IntegJsonWalk walk;
+	JsonbValue key, value;
+
+	if (learned.fields == NULL)
+		return;
+	integ_json_walk_begin(&walk, learned.fields);
+	while (integ_json_walk_pair(&walk, &key, &value))
+		(void) integ_compile_path(learned.fields, pnstrdup(key.val.string.val, key.val.string.len),
+								  psprintf("%s/tokenFields", where));
+	if (request == NULL || !integ_json_get(request, "baseUrl", &value))
+	{
+		integ_manifest_problem(check, psprintf("%s/method", where),
+							   "the method \"%s\" tells where the service is, so its request needs a baseUrl of its own",
+							   method->id);
+		return;
+	}
+	integ_template_visit(integ_template_compile(&value, where), visit_learned, &learned);
+	if (learned.name != NULL)
+		integ_manifest_problem(check, psprintf("%s/method", where),
+							   "the baseUrl of the method \"%s\" needs {%s}, which it is to tell", method->id, learned.name);
+}
+
+/* holder has the oauth2Config: the manifest itself or one of its authMethods. */
+static void
+check_account(IntegManifestCheck *check, const JsonbContainer *holder, const char *where)
+{
+	const JsonbContainer *oauth2 = integ_json_get_object(holder, "oauth2Config");
+	const JsonbContainer *info = oauth2 == NULL ? NULL : integ_json_get_object(oauth2, "accountInfo");
+	const IntegMethod *method;
+
+	if (info == NULL)
+		return;
+	where = psprintf("%s/oauth2Config/accountInfo", where);
+	method = check_named(check, info, "method", where, READS);
+	check_input_given(check, info, where, method);
+	(void) integ_compile_path(info, "id", where);
+	(void) integ_compile_path(info, "name", where);
+	if (method != NULL)
+		check_learned(check, info, method, where);
 }
 
 static void
@@ -226,6 +291,8 @@ integ_manifest_check_references(IntegManifestCheck *check)
 		check_unique(check, check->definition->methods[i].manifest, "steps",
 					 psprintf("/methods/%d", check->definition->methods[i].index));
 	check_health(check);
+	check_account(check, check->root, "");
+	integ_manifest_each(check, check->root, "authMethods", "", check_account);
 	integ_manifest_each(check, check->root, "entities", "", check_entity);
 	integ_manifest_each(check, check->root, "triggers", "", check_trigger);
 	check_webhook(check);

@@ -126,7 +126,9 @@ find_site(IntegCall *call)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
 						errmsg("the base URL of instance \"%s\" is not known", call->instance->instance_id),
 						errdetail("It comes with the answer to the first authorization, or the definition has none."),
-						errhint("Authorize the instance first.")));
+						errhint("Authorize the instance first; where the definition's accountInfo tells it, "
+								"SELECT integ_oauth_refresh('%s') asks.",
+								call->instance->instance_id)));
 	call->base_url = site.base_url;
 	call->origin = site.origin;
 }

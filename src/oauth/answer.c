@@ -97,17 +97,11 @@ field(const IntegOauthConfig *config, const Jsonb *document, const char *name)
 {
 	const JsonbContainer *renamed = integ_json_get_object(config->manifest, "tokenFields");
 	char *source = renamed == NULL ? NULL : integ_json_get_string(renamed, name);
-	JsonbValue root = {.type = jbvBinary}, value;
+	JsonbValue value;
 
-	if (source == NULL)
-	{
-		if (!integ_json_get(&document->root, name, &value) || value.type == jbvBinary)
-			return NULL;
-		return integ_json_value_text(&value);
-	}
-	root.val.binary.data = (JsonbContainer *) &document->root;
-	if (!integ_path_find(integ_path_compile(source, "/oauth2Config/tokenFields"), &root, &value) ||
-		value.type == jbvBinary)
+	if (source != NULL)
+		return integ_path_text(integ_path_compile(source, "/oauth2Config/tokenFields"), document);
+	if (!integ_json_get(&document->root, name, &value) || value.type == jbvBinary)
 		return NULL;
 	return integ_json_value_text(&value);
 }
@@ -280,7 +274,16 @@ result_of(const char *error, long status)
 	{
 		const char *error;
 		IntegOauthResult result;
-	} results[] = {{"authorization_pending", INTEG_OAUTH_PENDING}, {"slow_down", INTEG_OAUTH_SLOW_DOWN}, {"access_denied", INTEG_OAUTH_DENIED}, {"expired_token", INTEG_OAUTH_INVALID}, {"invalid_grant", INTEG_OAUTH_INVALID}, {"bad_refresh_token", INTEG_OAUTH_INVALID}, {"temporarily_unavailable", INTEG_OAUTH_UNAVAILABLE}, {"server_error", INTEG_OAUTH_UNAVAILABLE}};
+	} results[] = {
+		{"authorization_pending", INTEG_OAUTH_PENDING},
+		{"slow_down", INTEG_OAUTH_SLOW_DOWN},
+		{"access_denied", INTEG_OAUTH_DENIED},
+		{"expired_token", INTEG_OAUTH_INVALID},
+		{"invalid_grant", INTEG_OAUTH_INVALID},
+		{"bad_refresh_token", INTEG_OAUTH_INVALID},
+		{"temporarily_unavailable", INTEG_OAUTH_UNAVAILABLE},
+		{"server_error", INTEG_OAUTH_UNAVAILABLE},
+	};
 
 	for (size_t i = 0; error != NULL && i < lengthof(results); i++)
 		if (strcmp(error, results[i].error) == 0)

@@ -26,7 +26,8 @@ typedef enum IntegOauthKind
 	INTEG_OAUTH_REFRESH,  /* of an instance */
 	INTEG_OAUTH_EXCHANGE, /* of a flow's code */
 	INTEG_OAUTH_REVOKE,	  /* of an instance */
-	INTEG_OAUTH_REFUSED	  /* the service refuses the instance's credentials for good: no request, but a status */
+	INTEG_OAUTH_REFUSED,  /* the service refuses the instance's credentials for good: no request, but a status */
+	INTEG_OAUTH_LEARN	  /* a method has told where the instance is: no request either */
 } IntegOauthKind;
 
 typedef enum IntegOauthTicketState
@@ -50,7 +51,7 @@ typedef struct IntegOauthTicket
 	char message[INTEG_OAUTH_TEXT_MAX];
 	char detail[INTEG_OAUTH_TEXT_MAX];
 	char hint[INTEG_OAUTH_TEXT_MAX];
-	char code[INTEG_OAUTH_CODE_MAX]; /* of an exchange; wiped when taken */
+	char code[INTEG_OAUTH_CODE_MAX]; /* of an exchange, or what was told; wiped when taken */
 } IntegOauthTicket;
 
 typedef struct IntegOauthDesk
@@ -68,7 +69,7 @@ typedef struct IntegOauthAsk
 	pg_uuid_t instance;
 	pg_uuid_t flow;
 	int64 seen;
-	const char *code; /* NULL but for an exchange */
+	const char *code; /* of an exchange, or what was told (a JSON object); else NULL */
 	int64 timeout_ms; /* 0: do not wait */
 	const char *what; /* for messages: "token of \"crm\"" */
 } IntegOauthAsk;

@@ -51,15 +51,13 @@ refuse_never_authorized(const IntegCall *call)
 							call->instance->instance_id)));
 }
 
-void
-integ_oauth_ensure(IntegCall *call)
+static void
+ensure_token(IntegCall *call)
 {
 	const IntegCredentialOwner *owner = &call->instance->credentials;
 	TimestampTz expires_at;
 	IntegOauthConfig config;
 
-	if (!uses_oauth(call))
-		return;
 	if (integ_vault_describe(owner, "access_token", &call->token_version, &expires_at) &&
 		(expires_at == DT_NOEND || expires_at > GetCurrentTimestamp() + EXPIRY_MARGIN))
 		return;
@@ -80,6 +78,34 @@ integ_oauth_ensure(IntegCall *call)
 	call->token_pending = true;
 	ereport(ERROR, (errcode(ERRCODE_INTEG_UNAUTHENTICATED),
 					errmsg("the token of \"%s\" is being refreshed", call->instance->instance_id)));
+}
+
+/* Where the request goes, if a method of the definition tells that and has not been asked yet. */
+static void
+ensure_base_url(IntegCall *call)
+{
+	IntegOauthConfig config;
+	MemoryContext old;
+
+	if (call->instance->origin != NULL || call->exchange->base_url != NULL || call->exchange->is_elsewhere ||
+		call->instance->borrows != NULL || call->options.asynchronous)
+		return;
+	integ_oauth_config(call->instance, call->definition, &config);
+	if (!integ_oauth_learns(&config))
+		return;
+	integ_oauth_learn(call->actor, &config);
+	old = MemoryContextSwitchTo(call->context);
+	call->instance = integ_instance_resolve(call->actor, call->instance_name);
+	MemoryContextSwitchTo(old);
+}
+
+void
+integ_oauth_ensure(IntegCall *call)
+{
+	if (!uses_oauth(call))
+		return;
+	ensure_token(call);
+	ensure_base_url(call);
 }
 
 bool

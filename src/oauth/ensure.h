@@ -11,7 +11,8 @@
  * backend
  * waits for that, at most as long as the call may take; an asynchronous call sets token_pending and raises IG401,
  * to come again. Raises
- * IG401 where a person is needed, and what the refresh comes to. Nothing for other ways to authenticate.
+ * IG401 where a person is needed, and what the refresh comes to. A backend also learns the base URL where a method of
+ * the definition tells it. Nothing for other ways to authenticate.
  */
 extern void integ_oauth_ensure(IntegCall *call);
 

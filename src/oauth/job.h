@@ -22,7 +22,7 @@ typedef struct IntegOauthJob
 	pg_uuid_t flow;
 	int64 seen;		  /* of a refresh; INTEG_OAUTH_ANYWAY: whatever the version */
 	bool device;	  /* an exchange that polls for a device code */
-	const char *code; /* of an exchange: {"code", "params"} as text */
+	const char *code; /* of an exchange: {"code", "params"} as text; or {token.x} that a method has told */
 
 	/* prepared */
 	IntegOauthConfig config;

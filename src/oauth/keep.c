@@ -125,10 +125,17 @@ update_instance(const IntegOauthConfig *config, const Jsonb *fields, const char 
 		1,
 		{UUIDOID}};
 	const IntegInstance *instance = config->instance;
-	Datum values[3] = {UUIDPGetDatum(&instance->id), JsonbPGetDatum(fields), CStringGetTextDatum(origin)};
+	char nulls[] = "   ";
+	Datum values[3] = {UUIDPGetDatum(&instance->id), JsonbPGetDatum(fields), integ_value_text(origin, &nulls[2])};
 
-	(void) integ_query(&update, values, NULL);
+	(void) integ_query(&update, values, nulls);
 	(void) integ_query(&recover, values, NULL);
+	if (origin == NULL)
+	{
+		/* A person has done what one can; where it goes is still to be learned. */
+		integ_instance_set_status(&instance->id, "initializing", NULL, false);
+		return;
+	}
 	if (strcmp(instance->status, "active") == 0)
 		return;
 	integ_instance_set_status(&instance->id, "active", NULL, false);
@@ -142,7 +149,8 @@ update_tokens(const IntegOauthConfig *config, const IntegOauthAnswer *answer, co
 	static IntegQuery query = {
 		"INSERT INTO integ.oauth_tokens AS t (instance, client_id, grant_type, strategy, token_type, scopes, "
 		"requested_scopes, token_origin, version, obtained_at, expires_at, refresh_at, last_attempt_at, long_lived) "
-		"VALUES ($1, $2, coalesce($3, $12), $4, coalesce($5, 'Bearer'), $6, coalesce($7, '{}'), $8, 1, $9, $10, $11, $9, $13) "
+		"VALUES ($1, $2, coalesce($3, $12), $4, coalesce($5, 'Bearer'), $6, coalesce($7, '{}'), $8, 1, "
+		"$9, $10, $11, $9, $13) "
 		"ON CONFLICT (instance) DO UPDATE SET grant_type = coalesce($3, t.grant_type), "
 		"strategy = CASE WHEN $3 IS NULL THEN t.strategy ELSE $4 END, "
 		"token_type = coalesce($5, t.token_type), scopes = coalesce($6, CASE WHEN $3 IS NULL THEN t.scopes END), "
@@ -196,7 +204,7 @@ integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer,
 	IntegSite site;
 
 	integ_site_render(config->definition, instance->config, fields, instance->instance_id, &site);
-	if (site.origin == NULL)
+	if (site.origin == NULL && !integ_oauth_learns(config))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_BAD_ANSWER),
 						errmsg("the token answer for \"%s\" does not tell its base URL", instance->instance_id),
 						errdetail("The manifest's baseUrl is \"%s\".", config->definition->base_url_source),
@@ -212,6 +220,48 @@ integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer,
 		store_secret(config, "refresh_token", answer->refresh_token, &refresh);
 	}
 	update_tokens(config, answer, came);
+	update_instance(config, fields, site.origin);
+	integ_owner_leave(&scope);
+}
+
+/* The access token, as it is, for the origins that the instance has with these fields. Inside an owner scope. */
+static void
+bind_again(const IntegOauthConfig *config, const Jsonb *fields, const char *origin)
+{
+	const IntegCredentialOwner *owner = &config->instance->credentials;
+	IntegCredentialValue access = {0};
+	const IntegSecret *token = NULL;
+	const char **bound;
+	int64 version;
+	int nbound;
+
+	bound = bound_origins(config->instance, &nbound);
+	if (nbound > 0 && integ_vault_describe(owner, "access_token", &version, &access.expires_at))
+		token = integ_vault_open(owner, "access_token", bound[0], false);
+	if (token == NULL)
+		return; /* the next one is bound when it comes */
+	bind_origins(config, fields, origin, false, &access);
+	store_secret(config, "access_token", token->data, &access);
+}
+
+void
+integ_oauth_keep_fields(const IntegOauthConfig *config, const Jsonb *told)
+{
+	const IntegInstance *instance = config->instance;
+	const Jsonb *fields = integ_config_over(told, instance->token_fields);
+	IntegOwnerScope scope;
+	IntegSite site;
+
+	integ_site_render(config->definition, instance->config, fields, instance->instance_id, &site);
+	if (site.origin == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_BAD_ANSWER),
+						errmsg("nothing tells the base URL of \"%s\"", instance->instance_id),
+						errdetail("The manifest's baseUrl is \"%s\"; the service told %s.",
+								  config->definition->base_url_source, integ_json_print(told)),
+						errhint("Correct accountInfo.tokenFields of the definition.")));
+	integ_owner_enter(&scope);
+	if (instance->origin == NULL || strcmp(instance->origin, site.origin) != 0)
+		bind_again(config, fields, site.origin);
 	update_instance(config, fields, site.origin);
 	integ_owner_leave(&scope);
 }

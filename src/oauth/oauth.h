@@ -175,6 +175,13 @@ typedef struct IntegOauthSource
 extern void integ_oauth_keep(const IntegOauthConfig *config, const IntegOauthAnswer *answer,
 							 const IntegOauthSource *came);
 
+/*
+ * Keeps what a method has told besides the token answers, {token.NAME}: where the instance's requests go follows, and
+ * its access token is bound to that origin too. In the current transaction. Raises IG502 where the base URL is not
+ * known even so, IG400 where it leads to another host than the manifest means.
+ */
+extern void integ_oauth_keep_fields(const IntegOauthConfig *config, const Jsonb *told);
+
 /* The scopes of an array of the manifest or the options, NULL container: none. */
 extern const char **integ_oauth_scopes(const JsonbContainer *array, int *count);
 
@@ -196,6 +203,15 @@ extern void integ_oauth_require_person(const IntegInstance *instance, const char
  * failure of the service is a warning.
  */
 extern void integ_oauth_ask_account(const IntegActor *actor, const IntegOauthConfig *config);
+
+/* Whether that method also tells what the base URL needs: accountInfo.tokenFields. */
+extern bool integ_oauth_learns(const IntegOauthConfig *config);
+
+/*
+ * Asks it for that, and has a dispatcher keep it; waits for both. Raises what the method raises, and what
+ * integ_oauth_keep_fields does. What was cached of the instance is to be read again.
+ */
+extern void integ_oauth_learn(const IntegActor *actor, const IntegOauthConfig *config);
 
 /* Has the tokens revoked at the service, waiting at most so long; a failure is a warning, and false. */
 extern bool integ_oauth_revoke_at_service(const IntegInstance *instance, int64 timeout_ms);

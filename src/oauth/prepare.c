@@ -166,7 +166,8 @@ is_answered(IntegOauthJob *job, const Known *known)
 						 "The last attempt failed so; the next is at oauth_tokens.refresh_at.",
 						 psprintf("SELECT integ_oauth_refresh('%s') tries at once.", instance->instance_id));
 	else if (known->exists && strcmp(known->token_origin, job->config.token_origin) != 0)
-		need_person(job, psprintf("the token endpoint has moved from %s to %s", known->token_origin, job->config.token_origin),
+		need_person(job,
+					psprintf("the token endpoint has moved from %s to %s", known->token_origin, job->config.token_origin),
 					psprintf("the refresh token of \"%s\" belongs to another token endpoint", instance->instance_id));
 	else
 		return is_moved(job, known);
@@ -369,6 +370,10 @@ integ_oauth_prepare(IntegOauthJob *job)
 			break;
 		case INTEG_OAUTH_REVOKE:
 			prepare_revoke(job);
+			break;
+		case INTEG_OAUTH_LEARN:
+			job->action = "oauth.learn";
+			integ_oauth_keep_fields(&job->config, integ_json_parse(job->code));
 			break;
 		case INTEG_OAUTH_REFUSED:
 			job->action = "oauth.refused";

@@ -15,6 +15,7 @@
 #include "oauth/job.h"
 #include "oauth/oauth.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 
 PG_FUNCTION_INFO_V1(integ_oauth_refresh);
 PG_FUNCTION_INFO_V1(integ_oauth_revoke);
@@ -60,6 +61,10 @@ integ_oauth_refresh(PG_FUNCTION_ARGS)
 	IntegOwnerScope scope;
 
 	integ_oauth_ask(&ask);
+	AcceptInvalidationMessages();
+	instance = find_managed(fcinfo, actor, "refresh the token of", &config);
+	if (instance->origin == NULL && integ_oauth_learns(&config))
+		integ_oauth_learn(actor, &config);
 	integ_owner_enter(&scope);
 	if (integ_query_latest(&query, &id, NULL) > 0)
 		expires_at = integ_result_datum(0, 1, &isnull);

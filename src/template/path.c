@@ -247,6 +247,17 @@ integ_path_get(const IntegPath *path, const Jsonb *document)
 	return JsonbValueToJsonb(&found);
 }
 
+char *
+integ_path_text(const IntegPath *path, const Jsonb *document)
+{
+	JsonbValue root, found;
+
+	integ_json_root(document, &root);
+	if (!integ_path_find(path, &root, &found) || found.type == jbvBinary)
+		return NULL;
+	return integ_json_value_text(&found);
+}
+
 bool
 template_path_holds(const IntegPath *path, const Jsonb *document, const Jsonb *variables)
 {

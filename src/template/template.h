@@ -140,6 +140,9 @@ extern IntegPath *integ_path_compile(const char *source, const char *where);
  */
 extern Jsonb *integ_path_get(const IntegPath *path, const Jsonb *document);
 
+/* What it finds as text in CurrentMemoryContext, where that is a scalar; NULL where it is none, null or absent. */
+extern char *integ_path_text(const IntegPath *path, const Jsonb *document);
+
 /*
  * As integ_path_get without making a document: the value points into the one given, or is in CurrentMemoryContext.
  * False where there is none.
