@@ -82,7 +82,7 @@ EXTRA_CLEAN = $(DATA_built) $(INGRESS_OBJS) integ_ingress$(DLSUFFIX) build src/d
 
 PG_CONFIG ?= pg_config
 
-PG_CPPFLAGS = -I$(srcdir)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
+PG_CPPFLAGS = -I$(srcdir:%/=%)/src -DINTEG_VERSION=\"$(EXTVERSION)\"
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
 	-Wno-sign-compare -Wno-declaration-after-statement -Wno-clobbered
 # libxml2's headers have a folder of their own.
