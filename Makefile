@@ -72,6 +72,7 @@ SQL_PARTS = \
 	src/sync/into.sql \
 	src/cards/cards.sql \
 	src/webhooks/webhooks.sql \
+	src/endpoints/endpoints.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

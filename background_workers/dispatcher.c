@@ -1,6 +1,6 @@
 /*
- * Dispatcher: carries out durable calls. One loop over one libcurl multi handle on
- * the process's latch; the steps are in src/calls. No step waits for the
+ * Dispatcher: carries out durable calls, and delivers events. One loop over libcurl's multi handles on
+ * the process's latch; the steps are in src/calls, src/oauth and src/endpoints. No step waits for the
  * network, and an error in one is logged and does not end the process.
  */
 #include "worker.h"
@@ -11,6 +11,7 @@
 #include "core/compat.h"
 #include "core/guc.h"
 #include "core/workers.h"
+#include "endpoints/work.h"
 #include "miscadmin.h"
 #include "oauth/work.h"
 #include "pgstat.h"
@@ -173,11 +174,14 @@ prepare_process(void)
 	integ_claim_rescan(&dispatcher);
 
 	integ_oauth_work_init(&dispatcher.database->oauth, dispatcher.number, dispatcher.total);
-	events = integ_create_wait_event_set(4);
+	dispatcher.delivery_news = DT_NOBEGIN;
+	integ_deliveries_work_init(&dispatcher);
+	events = integ_create_wait_event_set(5);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, integ_transfer_pool_descriptor(dispatcher.pool), NULL, NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, integ_oauth_work_descriptor(), NULL, NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, integ_deliveries_work_descriptor(), NULL, NULL);
 	integ_wake_attach(&dispatcher.database->dispatch, dispatcher.number);
 	before_shmem_exit(withdraw, (Datum) 0);
 }
@@ -276,6 +280,7 @@ notice_clock(TimestampTz now)
 		dispatcher.answered_since = Min(dispatcher.answered_since, now);
 		dispatcher.failing_since = Min(dispatcher.failing_since, now);
 		integ_lane_resume_all(&dispatcher);
+		integ_deliveries_work_reset();
 	}
 	last_seen = now;
 }
@@ -359,13 +364,16 @@ work(void)
 static void
 wait_until(TimestampTz due)
 {
-	WaitEvent occurred[4];
+	WaitEvent occurred[5];
 	long timeout = integ_worker_timeout(due, SLEEP_MAX_MS);
 	int pool_timeout = dispatcher.nflying > 0 ? integ_transfer_pool_timeout(dispatcher.pool) : -1;
 
 	if (pool_timeout >= 0)
 		timeout = Min(timeout, pool_timeout);
 	pool_timeout = integ_oauth_work_timeout();
+	if (pool_timeout >= 0)
+		timeout = Min(timeout, pool_timeout);
+	pool_timeout = integ_deliveries_work_timeout();
 	if (pool_timeout >= 0)
 		timeout = Min(timeout, pool_timeout);
 	if (timeout > 0 && !integ_wake_sleep(&dispatcher.database->dispatch, dispatcher.number))
@@ -397,11 +405,13 @@ stop(void)
 	TimestampTz deadline = now + STOP_GRACE, last = now + STOP_GRACE_TOKENS;
 
 	dispatcher.stopping = true;
-	while ((dispatcher.nflying > 0 && now < deadline) || (integ_oauth_work_open() && now < last))
+	while (((dispatcher.nflying > 0 || integ_deliveries_work_open()) && now < deadline) ||
+		   (integ_oauth_work_open() && now < last))
 	{
 		wait_until(now < deadline ? deadline : last);
 		(void) run(step_tokens, &dispatcher);
 		integ_receive(&dispatcher);
+		integ_deliveries_work_receive();
 		end_round();
 		now = GetCurrentTimestamp();
 	}
@@ -411,6 +421,7 @@ stop(void)
 	integ_asking_give_up(&dispatcher);
 	(void) run(step_settle, NULL);
 	integ_oauth_work_stop();
+	integ_deliveries_work_stop();
 	integ_transfer_pool_destroy(dispatcher.pool);
 }
 
@@ -434,6 +445,7 @@ integ_dispatcher_main(Datum arg)
 
 		end_round();
 		due = work();
+		due = Min(due, integ_deliveries_work(closed_for() != 0));
 		if (!ShutdownRequestPending)
 			wait_until(due);
 	}

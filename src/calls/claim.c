@@ -38,6 +38,9 @@
 	"(o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.calls_open e" \
 	" WHERE e.instance = o.instance AND e.ordering_key = o.ordering_key AND e.id < o.id))"
 
+/* Of this dispatcher; arguments of the general read. */
+#define MINE INTEG_MINE("o.instance", "$5", "$6")
+
 /* How often it is looked whether calls that were told to come still wait. */
 #define PROMISES_INTERVAL (5 * USECS_PER_SEC)
 
@@ -79,10 +82,11 @@ lower_marks(IntegDispatcher *dispatcher, int priority, TimestampTz from)
 void
 integ_claim_news(IntegDispatcher *dispatcher)
 {
-	TimestampTz from[INTEG_PRIORITIES];
+	TimestampTz from[INTEG_NEWS];
 
 	if (!integ_wake_take(&dispatcher->database->dispatch, dispatcher->number, from))
 		return;
+	dispatcher->delivery_news = Min(dispatcher->delivery_news, from[INTEG_NEWS_DELIVERIES]);
 	if (from[0] == DT_NOBEGIN)
 		integ_lane_resume_all(dispatcher);
 	for (int i = 0; i < INTEG_PRIORITIES; i++)
@@ -414,8 +418,8 @@ read_priority(IntegDispatcher *dispatcher, int priority, int limit, TimestampTz 
 	static IntegQuery due = {
 		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
 		" WHERE o.priority = $1 AND o.next_attempt_at <= $2 AND (o.next_attempt_at, o.id) > ($3, $4)"
-		" AND o.state IN ('queued', 'waiting') AND " INTEG_MINE("o.instance", "$5", "$6") " AND o.instance <> ALL ($7) AND " FIRST_OF_KEY
-																						  " ORDER BY o.next_attempt_at, o.id LIMIT $8" LOCKED,
+		" AND o.state IN ('queued', 'waiting') AND " MINE " AND o.instance <> ALL ($7) AND " FIRST_OF_KEY
+		" ORDER BY o.next_attempt_at, o.id LIMIT $8" LOCKED,
 		8,
 		{INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, INT8OID}};
 	IntegMark *mark = &dispatcher->marks[priority];

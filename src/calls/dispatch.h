@@ -167,8 +167,9 @@ typedef struct IntegDispatcher
 	int nwrites;			 /* of flights whose intent is recorded and whose outcome is not */
 	int nanswered;
 	TimestampTz answered_since;
-	bool out_of_memory; /* a flight could not be started */
-	bool stopping;		/* what is broken off does not count as an attempt */
+	bool out_of_memory;		   /* a flight could not be started */
+	TimestampTz delivery_news; /* deliveries are to be looked for from here on; DT_NOEND: nothing new */
+	bool stopping;			   /* what is broken off does not count as an attempt */
 } IntegDispatcher;
 
 /* How many calls a dispatcher has on their way at most. */
@@ -303,6 +304,9 @@ extern void integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flig
  */
 extern int64 integ_lease_take(void);
 extern bool integ_recover(IntegDispatcher *dispatcher);
+
+/* Whether the process of the lease is gone: no row of it can become running any more then. */
+extern bool integ_lease_is_orphaned(int64 lease);
 
 /* Deletes idempotency keys whose time is over, a batch at a time. Opens a transaction. */
 extern void integ_sweep_keys(void);

@@ -24,6 +24,9 @@
 
 #define KEYS_PER_SWEEP "10000"
 
+/* Of this dispatcher. */
+#define MINE INTEG_MINE("o.instance", "$2", "$3")
+
 static LOCKTAG
 lease_tag(int64 lease)
 {
@@ -46,9 +49,8 @@ integ_lease_take(void)
 	return lease;
 }
 
-/* Whether the dispatcher of the lease is gone. Rows of it cannot become running any more then. */
-static bool
-is_orphaned(int64 lease)
+bool
+integ_lease_is_orphaned(int64 lease)
 {
 	LOCKTAG tag = lease_tag(lease);
 
@@ -63,19 +65,21 @@ give_back(const IntegDispatcher *dispatcher, int64 lease)
 {
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.state = 'running' AND o.lease = $1"
-		" AND " INTEG_MINE("o.instance", "$2", "$3") " AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ") RETURNING o.*,"
-													 " CASE WHEN o.sent_at IS NOT NULL THEN 'unknown' WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
-													 " 'IG504' AS end_sqlstate, 'the dispatcher ended while it ran the call' AS end_error,"
-													 " CASE WHEN o.sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
-													 " WHEN o.cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END AS end_detail,"
-													 " CASE WHEN o.sent_at IS NOT NULL THEN 'Look at the service whether it was carried out; integ_call_retry with"
-													 " {\"confirm\": true} repeats it.' END AS end_hint, NULL::jsonb AS end_result, 1 AS end_interrupted)" INTEG_CALLS_DONE,
+		" AND " MINE " AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
+		" RETURNING o.*, CASE WHEN o.sent_at IS NOT NULL THEN 'unknown' WHEN o.cancel_requested THEN 'cancelled'"
+		"  ELSE 'dead' END AS end_state,"
+		" 'IG504' AS end_sqlstate, 'the dispatcher ended while it ran the call' AS end_error,"
+		" CASE WHEN o.sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"
+		"  WHEN o.cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END AS end_detail,"
+		" CASE WHEN o.sent_at IS NOT NULL THEN 'Look at the service whether it was carried out; integ_call_retry with"
+		" {\"confirm\": true} repeats it.' END AS end_hint,"
+		" NULL::jsonb AS end_result, 1 AS end_interrupted)" INTEG_CALLS_DONE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	static IntegQuery again = {
 		"UPDATE integ.calls_open o SET state = 'queued', lease = NULL, interrupted = o.interrupted + 1,"
 		" next_attempt_at = $4"
-		" WHERE o.state = 'running' AND o.lease = $1 AND " INTEG_MINE("o.instance", "$2", "$3"),
+		" WHERE o.state = 'running' AND o.lease = $1 AND " MINE,
 		4,
 		{INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID}};
 	Datum values[] = {Int64GetDatum(lease), Int32GetDatum(dispatcher->total), Int32GetDatum(dispatcher->number),
@@ -90,7 +94,7 @@ integ_recover(IntegDispatcher *dispatcher)
 {
 	static IntegQuery leases = {
 		"SELECT DISTINCT o.lease FROM integ.calls_open o WHERE o.state = 'running' AND o.lease <> $1"
-		" AND " INTEG_MINE("o.instance", "$2", "$3"),
+		" AND " MINE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
 	Datum values[] = {Int64GetDatum(dispatcher->lease), Int32GetDatum(dispatcher->total),
@@ -108,7 +112,7 @@ integ_recover(IntegDispatcher *dispatcher)
 		found[i] = integ_result_int8(i, 1);
 	for (uint64 i = 0; i < count; i++)
 	{
-		if (is_orphaned(found[i]))
+		if (integ_lease_is_orphaned(found[i]))
 			give_back(dispatcher, found[i]);
 		else
 			all = false;

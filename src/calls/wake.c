@@ -15,11 +15,12 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_tg_calls_wake);
+PG_FUNCTION_INFO_V1(integ_tg_deliveries_wake);
 
 static bool muted;	  /* this process is a dispatcher */
 static bool noted;	  /* the statement that fires the trigger next has said what it writes */
 static bool has_news; /* of this transaction */
-static TimestampTz news[INTEG_PRIORITIES];
+static TimestampTz news[INTEG_NEWS];
 
 void
 integ_wake_shmem_init(IntegDispatch *dispatch)
@@ -33,7 +34,7 @@ static void
 add_news(int index, TimestampTz from)
 {
 	if (!has_news)
-		for (int i = 0; i < INTEG_PRIORITIES; i++)
+		for (int i = 0; i < INTEG_NEWS; i++)
 			news[i] = DT_NOEND;
 	has_news = true;
 	news[index] = Min(news[index], from);
@@ -47,9 +48,16 @@ integ_wake_note(int priority, TimestampTz next_attempt_at)
 }
 
 void
+integ_wake_note_deliveries(TimestampTz next_attempt_at)
+{
+	noted = true;
+	add_news(INTEG_NEWS_DELIVERIES, next_attempt_at);
+}
+
+void
 integ_wake_note_all(void)
 {
-	for (int i = 0; i < INTEG_PRIORITIES; i++)
+	for (int i = 0; i < INTEG_NEWS; i++)
 		add_news(i, DT_NOBEGIN);
 }
 
@@ -78,6 +86,18 @@ integ_tg_calls_wake(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* The same of integ.deliveries_open, and of what an endpoint may have changed for its deliveries. */
+Datum
+integ_tg_deliveries_wake(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "integ.tg_deliveries_wake must be called as a trigger");
+	if (!noted && !muted)
+		add_news(INTEG_NEWS_DELIVERIES, DT_NOBEGIN);
+	noted = false;
+	return PointerGetDatum(NULL);
+}
+
 /* Hands the news to every dispatcher of the database and wakes those that sleep. Never raises. */
 static void
 publish(void)
@@ -97,8 +117,8 @@ publish(void)
 
 		if (slot->latch == NULL)
 			continue;
-		for (int priority = 0; priority < INTEG_PRIORITIES; priority++)
-			slot->news[priority] = Min(slot->news[priority], news[priority]);
+		for (int kind = 0; kind < INTEG_NEWS; kind++)
+			slot->news[kind] = Min(slot->news[kind], news[kind]);
 		if (slot->asleep)
 			sleepers[nsleepers++] = slot->latch;
 		slot->asleep = false;
@@ -163,7 +183,7 @@ integ_wake_attach(IntegDispatch *dispatch, int number)
 	SpinLockAcquire(&dispatch->mutex);
 	slot->latch = MyLatch;
 	slot->asleep = false;
-	for (int i = 0; i < INTEG_PRIORITIES; i++)
+	for (int i = 0; i < INTEG_NEWS; i++)
 		slot->news[i] = DT_NOBEGIN;
 	SpinLockRelease(&dispatch->mutex);
 }
@@ -186,7 +206,7 @@ integ_wake_take(IntegDispatch *dispatch, int number, TimestampTz *from)
 	bool any = false;
 
 	SpinLockAcquire(&dispatch->mutex);
-	for (int i = 0; i < INTEG_PRIORITIES; i++)
+	for (int i = 0; i < INTEG_NEWS; i++)
 	{
 		from[i] = slot->news[i];
 		any |= from[i] != DT_NOEND;
@@ -203,7 +223,7 @@ integ_wake_sleep(IntegDispatch *dispatch, int number)
 	bool any = false;
 
 	SpinLockAcquire(&dispatch->mutex);
-	for (int i = 0; i < INTEG_PRIORITIES; i++)
+	for (int i = 0; i < INTEG_NEWS; i++)
 		any |= slot->news[i] != DT_NOEND;
 	slot->asleep = !any;
 	SpinLockRelease(&dispatch->mutex);

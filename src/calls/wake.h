@@ -21,6 +21,10 @@
 #define INTEG_PRIORITY_MAX 10
 #define INTEG_PRIORITIES (INTEG_PRIORITY_MAX - INTEG_PRIORITY_MIN + 1)
 
+/* What there may be news of: calls of each priority, and deliveries. */
+#define INTEG_NEWS_DELIVERIES INTEG_PRIORITIES
+#define INTEG_NEWS (INTEG_PRIORITIES + 1)
+
 typedef struct IntegDispatcherSlot
 {
 	/* guarded by integ_shared->lock */
@@ -33,7 +37,7 @@ typedef struct IntegDispatcherSlot
 	/* guarded by the mutex */
 	Latch *latch; /* NULL until it works */
 	bool asleep;
-	TimestampTz news[INTEG_PRIORITIES]; /* look again from here on; DT_NOEND: nothing new */
+	TimestampTz news[INTEG_NEWS]; /* look again from here on; DT_NOEND: nothing new */
 } IntegDispatcherSlot;
 
 /* The part of a database's shared memory that is about calls. */
@@ -57,6 +61,9 @@ extern void integ_wake_init(void);
  */
 extern void integ_wake_note(int priority, TimestampTz next_attempt_at);
 
+/* The same of rows of integ.deliveries_open. */
+extern void integ_wake_note_deliveries(TimestampTz next_attempt_at);
+
 /* Anything may have become due: the dispatchers look at everything once the transaction commits. */
 extern void integ_wake_note_all(void);
 
@@ -76,7 +83,7 @@ extern void integ_wake_mute(void);
 extern void integ_wake_attach(IntegDispatch *dispatch, int number);
 extern void integ_wake_detach(IntegDispatch *dispatch, int number);
 
-/* Takes the news of a dispatcher: fills from (INTEG_PRIORITIES long) and returns whether there were any. */
+/* Takes the news of a dispatcher: fills from (INTEG_NEWS long) and returns whether there were any. */
 extern bool integ_wake_take(IntegDispatch *dispatch, int number, TimestampTz *from);
 
 /* Before a dispatcher waits: false where there is news, and it must not. */

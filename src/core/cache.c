@@ -32,6 +32,7 @@ static const struct
 	{"record_types", INTEG_CACHE_CONVERSIONS},
 	{"webhooks", INTEG_CACHE_WEBHOOKS},
 	{"rules", INTEG_CACHE_WEBHOOKS},
+	{"endpoints", INTEG_CACHE_ENDPOINTS},
 };
 
 static uint64 generations[INTEG_CACHE_KINDS];

@@ -19,6 +19,7 @@ typedef enum IntegCacheKind
 	INTEG_CACHE_CREDENTIALS, /* integ.credentials, integ.data_keys */
 	INTEG_CACHE_CONVERSIONS, /* integ.conversion_schemas, integ.record_types */
 	INTEG_CACHE_WEBHOOKS,	 /* integ.webhooks, integ.rules */
+	INTEG_CACHE_ENDPOINTS,	 /* integ.endpoints */
 	INTEG_CACHE_KINDS
 } IntegCacheKind;
 

@@ -5,6 +5,7 @@
 
 #include "access/actor.h"
 #include "calls/wake.h"
+#include "endpoints/retry_schedule.h"
 #include "handlers/slots.h"
 #include "ingress/slots.h"
 #include "sync/slots.h"
@@ -37,6 +38,9 @@ int integ_max_retry_delay = 300000;
 int integ_deactivate_after_failures = 20;
 int integ_deactivate_after = 3600;
 int integ_idempotency_retention = 7 * 86400;
+int integ_delivery_timeout = 20000;
+char *integ_delivery_schedule;
+int integ_endpoint_disable_after = 5 * 86400;
 int integ_max_handler_workers = 4;
 int integ_handler_timeout = 30000;
 int integ_max_sync_workers = 4;
@@ -75,6 +79,19 @@ check_allowed_addresses(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+static bool
+check_delivery_schedule(char **newval, void **extra, GucSource source)
+{
+	IntegRetrySchedule schedule;
+	char problem[128];
+
+	if (*newval == NULL || integ_retry_schedule_parse(*newval, &schedule, problem, sizeof(problem)))
+		return true;
+	GUC_check_errdetail("%s", problem);
+	GUC_check_errhint("Write intervals with commas between them, for example \"5s, 5min, 2h\".");
+	return false;
+}
+
 static void
 define_strings(void)
 {
@@ -103,6 +120,8 @@ define_strings(void)
 		 &integ_env_allowed, "", GUC_LIST_INPUT | GUC_SUPERUSER_ONLY, NULL},
 		{"integ.allowed_return_urls", "Prefixes of URLs that people may be sent to after an authorization.",
 		 &integ_allowed_return_urls, "", GUC_LIST_INPUT, NULL},
+		{"integ.delivery_schedule", "Delays after which a delivery that failed is tried again.",
+		 &integ_delivery_schedule, "5s, 5min, 30min, 2h, 5h, 10h, 10h", 0, check_delivery_schedule},
 		{"integ.reconnect_url", "Page of the application on which an instance is authorized again.",
 		 &integ_reconnect_url, "", 0, NULL},
 	};
@@ -153,12 +172,17 @@ define_integers(void)
 		 &integ_retry_delay, 1000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
 		{"integ.max_retry_delay", "Longest delay between attempts of a durable call.",
 		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
-		{"integ.deactivate_after_failures", "Durable calls that fail one after the other and switch their instance off; 0: never.",
+		{"integ.deactivate_after_failures",
+		 "Durable calls that fail one after the other and switch their instance off; 0: never.",
 		 &integ_deactivate_after_failures, 20, 0, 1000000, PGC_SIGHUP, 0},
 		{"integ.deactivate_after", "How long an instance must have failed before it is switched off.",
 		 &integ_deactivate_after, 3600, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
 		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+		{"integ.delivery_timeout", "Longest time that one request to an endpoint may take.",
+		 &integ_delivery_timeout, 20000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+		{"integ.endpoint_disable_after", "How long an endpoint must have failed to be disabled; 0: it never is.",
+		 &integ_endpoint_disable_after, 5 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
 		{"integ.max_handler_workers", "Workers of each database that call users' functions.",
 		 &integ_max_handler_workers, 4, 0, INTEG_MAX_HANDLERS, PGC_SIGHUP, 0},
 		{"integ.handler_timeout", "Longest time that a user's function may take when integ calls it.",

@@ -41,6 +41,11 @@ extern int integ_deactivate_after;			/* SIGHUP: seconds that the first of them m
 extern bool integ_notify_calls;				/* SIGHUP: channels integ_calls and integ_sync are told what has ended */
 extern int integ_idempotency_retention;		/* SIGHUP: seconds that the idempotency key of a call is kept */
 
+/* deliveries */
+extern int integ_delivery_timeout;		 /* SIGHUP: milliseconds that one request may take */
+extern char *integ_delivery_schedule;	 /* SIGHUP: delays between attempts, with commas between them */
+extern int integ_endpoint_disable_after; /* SIGHUP: seconds of failing that disable an endpoint; 0: never */
+
 /* handlers */
 extern int integ_max_handler_workers; /* SIGHUP: of each database */
 extern int integ_handler_timeout;	  /* SIGHUP: milliseconds that a function may take */

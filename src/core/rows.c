@@ -4,6 +4,7 @@
 #include "core/rows.h"
 
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -16,6 +17,13 @@ integ_rows_begin(IntegRows *rows, const Oid *types, int ncolumns)
 	*rows = (IntegRows){.types = types, .ncolumns = ncolumns, .room = FIRST_ROOM, .context = CurrentMemoryContext};
 	rows->values = palloc(sizeof(Datum) * ncolumns * rows->room);
 	rows->nulls = palloc(sizeof(bool) * ncolumns * rows->room);
+}
+
+Datum
+integ_rows_text(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
 void

@@ -25,6 +25,9 @@ typedef struct IntegRows
 /* No rows yet, in CurrentMemoryContext; at most INTEG_QUERY_MAX_ARGS columns. */
 extern void integ_rows_begin(IntegRows *rows, const Oid *types, int ncolumns);
 
+/* A text as such a value; NULL is SQL's NULL. In CurrentMemoryContext. */
+extern Datum integ_rows_text(const char *text, bool *isnull);
+
 /* Copies one row's array of values (not what they point to) and of nulls into the rows. */
 extern void integ_rows_add(IntegRows *rows, const Datum *values, const bool *nulls);
 

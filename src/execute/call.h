@@ -405,8 +405,9 @@ extern void integ_call_mask(IntegCall *call);
 /* The most bytes that a masked secret may take up in an answer, however it is spelled; 0 where there is none. */
 extern size_t integ_call_longest_secret(const IntegCall *call);
 
-/* The same in a text made from the answer. */
+/* The same in a text made from the answer; and of secrets that are no call's. */
 extern void integ_call_mask_text(const IntegCall *call, char *text, size_t len);
+extern void integ_secrets_mask(const IntegCallSecret *secrets, char *text, size_t len);
 
 /*
  * The credential name of the call's instance, for templates (arg is the call): in the call's memory, masked

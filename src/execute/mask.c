@@ -146,12 +146,12 @@ integ_call_longest_secret(const IntegCall *call)
 }
 
 void
-integ_call_mask_text(const IntegCall *call, char *text, size_t len)
+integ_secrets_mask(const IntegCallSecret *secrets, char *text, size_t len)
 {
 	/* Most answers have neither, and are searched for what stands there alone. */
 	bool spelled = memchr(text, '\\', len) != NULL || memchr(text, '%', len) != NULL;
 
-	for (const IntegCallSecret *secret = call->secrets; secret != NULL; secret = secret->next)
+	for (const IntegCallSecret *secret = secrets; secret != NULL; secret = secret->next)
 	{
 		if (!secret->masked || secret->len < SHORTEST_MASKED)
 			continue;
@@ -159,6 +159,12 @@ integ_call_mask_text(const IntegCall *call, char *text, size_t len)
 		if (spelled)
 			mask_spelled(text, len, secret);
 	}
+}
+
+void
+integ_call_mask_text(const IntegCall *call, char *text, size_t len)
+{
+	integ_secrets_mask(call->secrets, text, len);
 }
 
 void

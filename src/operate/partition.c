@@ -50,6 +50,8 @@ static const struct Partitioned
 	{"events", 90, NULL},
 	{"webhook_events", 0, &integ_log_retention},
 	{"calls_done", 0, &integ_log_retention},
+	{"deliveries_done", 0, &integ_log_retention},
+	{"delivery_attempts", 0, &integ_log_retention},
 	{"sync_executions_done", 0, &integ_sync_retention},
 	{"sync_errors", 0, &integ_sync_retention},
 	{"sync_logs", 0, &integ_sync_retention},
@@ -127,7 +129,8 @@ create_partition(const char *table, int day)
 
 	if (OidIsValid(get_relname_relid(name, schema)))
 		return false;
-	run_utility(psprintf("CREATE TABLE integ.%s (LIKE integ.%s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)",
+	run_utility(psprintf("CREATE TABLE integ.%s (LIKE integ.%s INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
+						 " INCLUDING STORAGE)",
 						 name, table));
 	run_utility(psprintf("ALTER TABLE integ.%s ENABLE ROW LEVEL SECURITY", name));
 	move_from_default(table, name, from, to);

@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "core/guc.h"
 #include "core/json.h"
+#include "core/match.h"
 #include "core/query.h"
 #include "core/uuid.h"
 #include "handlers/handlers.h"
@@ -136,7 +137,7 @@ lead_to_rules(const Leading *leading)
 		IntegHandlerSubject subject = {(Oid) integ_result_int8(i, 2), integ_result_text(i, 3, context), NULL};
 		bool isnull;
 
-		if (!integ_webhook_filter_holds(integ_result_varlena(i, 5, context), event->payload))
+		if (!integ_filter_holds(integ_result_varlena(i, 5, context), event->payload))
 			continue;
 		if (strcmp(subject.client_id, "*") == 0)
 			subject.client_id = NULL;

@@ -10,6 +10,7 @@
 #include "core/guc.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/match.h"
 #include "core/query.h"
 #include "core/rows.h"
 #include "core/uuid.h"
@@ -30,56 +31,6 @@ static const Oid event_types[] = {UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, UUI
 								  TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, UUIDOID,
 								  BYTEAOID, TEXTOID, TEXTOID, INT2OID, INETOID};
 
-static Datum
-text_value(const char *text, bool *isnull)
-{
-	*isnull = text == NULL;
-	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
-/* A name against a pattern in which * stands for any characters. */
-static bool
-matches(const char *pattern, const char *name)
-{
-	const char *star = strchr(pattern, '*');
-	size_t head = star == NULL ? strlen(pattern) : (size_t) (star - pattern);
-
-	if (star == NULL)
-		return strcmp(pattern, name) == 0;
-	if (strncmp(pattern, name, head) != 0)
-		return false;
-	for (name += head;; name++)
-	{
-		if (matches(star + 1, name))
-			return true;
-		if (*name == '\0')
-			return false;
-	}
-}
-
-bool
-integ_webhook_filter_holds(const struct varlena *filter, const Jsonb *document)
-{
-	LOCAL_FCINFO(fcinfo, 4);
-	Datum found;
-	JsonbValue value;
-
-	if (filter == NULL)
-		return true;
-	if (document == NULL)
-		return false;
-	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
-	fcinfo->args[0] = (NullableDatum){JsonbPGetDatum(document), false};
-	fcinfo->args[1] = (NullableDatum){PointerGetDatum(filter), false};
-	fcinfo->args[2] = (NullableDatum){JsonbPGetDatum(integ_json_empty_object()), false};
-	fcinfo->args[3] = (NullableDatum){BoolGetDatum(true), false};
-	found = jsonb_path_query_first(fcinfo);
-	if (fcinfo->isnull)
-		return false;
-	integ_json_root(DatumGetJsonbP(found), &value);
-	return value.type != jbvNull && !(value.type == jbvBool && !value.val.boolean);
-}
-
 /* Whether the webhook takes it. */
 static bool
 is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
@@ -92,9 +43,9 @@ is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
 		JsonbValue pattern;
 
 		integ_json_walk_at(&webhook->events->root, i, &pattern);
-		named = event->name != NULL && matches(integ_json_value_text(&pattern), event->name);
+		named = event->name != NULL && integ_name_matches(integ_json_value_text(&pattern), event->name);
 	}
-	return named && integ_webhook_filter_holds(webhook->filter, event->payload);
+	return named && integ_filter_holds(webhook->filter, event->payload);
 }
 
 /* What the delivery is known by: one that several connections get is one for each. */
@@ -328,10 +279,10 @@ add_event(IntegRows *rows, const IntegWebhookStaged *staged, bool with_body, con
 	bool nulls[lengthof(event_types)] = {false};
 
 	nulls[4] = event->instance == NULL;
-	values[6] = text_value(event->name, &nulls[6]);
+	values[6] = integ_rows_text(event->name, &nulls[6]);
 	values[7] = triggers_value(event);
-	values[8] = text_value(event->delivery_id, &nulls[8]);
-	values[9] = text_value(event->account, &nulls[9]);
+	values[8] = integ_rows_text(event->delivery_id, &nulls[8]);
+	values[9] = integ_rows_text(event->account, &nulls[9]);
 	values[10] = TimestampTzGetDatum(event->occurred_at);
 	nulls[10] = event->occurred_at == 0;
 	values[11] = JsonbPGetDatum(event->payload);
@@ -341,7 +292,7 @@ add_event(IntegRows *rows, const IntegWebhookStaged *staged, bool with_body, con
 	if (with_body)
 		values[14] = PointerGetDatum(cstring_to_text_with_len(staged->request->body, (int) staged->request->body_len));
 	nulls[14] = !with_body;
-	values[15] = text_value(problem, &nulls[15]);
+	values[15] = integ_rows_text(problem, &nulls[15]);
 	values[16] = CStringGetTextDatum(state);
 	values[17] = Int16GetDatum(integ_handler_depth());
 	nulls[18] = staged->request->address == NULL;

@@ -224,9 +224,6 @@ extern void integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *we
  */
 extern PGDLLEXPORT int integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored);
 
-/* Whether the jsonpath finds something in the document, or is true; without a filter always. */
-extern bool integ_webhook_filter_holds(const struct varlena *filter, const Jsonb *document);
-
 /* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
 extern void integ_webhook_keys_expire(void);
 

@@ -1,0 +1,96 @@
+/*
+ * What a dispatcher that is no more was sending is sent again: whether it arrived nobody knows, and who gets it twice
+ * knows it by its webhook-id.
+ */
+#include "endpoints/deliver.h"
+#include "endpoints/done.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "core/query.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* A delivery that this many dispatchers did not survive is not tried again. */
+#define MAX_INTERRUPTIONS "20"
+
+#define KEYS_PER_SWEEP "10000"
+
+/* Of this dispatcher. */
+#define MINE INTEG_MINE("o.endpoint", "$2", "$3")
+
+static void
+give_back(const IntegDispatcher *dispatcher, int64 lease)
+{
+	static IntegQuery end = {
+		"WITH ended AS (DELETE FROM integ.deliveries_open o WHERE o.state = 'sending' AND o.lease = $1"
+		" AND " MINE " AND (o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
+		" RETURNING o.*, CASE WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
+		" NULL::integer AS end_status, 'the dispatcher ended while it sent the delivery, too often' AS end_error,"
+		" 1 AS end_interrupted)" INTEG_DELIVERIES_DONE,
+		3,
+		{INT8OID, INT4OID, INT4OID}};
+	static IntegQuery again = {
+		"UPDATE integ.deliveries_open o SET state = 'queued', lease = NULL, interrupted = o.interrupted + 1,"
+		" next_attempt_at = $4 WHERE o.state = 'sending' AND o.lease = $1 AND " MINE,
+		4,
+		{INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID}};
+	Datum values[] = {Int64GetDatum(lease), Int32GetDatum(dispatcher->total), Int32GetDatum(dispatcher->number),
+					  TimestampTzGetDatum(GetCurrentTimestamp())};
+
+	(void) integ_query(&end, values, NULL);
+	(void) integ_query(&again, values, NULL);
+}
+
+bool
+integ_deliveries_recover(IntegDeliveryDesk *desk)
+{
+	static IntegQuery leases = {
+		"SELECT DISTINCT o.lease FROM integ.deliveries_open o WHERE o.state = 'sending' AND o.lease <> $1"
+		" AND " MINE,
+		3,
+		{INT8OID, INT4OID, INT4OID}};
+	const IntegDispatcher *dispatcher = desk->dispatcher;
+	Datum values[] = {Int64GetDatum(dispatcher->lease), Int32GetDatum(dispatcher->total),
+					  Int32GetDatum(dispatcher->number)};
+	bool all = true;
+	int64 *found;
+	uint64 count;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	count = integ_query(&leases, values, NULL);
+	found = palloc(Max(count, 1) * sizeof(int64));
+	for (uint64 i = 0; i < count; i++)
+		found[i] = integ_result_int8(i, 1);
+	for (uint64 i = 0; i < count; i++)
+	{
+		if (integ_lease_is_orphaned(found[i]))
+			give_back(dispatcher, found[i]);
+		else
+			all = false;
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return all;
+}
+
+void
+integ_message_keys_sweep(void)
+{
+	static IntegQuery sweep = {
+		"DELETE FROM integ.message_keys WHERE ctid = ANY (ARRAY("
+		" SELECT ctid FROM integ.message_keys WHERE expires_at < pg_catalog.clock_timestamp()"
+		" ORDER BY expires_at LIMIT " KEYS_PER_SWEEP " FOR UPDATE SKIP LOCKED))",
+		0};
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	(void) integ_query(&sweep, NULL, NULL);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
