@@ -57,7 +57,8 @@ typedef struct IntegLimits
 } IntegLimits;
 
 /*
- * Compiles the rateLimit of a manifest, plan or instance into CurrentMemoryContext, which must hold object; NULL for NULL.
+ * Compiles the rateLimit of a manifest, plan or instance into CurrentMemoryContext, which must hold object; NULL for
+ * NULL.
  * where is its path, for messages. Raises IG400.
  */
 extern IntegLimits *integ_limits_compile(const JsonbContainer *object, IntegLimitScope scope, const char *where);

@@ -118,7 +118,8 @@ duration_text(int64 us)
 	{
 		int64 us;
 		const char *name;
-	} units[] = {{USECS_PER_DAY, "day"}, {USECS_PER_HOUR, "hour"}, {USECS_PER_MINUTE, "minute"}, {USECS_PER_SEC, "second"}};
+	} units[] = {
+		{USECS_PER_DAY, "day"}, {USECS_PER_HOUR, "hour"}, {USECS_PER_MINUTE, "minute"}, {USECS_PER_SEC, "second"}};
 
 	for (size_t i = 0; i < lengthof(units); i++)
 		if (us % units[i].us == 0)
@@ -166,7 +167,8 @@ integ_refusal_of_counter(IntegRefusal *refusal, const IntegLimitSubject *subject
 	refusal->message = psprintf("the rate limit of %s.%s is reached", subject->instance_id, subject->method);
 	refusal->detail = psprintf("%s The next slot is at %s; nothing was sent.", limit_text(wanted, counter),
 							   timestamptz_to_str(refusal->at));
-	refusal->hint = pstrdup("integ_execute waits with {\"max_wait\": \"10 seconds\"}, integ_enqueue by itself; integ.rate_limits shows all limits.");
+	refusal->hint = pstrdup("integ_execute waits with {\"max_wait\": \"10 seconds\"}, integ_enqueue by itself;"
+							" integ.rate_limits shows all limits.");
 }
 
 void
@@ -181,9 +183,11 @@ integ_refusal_of_gate(IntegRefusal *refusal, const IntegLimitSubject *subject, c
 	refusal->detail = psprintf("After %u failures in a row the next request is let through at %s; nothing was sent.%s",
 							   gate->breaker.failures, timestamptz_to_str(refusal->at), last);
 	if (gate->breaker.state == INTEG_BREAKER_HALF_OPEN)
-		refusal->detail = psprintf("It is half open, and as many requests as may probe the service are under way; ask again at %s.%s",
+		refusal->detail = psprintf("It is half open, and as many requests as may probe the service are under way;"
+								   " ask again at %s.%s",
 								   timestamptz_to_str(refusal->at), last);
-	refusal->hint = psprintf("SELECT integ_breaker_reset('%s') closes it at once; integ.circuit_breakers shows all.", subject->instance_id);
+	refusal->hint = psprintf("SELECT integ_breaker_reset('%s') closes it at once; integ.circuit_breakers shows all.",
+							 subject->instance_id);
 }
 
 IntegLimitEvent

@@ -81,7 +81,8 @@ integ_announce(PG_FUNCTION_ARGS)
 		if (!IsBinaryUpgrade)
 			ereport(WARNING,
 					(errmsg("integ is not preloaded: its workers do not run"),
-					 errhint("Add integ to shared_preload_libraries and restart the server; SELECT * FROM integ_status() shows what is missing.")));
+					 errhint("Add integ to shared_preload_libraries and restart the server; SELECT * FROM integ_status() shows"
+							 " what is missing.")));
 		PG_RETURN_VOID();
 	}
 	register_callback();
