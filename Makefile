@@ -35,7 +35,7 @@ EXTVERSION = 0.1.0
 MODULE_big = integ
 
 # The HTTP server is a module of its own, so that no other process loads its library.
-INGRESS_OBJS = src/ingress/module.o src/ingress/server.o
+INGRESS_OBJS = src/ingress/module.o src/ingress/server.o src/ingress/tls.o
 OBJS = $(filter-out $(INGRESS_OBJS),$(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c background_workers/*.c))))
 
 # The install script: these files in this order.
@@ -101,7 +101,8 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation --load-ex
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifeq ($(PGXS),)
-$(error $(PG_CONFIG) does not work: install postgresql-server-dev, or set PG_CONFIG (make check installs what is missing))
+$(error $(PG_CONFIG) does not work: install postgresql-server-dev,
+	or set PG_CONFIG (make check installs what is missing))
 endif
 include $(PGXS)
 
@@ -114,7 +115,7 @@ $(EXTENSION)--$(EXTVERSION).sql: $(wildcard $(SQL_PARTS)) $(CONNECTORS) Makefile
 
 all: integ_ingress$(DLSUFFIX)
 integ_ingress$(DLSUFFIX): $(INGRESS_OBJS)
-	$(CC) $(CFLAGS) $(INGRESS_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ -lmicrohttpd
+	$(CC) $(CFLAGS) $(INGRESS_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ -lmicrohttpd -lgnutls
 
 install: install-ingress
 install-ingress: integ_ingress$(DLSUFFIX) installdirs

@@ -99,6 +99,8 @@ static bool
 open_server(void)
 {
 	IntegServerOptions options = {.address = integ_listen_addresses,
+								  .cert_file = *integ_listen_cert_file == '\0' ? NULL : integ_listen_cert_file,
+								  .key_file = integ_listen_key_file,
 								  .port = integ_listen_port,
 								  .max_body = INTEG_WEBHOOK_MAX_BODY,
 								  .max_connections = MAX_CONNECTIONS,
@@ -288,6 +290,25 @@ serve(void)
 	return true;
 }
 
+/* A renewed certificate holds from the next connection on: while some come, files are looked at once a second. */
+static void
+renew_certificate(bool now)
+{
+	static TimestampTz looked_at;
+	static char last[INTEG_ERROR_MAX];
+	char problem[INTEG_ERROR_MAX] = "";
+
+	if (!now && GetCurrentTimestamp() < looked_at + USECS_PER_SEC)
+		return;
+	looked_at = GetCurrentTimestamp();
+	if (!driver->renew(server, problem, sizeof(problem)) && strcmp(problem, last) != 0)
+	{
+		integ_shmem_error(mine, psprintf("listener: %s", problem));
+		ereport(LOG, (errmsg("integ's listener keeps its certificate: %s", problem)));
+	}
+	strlcpy(last, problem, sizeof(last));
+}
+
 static void
 rest(WaitEventSet *events, long timeout)
 {
@@ -301,7 +322,9 @@ rest(WaitEventSet *events, long timeout)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
+		renew_certificate(true);
 	}
+	renew_certificate(false);
 }
 
 static WaitEventSet *

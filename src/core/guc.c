@@ -48,6 +48,9 @@ int integ_instance_sync_concurrency = 2;
 int integ_sync_retention = 90;
 int integ_listen_port;
 char *integ_listen_addresses;
+char *integ_listen_cert_file;
+char *integ_listen_key_file;
+char *integ_trusted_proxies;
 int integ_listeners = 1;
 char *integ_public_url;
 char *integ_allowed_return_urls;
@@ -68,7 +71,7 @@ static const struct config_enum_entry vault_algorithms[] = {
 
 /* A bad CIDR list must fail when it is set, not when the first call is guarded. */
 static bool
-check_allowed_addresses(char **newval, void **extra, GucSource source)
+check_address_list(char **newval, void **extra, GucSource source)
 {
 	char problem[128];
 
@@ -111,7 +114,9 @@ define_strings(void)
 		{"integ.master_key_previous_file", "File of the master key before, while it is being changed.",
 		 &integ_master_key_previous_file, "", GUC_SUPERUSER_ONLY, NULL},
 		{"integ.allowed_addresses", "Private networks (CIDR list) that requests may reach.",
-		 &integ_allowed_addresses, "", GUC_LIST_INPUT, check_allowed_addresses},
+		 &integ_allowed_addresses, "", GUC_LIST_INPUT, check_address_list},
+		{"integ.trusted_proxies", "Networks (CIDR list) of proxies that say truly whom they ask for.",
+		 &integ_trusted_proxies, "", GUC_LIST_INPUT, check_address_list},
 		{"integ.ca_file", "PEM file of certificate authorities trusted besides the system's.",
 		 &integ_ca_file, "", 0, NULL},
 		{"integ.proxy", "Proxy through which all requests leave.",
@@ -236,6 +241,10 @@ integ_guc_define(void)
 							&integ_listen_port, 0, 0, 65535, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.listen_addresses", "IP address on which services reach this database.", NULL,
 							   &integ_listen_addresses, "127.0.0.1", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("integ.listen_cert_file", "PEM file of the certificates that the listener shows.", NULL,
+							   &integ_listen_cert_file, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("integ.listen_key_file", "PEM file of the listener's private key.", NULL,
+							   &integ_listen_key_file, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("integ.public_url", "URL under which services reach this database.", NULL,
 							   &integ_public_url, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	integ_actor_define_guc();

@@ -59,6 +59,9 @@ extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors
 extern int integ_listen_port;		 /* SUSET, of a database: 0: it does not listen */
 extern char *integ_listen_addresses; /* SUSET, of a database: the IP address that it listens on */
 extern int integ_listeners;			 /* SIGHUP: processes that share the port */
+extern char *integ_listen_cert_file; /* SUSET, of a database: PEM file of its certificates; "": it does not speak TLS */
+extern char *integ_listen_key_file;	 /* SUSET, of a database: PEM file of the private key */
+extern char *integ_trusted_proxies;	 /* SIGHUP: CIDR list of those whose word counts about whom they ask for */
 
 /* OAuth */
 extern char *integ_public_url;			/* SUSET: base of the URLs that services call */

@@ -234,7 +234,8 @@ parse_network(const char *item, size_t len, Network *network, char *problem, siz
 
 	if (len == 0 || len >= sizeof(text))
 	{
-		snprintf(problem, size, len == 0 ? "An item of the list is empty." : "An item of the list is too long to be a network.");
+		snprintf(problem, size,
+				 len == 0 ? "An item of the list is empty." : "An item of the list is too long to be a network.");
 		return false;
 	}
 	memcpy(text, item, len);
@@ -396,4 +397,28 @@ integ_address_text(const struct sockaddr *socket_address, char *text, size_t siz
 		bytes = &((const struct sockaddr_in6 *) socket_address)->sin6_addr;
 	if (bytes == NULL || inet_ntop(socket_address->sa_family, bytes, text, (socklen_t) size) == NULL)
 		snprintf(text, size, "?");
+}
+
+bool
+integ_address_listed(const char *text, const char *list)
+{
+	Address address;
+	int family;
+
+	return from_text(text, &address, &family) && list_names(list, &address);
+}
+
+bool
+integ_address_normal(char *text, size_t size)
+{
+	Address address;
+	int family;
+
+	if (!from_text(text, &address, &family))
+		return false;
+	if (is_ipv4(&address))
+		(void) inet_ntop(AF_INET, address.bytes + 12, text, (socklen_t) size);
+	else
+		(void) inet_ntop(AF_INET6, address.bytes, text, (socklen_t) size);
+	return true;
 }

@@ -35,6 +35,15 @@ extern bool integ_address_allowed(const struct sockaddr *address, const char *li
  */
 extern bool integ_address_host_allowed(const char *host, const char *list);
 
+/* Whether the list names the address, as text; false for what is none. */
+extern bool integ_address_listed(const char *address, const char *list);
+
+/*
+ * Rewrites an address, as text, as integ_address_text writes it, an IPv4 address that is mapped as that; false where it
+ * is none. size as there.
+ */
+extern bool integ_address_normal(char *address, size_t size);
+
 /* Writes the address (without port) to text, "?" for families other than IPv4 and IPv6. */
 extern void integ_address_text(const struct sockaddr *address, char *text, size_t size);
 

@@ -24,9 +24,12 @@
 #define HELD_PAUSE (5 * USECS_PER_SEC)
 #define START_RETRY (10 * USECS_PER_SEC)
 
-/* What the settings of listeners come from: of the file, and of the database. */
+/*
+ * What the settings of listeners come from: of the file, and of the database. *listens: some of them has a port, be it
+ * one that this process, which connected earlier, does not have.
+ */
 static uint64
-settings_digest(Oid *role)
+settings_digest(Oid *role, bool *listens)
 {
 	static IntegQuery query = {
 		"SELECT coalesce(pg_catalog.string_agg(u.setting, '|' ORDER BY u.setting), '')"
@@ -50,8 +53,9 @@ settings_digest(Oid *role)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
-	settings = psprintf("%s|%d|%s|%d|%s", settings, integ_listen_port, integ_listen_addresses, integ_listeners,
-						integ_public_url);
+	*listens = integ_listen_port > 0 || strstr(settings, "integ.listen_port=") != NULL;
+	settings = psprintf("%s|%d|%s|%d|%s|%s|%s", settings, integ_listen_port, integ_listen_addresses, integ_listeners,
+						integ_public_url, integ_listen_cert_file, integ_listen_key_file);
 	digest = DatumGetUInt64(hash_any_extended((const unsigned char *) settings, (int) strlen(settings), 0));
 	pfree(settings);
 	return digest;
@@ -76,13 +80,13 @@ integ_ingress_keep(IntegDatabase *database)
 	static uint64 served; /* settings that the listeners were started with */
 	static bool wanted, first = true;
 	TimestampTz now = GetCurrentTimestamp(), due = now + RESCAN;
-	bool is_open = !integ_hold && database->held == INTEG_HELD_NO, gone = true;
+	bool listens, is_open = !integ_hold && database->held == INTEG_HELD_NO, gone = true;
 	uint64 digest;
 	Oid role;
 
-	digest = settings_digest(&role);
+	digest = settings_digest(&role, &listens);
 	if (first)
-		wanted = integ_listen_port > 0;
+		wanted = listens;
 	else if (digest != served)
 		wanted = true;
 	if (!is_open || (!first && digest != served))

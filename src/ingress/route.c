@@ -4,6 +4,7 @@
 #include "ingress/ingress.h"
 
 #include "core/guc.h"
+#include "ingress/forwarded.h"
 #include "utils/timestamp.h"
 #include "webhooks/webhook.h"
 
@@ -56,7 +57,8 @@ public_url(const IntegServerRequest *request)
 		return psprintf("%.*s%s", (int) (integ_public_url[len - 1] == '/' ? len - 1 : len), integ_public_url, request->uri);
 	for (int i = 0; i < request->nheaders; i++)
 		if (pg_strcasecmp(request->headers[i].name, "host") == 0)
-			return psprintf("http://%s%s", request->headers[i].value, request->uri);
+			return psprintf("%s://%s%s", *integ_listen_cert_file == '\0' ? "http" : "https", request->headers[i].value,
+							request->uri);
 	return pstrdup(request->uri);
 }
 
@@ -67,9 +69,11 @@ webhook(const IntegServerRequest *request, const char *rest, IntegWebhookBatch *
 	const char *query = strchr(request->uri, '?');
 	IntegWebhookReply *answer = MemoryContextAllocZero(batch->context, sizeof(IntegWebhookReply));
 	IntegInbound *inbound = palloc(sizeof(IntegInbound));
+	char *address = palloc(INTEG_ADDRESS_TEXT_SIZE);
 
+	integ_forwarded_address(request, integ_trusted_proxies, address);
 	*inbound = (IntegInbound){
-		.address = request->address,
+		.address = *address == '\0' ? NULL : address,
 		.method = request->method,
 		.url = public_url(request),
 		.query = query == NULL ? NULL : query + 1,

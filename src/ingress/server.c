@@ -16,7 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "http/address.h"
 #include "ingress/driver.h"
+#include "ingress/tls.h"
 
 #define BACKLOG 1024
 #define FIRST_BODY_ROOM 4096
@@ -27,6 +29,7 @@ typedef struct Exchange
 	IntegServer *server;
 	struct MHD_Connection *connection;
 	struct MHD_Response *response; /* once it is answered */
+	char address[INTEG_ADDRESS_TEXT_SIZE];
 	int status;
 	char *uri;
 	size_t room; /* of the body */
@@ -38,6 +41,7 @@ typedef struct Exchange
 struct IntegServer
 {
 	struct MHD_Daemon *daemon;
+	IntegTls *tls; /* NULL: none */
 	int listener;
 	int port;
 	size_t max_body;
@@ -56,6 +60,19 @@ now_s(void)
 	return now.tv_sec;
 }
 
+static void
+set_address(Exchange *exchange)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	if (info != NULL && info->client_addr != NULL)
+		integ_address_text(info->client_addr, exchange->address, sizeof(exchange->address));
+	if (!integ_address_normal(exchange->address, sizeof(exchange->address)))
+		*exchange->address = '\0';
+	exchange->request.address = exchange->address;
+}
+
 /* Before the headers are read: the request's first line. */
 static void *
 begin_exchange(void *arg, const char *uri, struct MHD_Connection *connection)
@@ -70,6 +87,7 @@ begin_exchange(void *arg, const char *uri, struct MHD_Connection *connection)
 	exchange->begun = now_s();
 	exchange->uri = strdup(uri);
 	exchange->request.uri = exchange->uri;
+	set_address(exchange);
 	return exchange;
 }
 
@@ -132,6 +150,20 @@ count_header(const Exchange *exchange, const char *name)
 	return count;
 }
 
+/* A name that is no token (RFC 9112, section 5.1) may be one to somebody else: "Transfer-Encoding " above all. */
+static bool
+has_odd_name(const Exchange *exchange)
+{
+	for (int i = 0; i < exchange->request.nheaders; i++)
+	{
+		const char *name = exchange->request.headers[i].name;
+
+		if (*name == '\0' || strpbrk(name, " \t\r\n\v\f\"(),/:;<=>?@[\\]{}") != NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * The status to refuse a request with whose length somebody else could read differently, or that is too large; 0:
  * none.
@@ -142,7 +174,8 @@ refusal(const Exchange *exchange)
 	int lengths = count_header(exchange, "content-length"), encodings = count_header(exchange, "transfer-encoding");
 	const char *length = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "content-length");
 
-	if (lengths > 1 || encodings > 1 || (lengths > 0 && encodings > 0) || count_header(exchange, "host") > 1)
+	if (lengths > 1 || encodings > 1 || (lengths > 0 && encodings > 0) || count_header(exchange, "host") > 1 ||
+		has_odd_name(exchange))
 		return MHD_HTTP_BAD_REQUEST;
 	if (length != NULL && (strspn(length, "0123456789") != strlen(length) || *length == '\0'))
 		return MHD_HTTP_BAD_REQUEST;
@@ -302,36 +335,67 @@ bound_port(int fd)
 											  : ((struct sockaddr_in6 *) &address)->sin6_port);
 }
 
+/* The library's part of it; with TLS certificates are asked for by integ_tls_choose. */
+static struct MHD_Daemon *
+start_daemon(IntegServer *server, const IntegServerOptions *options)
+{
+	struct MHD_OptionItem tls[] = {
+		{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *) integ_tls_choose},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) INTEG_TLS_PRIORITIES},
+		{MHD_OPTION_END, 0, NULL},
+	};
+	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+
+	if (server->tls != NULL)
+		flags |= MHD_USE_TLS;
+	return MHD_start_daemon(
+		flags, 0, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, be_silent, NULL, MHD_OPTION_LISTEN_SOCKET,
+		server->listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int) options->max_connections,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) INTEG_SERVER_MAX_HEADER_BYTES * 2, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned int) options->idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, end_exchange, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, begin_exchange, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+		MHD_OPTION_ARRAY, server->tls != NULL ? tls : none, MHD_OPTION_END);
+}
+
+static void
+free_server(IntegServer *server)
+{
+	if (server->daemon != NULL)
+		MHD_stop_daemon(server->daemon);
+	else if (server->listener >= 0)
+		(void) close(server->listener);
+	if (server->tls != NULL)
+		integ_tls_close(server->tls);
+	free(server);
+}
+
 static IntegServer *
 server_open(const IntegServerOptions *options, char *problem, size_t size)
 {
 	IntegServer *server = calloc(1, sizeof(IntegServer));
-	int fd = listen_on(options, problem, size);
 
-	if (server == NULL || fd < 0)
+	if (server == NULL)
 	{
-		if (fd >= 0)
-			(void) close(fd);
-		free(server);
+		snprintf(problem, size, "out of memory");
 		return NULL;
 	}
-	server->listener = fd;
-	server->port = bound_port(fd);
 	server->max_body = options->max_body;
 	server->request_s = options->request_s;
-	server->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, server,
-		MHD_OPTION_EXTERNAL_LOGGER, be_silent, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int) options->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t) INTEG_SERVER_MAX_HEADER_BYTES * 2, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) options->idle_s,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, end_exchange, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, begin_exchange, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-		MHD_OPTION_END);
-	if (server->daemon != NULL)
-		return server;
-	snprintf(problem, size, "the HTTP server did not start");
-	(void) close(fd);
-	free(server);
+	server->listener = -1;
+	if (options->cert_file != NULL)
+		server->tls = integ_tls_open(options->cert_file, options->key_file, problem, size);
+	if (options->cert_file == NULL || server->tls != NULL)
+		server->listener = listen_on(options, problem, size);
+	if (server->listener >= 0)
+	{
+		server->port = bound_port(server->listener);
+		server->daemon = start_daemon(server, options);
+		if (server->daemon != NULL)
+			return server;
+		snprintf(problem, size, "the HTTP server did not start");
+	}
+	free_server(server);
 	return NULL;
 }
 
@@ -411,11 +475,10 @@ server_requests(const IntegServer *server)
 	return server->requests;
 }
 
-static void
-server_close(IntegServer *server)
+static bool
+server_renew(IntegServer *server, char *problem, size_t size)
 {
-	MHD_stop_daemon(server->daemon);
-	free(server);
+	return server->tls == NULL || integ_tls_renew(server->tls, problem, size);
 }
 
 const IntegServerDriver integ_server_driver = {
@@ -428,5 +491,6 @@ const IntegServerDriver integ_server_driver = {
 	.answer = server_answer,
 	.quiesce = server_quiesce,
 	.requests = server_requests,
-	.close = server_close,
+	.renew = server_renew,
+	.close = free_server,
 };

@@ -25,9 +25,11 @@
 
 typedef struct IntegServerOptions
 {
-	const char *address; /* IP address */
-	int port;			 /* 0: any free one */
-	size_t max_body;	 /* a larger one is answered with 413, or its connection closed */
+	const char *address;   /* IP address */
+	const char *cert_file; /* PEM: the server's certificate, then those that lead to its authority; NULL: no TLS */
+	const char *key_file;  /* PEM, readable by its owner only */
+	int port;			   /* 0: any free one */
+	size_t max_body;	   /* a larger one is answered with 413, or its connection closed */
 	int max_connections;
 	int idle_s;	   /* a connection on which nothing comes for so long is closed */
 	int request_s; /* … and one whose request is not whole after so long */
@@ -35,7 +37,7 @@ typedef struct IntegServerOptions
 
 typedef struct IntegServerRequest
 {
-	const char *address; /* of the sender */
+	const char *address; /* of the peer; "": not known */
 	const char *method;
 	const char *uri; /* path and query as written */
 	IntegHttpHeader *headers;
@@ -69,6 +71,11 @@ typedef struct IntegServerDriver
 	int (*fd)(const IntegServer *server);
 	/* Reads and writes what can be; false where the server can do no more. */
 	bool (*run)(IntegServer *server);
+	/*
+	 * Reads the files of the certificate again, where they have changed; false with a sentence in problem (size bytes)
+	 * where they cannot be used: what was read before stays. Connections that are open keep theirs.
+	 */
+	bool (*renew)(IntegServer *server, char *problem, size_t size);
 	/* Milliseconds after which run is to be called anyway, at most limit. */
 	long (*timeout)(IntegServer *server, long limit);
 	/* The request that is whole for the longest time, and its server's until it is answered; NULL: none. */

@@ -288,6 +288,7 @@ struct SyncEngine
 	bool sweeps;		/* what is not seen is removed at the end */
 	bool keeps_values;	/* links keep what both sides looked like: the task writes both ways */
 	bool stored;		/* a page of this source was */
+	int scattered;		/* pages whose links are found one by one, before it is tried again to read them in a row */
 	bool more_gone;		/* something is left to be removed */
 	bool delta_expired; /* the service knows the token no more */
 	bool page_expired;	/* … the place in the list */
@@ -296,6 +297,7 @@ struct SyncEngine
 	bool more_differences;
 	TimestampTz retry_at; /* when the service takes requests again, where it has refused one; 0: nobody says */
 	long http_status;	  /* of the answer because of which fetching ended; 0: none */
+	bool mismatch;		  /* … which is well-formed, and not what the definition says */
 };
 
 struct SyncPage

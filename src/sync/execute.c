@@ -61,6 +61,7 @@ failure(const SyncEngine *engine, const ErrorData *error)
 							  .detail = error->detail,
 							  .hint = error->hint,
 							  .is_definition = is_definition(engine, error->sqlerrcode),
+							  .is_mismatch = engine->mismatch,
 							  .retry_at = engine->retry_at};
 }
 
@@ -129,6 +130,7 @@ read_source(SyncEngine *engine, SyncSource *source)
 	ErrorData *volatile error = NULL;
 
 	engine->source = source;
+	engine->mismatch = false;
 	PG_TRY();
 	{
 		if (engine->card != NULL)

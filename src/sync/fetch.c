@@ -238,6 +238,20 @@ judge(const SyncFetch *fetch, const ErrorData *error, bool sent)
 	return integ_call_verdict(&attempt);
 }
 
+/*
+ * Whether the service has answered well, but otherwise than its definition says: pages that do not end, or no records
+ * where they should be. Where pages before had them it is an accident.
+ */
+static bool
+is_mismatch(const SyncFetch *fetch, const ErrorData *error)
+{
+	const IntegCall *call = fetch->call;
+
+	return error->sqlerrcode == ERRCODE_INTEG_BAD_ANSWER && call->response != NULL &&
+		   call->response->failure == INTEG_HTTP_OK && call->response->status < 300 && call->body != NULL &&
+		   (call->outcome.sqlerrcode == 0 || fetch->engine->run->counters.pages == 0);
+}
+
 /* Waits until the page may be asked for again; false where the run is to stop. Raises the error where it may not. */
 static bool
 recover(SyncFetch *fetch, ErrorData *error, bool sent)
@@ -252,6 +266,7 @@ recover(SyncFetch *fetch, ErrorData *error, bool sent)
 	verdict = judge(fetch, error, sent);
 	fetch->engine->http_status = sent && fetch->call->response != NULL ? fetch->call->response->status : 0;
 	fetch->engine->retry_at = verdict.kind == INTEG_VERDICT_RETRY ? verdict.retry_at : fetch->call->outcome.retry_at;
+	fetch->engine->mismatch = sent && is_mismatch(fetch, error);
 	if (verdict.kind != INTEG_VERDICT_RETRY || verdict.retry_at > GetCurrentTimestamp() + LONGEST_WAIT)
 		ReThrowError(error);
 	/* Who was told when to come is not sent to the end of the line. */

@@ -204,6 +204,16 @@ wants_retry(const Ended *ended, const IntegSyncOutcome *outcome, const Jsonb *co
 }
 
 static void
+stop_task(const Ended *ended)
+{
+	static IntegQuery stop = {
+		"UPDATE integ.sync_tasks SET status = 'error' WHERE id = $1 AND status = 'active'", 1, {UUIDOID}};
+	Datum value = UUIDPGetDatum(&ended->task);
+
+	(void) integ_query(&stop, &value, NULL);
+}
+
+static void
 make_retry(Ended *ended, const IntegSyncOutcome *outcome, const Jsonb *config)
 {
 	static IntegQuery insert = {
@@ -312,6 +322,8 @@ integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *outcome)
 	{
 		if (is_active && wants_retry(&ended, outcome, retry_config))
 			make_retry(&ended, outcome, retry_config);
+		else if (outcome->is_mismatch && !ended.dry_run)
+			stop_task(&ended);
 		tell_people(&ended, outcome, notifications);
 	}
 	tell_listeners(&ended);

@@ -126,28 +126,75 @@ read_link(SyncPage *page, uint64 row)
 		record->record = *DatumGetUUIDP(value);
 }
 
+#define LINK_COLUMNS \
+	"external_id, raw_hash, target_key, record, external_modified_at, deleted_at IS NOT NULL, target_table"
+#define OF_SCOPE " FROM integ.record_links WHERE instance = $1 AND schema = $2 AND external_type = $3"
+
+/* A row of links may hold so many more than the page has. */
+#define ROW_FACTOR 2
+
+/* Where it holds more, pages that are not tried. */
+#define SCATTERED_PAGES 10
+
+static void
+read_links(SyncPage *page, uint64 count)
+{
+	for (uint64 row = 0; row < count; row++)
+		read_link(page, row);
+}
+
+/*
+ * Services mostly list records in the order in which they were made, and ids are made in an order: the links of a page
+ * lie in a row, which costs a fraction of finding them one by one. False where there are too many others among them.
+ */
+static bool
+read_row_of_links(SyncPage *page, Datum *values)
+{
+	static IntegQuery query = {
+		"SELECT " LINK_COLUMNS OF_SCOPE " AND external_id BETWEEN $4 AND $5 ORDER BY external_id LIMIT $6",
+		6,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID}};
+	uint64 limit = (uint64) page->nsorted * ROW_FACTOR + 1, count;
+
+	values[3] = id_text(page->sorted[0]);
+	values[4] = id_text(page->sorted[page->nsorted - 1]);
+	values[5] = Int64GetDatum(limit);
+	count = integ_query(&query, values, NULL);
+	if (count == limit)
+		return false;
+	read_links(page, count);
+	return true;
+}
+
+static void
+find_links(SyncPage *page, Datum *values)
+{
+	static IntegQuery query = {"SELECT l.* FROM pg_catalog.unnest($4) AS u (id) CROSS JOIN LATERAL"
+							   " (SELECT " LINK_COLUMNS OF_SCOPE " AND external_id = u.id LIMIT 1) AS l",
+							   4,
+							   {UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
+
+	values[3] = ids_of(page->sorted, page->nsorted);
+	read_links(page, integ_query(&query, values, NULL));
+}
+
 void
 sync_links_read(SyncPage *page)
 {
-	static IntegQuery query = {
-		"SELECT l.* FROM pg_catalog.unnest($4) AS u (id) CROSS JOIN LATERAL (SELECT external_id, raw_hash, target_key,"
-		" record, external_modified_at, deleted_at IS NOT NULL, target_table FROM integ.record_links"
-		" WHERE instance = $1 AND schema = $2 AND external_type = $3 AND external_id = u.id LIMIT 1) AS l",
-		4,
-		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID}};
+	SyncEngine *engine = page->engine;
 	IntegOwnerScope scope;
-	Datum values[4];
-	uint64 count;
+	Datum values[6];
 
 	if (page->nsorted == 0)
 		return;
-	set_scope(page->engine->source, values);
-	values[3] = ids_of(page->sorted, page->nsorted);
+	set_scope(engine->source, values);
 	integ_owner_enter(&scope);
 	integ_query_by_indexes();
-	count = integ_query(&query, values, NULL);
-	for (uint64 row = 0; row < count; row++)
-		read_link(page, row);
+	if (engine->scattered > 0 || !read_row_of_links(page, values))
+	{
+		engine->scattered = engine->scattered > 0 ? engine->scattered - 1 : SCATTERED_PAGES;
+		find_links(page, values);
+	}
 	integ_owner_leave(&scope);
 }
 

@@ -132,6 +132,7 @@ typedef struct IntegSyncOutcome
 	const char *detail;
 	const char *hint;
 	bool is_definition;	  /* the task cannot run as it is: it goes to status "error" and is not tried again by itself */
+	bool is_mismatch;	  /* the service answers otherwise than its definition says: the same, after the retries */
 	TimestampTz retry_at; /* when the service takes requests again; 0: nobody says */
 } IntegSyncOutcome;
 

@@ -85,6 +85,18 @@ for my $end ([ 'paused', q(SELECT integ_sync_pause('slow')), 'the task was pause
 is(sql(q(SELECT status || ' ' || (last_error ->> 'message') FROM integ.sync_tasks WHERE task_id = 'slow')),
 	'error its conversion schema was deleted', 'a task without its schema is in error');
 
+sql(sprintf q(SET ROLE syncer; SELECT integ_connect('life', 'leaving', '{"base_url": "%s"}')), $provider->url);
+task('lonely', config => $slow);
+sql(q(UPDATE integ.sync_tasks SET instance = (SELECT id FROM integ.instances WHERE instance_id = 'leaving')
+	WHERE task_id = 'lonely'));
+sql(q(SELECT integ_sync_run('lonely')));
+Integ::Sync::worker($node, 'lonely');
+sql(q(DELETE FROM integ.instances WHERE instance_id = 'leaving'));
+wait_for('lonely', q(status = 'cancelled'), 'the run of a task whose instance is deleted ends');
+is(last_one('lonely', 'reason'), 'the instance of the task was deleted', 'and says why');
+is(sql(q(SELECT status || ' ' || (last_error ->> 'message') FROM integ.sync_tasks WHERE task_id = 'lonely')),
+	'error its instance was deleted', 'the task is in error');
+
 task('gone', config => $slow);
 sql(q(SELECT integ_sync_run('gone')));
 Integ::Sync::worker($node, 'gone');

@@ -74,6 +74,7 @@ sql(<<'SQL');
 CREATE TABLE who (value integer, who text, session text, result text);
 GRANT ALL ON who TO PUBLIC;
 SET SESSION AUTHORIZATION syncer;
+CREATE FUNCTION definer() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RESET ROLE; END $$;
 CREATE FUNCTION climbs() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     result text := 'nothing';
@@ -95,6 +96,19 @@ BEGIN
     ELSIF NEW.value = 5 THEN
         BEGIN DELETE FROM integ.record_links; result := 'deleted links';
         EXCEPTION WHEN OTHERS THEN result := SQLSTATE; END;
+    ELSIF NEW.value = 6 THEN
+        RESET ROLE;
+    ELSIF NEW.value = 7 THEN
+        RESET SESSION AUTHORIZATION;
+    ELSIF NEW.value = 8 THEN
+        BEGIN PERFORM set_config('session_authorization', 'postgres', false); result := 'became postgres';
+        EXCEPTION WHEN OTHERS THEN result := SQLSTATE; END;
+    ELSIF NEW.value = 9 THEN
+        BEGIN PERFORM public.definer(); result := 'reset the role in a definer';
+        EXCEPTION WHEN OTHERS THEN result := SQLSTATE; END;
+    ELSIF NEW.value = 10 THEN
+        BEGIN ALTER ROLE syncer SUPERUSER; result := 'made itself superuser';
+        EXCEPTION WHEN OTHERS THEN result := SQLSTATE; END;
     END IF;
     INSERT INTO public.who VALUES (NEW.value, current_user, session_user, result);
     RETURN NEW;
@@ -108,8 +122,9 @@ is($sync->row('SELECT jsonb_agg(DISTINCT who || session) AS w FROM who')->{w}[0]
 	'... run as the owner, the deferred ones too');
 is($sync->row('SELECT count(DISTINCT who) AS n FROM who')->{n}, 1, '... and as nobody else');
 is_deeply($sync->row(q(SELECT jsonb_agg(result ORDER BY value) AS results FROM (SELECT DISTINCT value, result FROM who
-	WHERE value <= 3) d))->{results},
-	[qw(42501 42501 42501)], '... nor become anybody else');
+	WHERE value <= 3 OR value >= 8 AND value <= 10) d))->{results},
+	[ ('42501') x 6 ], '... nor become anybody else');
+is($sync->row(q(SELECT rolsuper AS s FROM pg_roles WHERE rolname = 'syncer'))->{s}, JSON::PP::false, '... or more');
 is($sync->row(q(SELECT count(*) AS n FROM integ.record_links WHERE target_table = 'public.climbs'::regclass))->{n},
 	100, '... nor take links away');
 

@@ -187,6 +187,16 @@ sql(q(UPDATE integ.sync_tasks SET direction = 'push' WHERE task_id = 'both'));
 $run = $sync->run('both');
 is("$run->{status} $run->{error}{sqlstate}", 'failed IG400', 'a task that pushes says that it cannot yet');
 
+# --- a service that answers otherwise than its definition says, for good ---
+
+$sync->task('elsewhere', 'public.elsewhere', { at => 1, key => 'elsewhere', times => 1000, fault => 'say' });
+sql(q(UPDATE integ.sync_tasks SET schedule = '{"every": "1 day"}', next_run_at = now(),
+	retry_config = '{"maxRetries": 1, "retryDelaySeconds": 0}' WHERE task_id = 'elsewhere'));
+$node->wait_for_sql(q(SELECT status = 'error' FROM integ.sync_tasks WHERE task_id = 'elsewhere'),
+	'no records where they should be: the task is in error');
+is(sql(q(SELECT string_agg(trigger || ' ' || status, ', ' ORDER BY id) FROM integ.sync_executions
+	WHERE task_id = 'elsewhere')), 'schedule failed, retry failed', 'a task is in error once it has been tried again');
+
 # --- a token that ends in the middle ---
 
 my $manifest = Integ::SyncLists::manifest();

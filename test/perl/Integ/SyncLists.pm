@@ -13,7 +13,8 @@ use JSON::PP ();
 
 my $json = JSON::PP->new->canonical;
 
-my @keys = qw(n limit version changed without deleted order at fault times key code retry_after repeat bytes claim after ms);
+my @keys = qw(n limit version changed without deleted order at fault times key code retry_after repeat bytes claim after
+	ms);
 
 sub quoted
 {
@@ -24,7 +25,8 @@ sub quoted
 
 sub manifest
 {
-	my %input = (type => 'object', properties => { map { $_ => { type => [ 'string', 'integer' ] } } @keys, 'since', 'token', 'expired', 'id' });
+	my %input = (type => 'object', properties =>
+			{ map { $_ => { type => [ 'string', 'integer' ] } } @keys, 'since', 'token', 'expired', 'id' });
 	my %query = map { $_ => "{$_}" } @keys, 'since';
 	my @all = (access => 'read', outputSchema => {}, inputSchema => \%input);
 	return {
@@ -47,21 +49,26 @@ sub manifest
 				response => { records => '.data' },
 				pagination => { style => 'none', delta => { next => '.token', param => 'token' } } } ],
 		entities => [
-			{ id => 'Record', list => 'list', get => 'get', idField => 'id', modifiedField => 'updated_at', modifiedParam => 'since',
+			{ id => 'Record', list => 'list', get => 'get', idField => 'id', modifiedField => 'updated_at',
+				modifiedParam => 'since',
 				deletedField => 'deleted' },
-			{ id => 'Listed', list => 'list', deleted => 'deleted', idField => 'id', modifiedField => 'updated_at', modifiedParam => 'since' },
+			{ id => 'Listed', list => 'list', deleted => 'deleted', idField => 'id', modifiedField => 'updated_at',
+				modifiedParam => 'since' },
 			{ id => 'Changed', list => 'delta', idField => 'id', modifiedField => 'updated_at' } ] };
 }
 
+# The definition, unless more says otherwise, has a bearer token.
 sub new
 {
-	my ($class, $node, $provider) = @_;
+	my ($class, $node, $provider, $more) = @_;
 	my $self = bless { node => $node, provider => $provider }, $class;
 
-	$node->safe_psql('postgres', sprintf 'SELECT integ_define(%s)', quoted($json->encode(manifest())));
+	$node->safe_psql('postgres', sprintf 'SELECT integ_define(%s)',
+		quoted($json->encode({ %{ manifest() }, %{ $more // {} } })));
 	$node->safe_psql('postgres', sprintf q{SELECT integ_connect('sync_lists', 'lists', %s)},
 		quoted($json->encode({ base_url => $provider->url })));
-	$node->safe_psql('postgres', sprintf q{SELECT integ_credential_set('lists', 'token', %s)}, quoted($provider->token // 'none'));
+	$node->safe_psql('postgres', sprintf q{SELECT integ_credential_set('lists', 'token', %s)},
+		quoted($provider->token // 'none')) unless $more;
 	return $self;
 }
 
@@ -71,7 +78,8 @@ sub task
 {
 	my ($self, $name, $table, $config, %options) = @_;
 	my $columns = $options{columns} // 'id text PRIMARY KEY, name text, value integer, updated_at timestamptz, note text';
-	my @mappings = map { { targetField => $_, mappingType => 'direct', config => { sourceField => $_ } } } qw(id name value updated_at);
+	my @mappings = map { { targetField => $_, mappingType => 'direct', config => { sourceField => $_ } } }
+		qw(id name value updated_at);
 	my %schema = (
 		schema_id => quoted($name), source_entity => quoted($options{entity} // 'Record'), target_table => quoted($table),
 		delete_if_removed => 'true', deduplication => quoted('{"strategy": "external_id", "externalIdField": "id"}'),
@@ -82,7 +90,8 @@ sub task
 		$options{role} ? "SET SESSION AUTHORIZATION $options{role}" : 'SELECT 1',
 		"CREATE TABLE IF NOT EXISTS $table ($columns)",
 		sprintf('INSERT INTO integ.conversion_schemas (%s) VALUES (%s)', join(', ', @names), join(', ', @schema{@names})),
-		sprintf('INSERT INTO integ.sync_tasks (task_id, instance, schema, config, retry_config) SELECT %s, i.id, s.id, %s, %s FROM integ.instances i, integ.conversion_schemas s'
+		sprintf('INSERT INTO integ.sync_tasks (task_id, instance, schema, config, retry_config)'
+			. ' SELECT %s, i.id, s.id, %s, %s FROM integ.instances i, integ.conversion_schemas s'
 			. ' WHERE i.instance_id = %s AND s.schema_id = %s', quoted($name), quoted($json->encode($config)),
 			quoted('{"maxRetries": 0}'), quoted('lists'), quoted($name)));
 	return;
@@ -106,7 +115,8 @@ sub row
 sub run
 {
 	my ($self, $name, %options) = @_;
-	return $self->row(sprintf q{SELECT * FROM integ_sync_run(%s, true, %s, %s)}, quoted($name), $options{dry_run} ? 'true' : 'false',
+	return $self->row(sprintf q{SELECT * FROM integ_sync_run(%s, true, %s, %s)}, quoted($name),
+		$options{dry_run} ? 'true' : 'false',
 		quoted($json->encode({ timeout => 300_000, %{ $options{options} // {} } })));
 }
 
@@ -114,7 +124,8 @@ sub run
 sub summary
 {
 	my ($run) = @_;
-	return join ' ', $run->{status}, map { "$_ $run->{$_}" } grep { $run->{$_} } qw(fetched created updated unchanged skipped deleted failed);
+	return join ' ', $run->{status}, map { "$_ $run->{$_}" } grep { $run->{$_} }
+		qw(fetched created updated unchanged skipped deleted failed);
 }
 
 # Rows that are not as the service has them, or that it does not have; twice is once too often.
@@ -126,7 +137,8 @@ sub difference
 	my $without = $options{without} // 1_000_000_000;
 	my $rows = $self->{node}->safe_psql('postgres', <<"SQL");
 WITH expected AS (
-    SELECT 'r' || i AS id, 'Record ' || i || ' v' || CASE WHEN i % $changed = 0 THEN $version ELSE 1 END AS name, i AS value
+    SELECT 'r' || i AS id, 'Record ' || i || ' v' || CASE WHEN i % $changed = 0 THEN $version ELSE 1 END AS name,
+           i AS value
     FROM generate_series(1, $n) i WHERE i % $without <> 0)
 SELECT coalesce(e.id, t.id) FROM expected e FULL JOIN $table t ON t.id = e.id
 WHERE (e.name, e.value) IS DISTINCT FROM (t.name, t.value)
