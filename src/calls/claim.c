@@ -9,6 +9,7 @@
  * the claim says of each whether it may leave.
  */
 #include "calls/dispatch.h"
+#include "calls/errand.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -25,7 +26,7 @@
 	"o.ctid, o.id, o.instance, o.next_attempt_at, o.ordering_key, o.priority, o.state, o.instance_id, o.method," \
 	" o.client_id, o.user_id, o.owner::pg_catalog.oid, o.input, o.timeout_ms, o.attempt, o.interrupted,"         \
 	" o.max_attempts, o.is_write, o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401',"       \
-	" o.progress, COALESCE(o.on_success, o.on_failure) IS NOT NULL"
+	" o.progress, COALESCE(o.on_success, o.on_failure) IS NOT NULL, o.purpose, COALESCE(o.subject, o.id), o.repeatable"
 
 /*
  * Candidates are locked when they are read, so that the statement that claims them waits for nobody: what
@@ -195,6 +196,9 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->refused_before = integ_result_bool(row, 21);
 	flight->progress = (Jsonb *) integ_result_varlena(row, 22, context);
 	flight->has_callback = integ_result_bool(row, 23);
+	flight->errand = integ_errand_find(integ_result_text(row, 24, context));
+	flight->subject = *DatumGetUUIDP(integ_result_datum(row, 25, &isnull));
+	flight->repeatable = integ_result_bool(row, 26);
 	return flight;
 }
 
