@@ -197,6 +197,7 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	flight->progress = (Jsonb *) integ_result_varlena(row, 22, context);
 	flight->has_callback = integ_result_bool(row, 23);
 	flight->errand = integ_errand_find(integ_result_text(row, 24, context));
+	flight->later = flight->errand != NULL;
 	flight->subject = *DatumGetUUIDP(integ_result_datum(row, 25, &isnull));
 	flight->repeatable = integ_result_bool(row, 26);
 	return flight;

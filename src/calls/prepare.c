@@ -185,7 +185,7 @@ is_mine_to_run(IntegFlight *flight, TimestampTz now)
 bool
 integ_flight_needs_mark(const IntegFlight *flight)
 {
-	return is_prepared(flight) && !flight->may_repeat;
+	return !flight->later && is_prepared(flight) && !flight->may_repeat;
 }
 
 /* Marks the flights that go on and send a write that must not be repeated. */
@@ -292,7 +292,7 @@ integ_prepare_flights(IntegDispatcher *dispatcher, dlist_head *flights, Timestam
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (!flight->cancelled && is_mine_to_run(flight, now))
+		if (!flight->later && !flight->cancelled && is_mine_to_run(flight, now))
 			guarded_prepare(dispatcher, flight);
 	}
 }
@@ -313,7 +313,12 @@ integ_prepare_part(IntegDispatcher *dispatcher, dlist_head *flights)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(flights));
 
-		if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
+		if (flight->later)
+		{
+			flight->later = false;
+			dlist_push_tail(&dispatcher->claimed, &flight->node);
+		}
+		else if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
 			integ_flight_ask(dispatcher, flight);
 		else if (is_prepared(flight))
 			dlist_push_tail(&dispatcher->ready, &flight->node);
