@@ -90,6 +90,10 @@ SELECT doors.tries($$SELECT integ_execute('doors_main', 'pay', '{"object": "late
 RESET ROLE;
 SELECT doors.requests() - :before AS requests;
 
+-- Nothing is left open for other tests.
+SELECT count(integ_call_cancel(id)) AS canceled FROM integ.calls
+WHERE instance_id = 'doors_main' AND finished_at IS NULL;
+SELECT count(*) AS open FROM integ.calls_open;
 DELETE FROM integ.approvals WHERE instance_id = 'doors_main';
 DELETE FROM integ.instances WHERE instance_id = 'doors_main';
 SELECT integ_undefine('doors');
