@@ -77,7 +77,7 @@ typedef struct IntegConversion
  * The compiled schema, checked in full, pinned until CurrentMemoryContext is reset or deleted. NULL where there is no
  * such row. No visibility check. No SPI once cached. Raises IG400 naming the mapping that is not valid.
  */
-extern const IntegConversion *integ_conversion_get(const pg_uuid_t *id, IntegDirection direction);
+extern PGDLLEXPORT const IntegConversion *integ_conversion_get(const pg_uuid_t *id, IntegDirection direction);
 
 /*
  * As above by handle or id, for an actor: its own user's, then its client's, then global. Raises IG404 where nothing
@@ -145,15 +145,16 @@ typedef struct IntegConversionRun IntegConversionRun;
  * remembered. client is whose records and rates are looked up (of a schema of a client always that client). The
  * conversion stays pinned by the caller.
  */
-extern IntegConversionRun *integ_conversion_begin(const IntegConversion *conversion, const Jsonb *task,
-												  const char *client);
+extern PGDLLEXPORT IntegConversionRun *integ_conversion_begin(const IntegConversion *conversion, const Jsonb *task,
+															  const char *client);
 
 /*
  * Converts a record. Never raises because of what the record holds; raises what a cancel, a lack of memory or the
  * owner's SQL objects raise that are gone. All that it allocates is in CurrentMemoryContext, which the caller
  * resets; what the run remembers is bounded.
  */
-extern void integ_conversion_apply(IntegConversionRun *run, const JsonbValue *record, IntegConverted *converted);
+extern PGDLLEXPORT void integ_conversion_apply(IntegConversionRun *run, const JsonbValue *record,
+											   IntegConverted *converted);
 
 /* The fields that have a value or are null as a document in CurrentMemoryContext; NULL where it would be too large. */
 extern Jsonb *integ_converted_jsonb(const IntegConversionRun *run, const IntegConverted *converted);

@@ -31,14 +31,14 @@ typedef struct IntegRelationPage IntegRelationPage;
  * In CurrentMemoryContext, which must outlive it. client is whose page it is; the conversion stays pinned by the
  * caller.
  */
-extern IntegRelationPage *integ_relations_begin(const IntegConversion *conversion, const char *client);
+extern PGDLLEXPORT IntegRelationPage *integ_relations_begin(const IntegConversion *conversion, const char *client);
 
 /*
  * Adds what a record became: the id of a record, or (record NULL) the key of a row of the target table by column, as
  * its link says. Everything is copied. Call it once for a record or row.
  */
-extern void integ_relations_add(IntegRelationPage *page, const IntegConverted *converted, const pg_uuid_t *record,
-								const Jsonb *key);
+extern PGDLLEXPORT void integ_relations_add(IntegRelationPage *page, const IntegConverted *converted,
+											const pg_uuid_t *record, const Jsonb *key);
 
 /*
  * Remembers the page's relations in place of what was remembered of the same records, completes those that waited for
@@ -46,12 +46,12 @@ extern void integ_relations_add(IntegRelationPage *page, const IntegConverted *c
  * take its value (a constraint, a trigger) is noted in the relation's row; raises what a cancel raises and, for the
  * caller to try again, a deadlock.
  */
-extern uint64 integ_relations_finish(IntegRelationPage *page);
+extern PGDLLEXPORT uint64 integ_relations_finish(IntegRelationPage *page);
 
 /*
  * Sets the columns of a client's rows, written by schemas of the current user, whose relations have been completed.
  * Returns how many relations are done. Errors as above.
  */
-extern uint64 integ_relations_fill(const char *client);
+extern PGDLLEXPORT uint64 integ_relations_fill(const char *client);
 
 #endif /* INTEG_CONVERT_RELATIONS_H */

@@ -2,7 +2,9 @@
  * SQL from C: one way to run a statement on our own tables.
  *
  * A statement is a static IntegQuery with its text and argument types; values
- * are always parameters. Plans are prepared once a backend and kept.
+ * are always parameters. Plans are prepared once a backend and kept, generic, and
+ * made as if our tables were large: what is fast for ten rows only is no plan of ours. So a statement must have an
+ * index for what it looks up, and one that is to read a whole table must want all of it.
  */
 #ifndef INTEG_CORE_QUERY_H
 #define INTEG_CORE_QUERY_H

@@ -67,10 +67,10 @@ index_names(SchemaCompiler *c, const JsonbContainer *schema, const SchemaResourc
 	else if (id != NULL)
 	{
 		SchemaResource *own = palloc(sizeof(SchemaResource));
-		char *fragment;
+		char *uri = resolve(resource->uri, id);
+		char *fragment = strchr(uri, '#');
 
-		own->uri = resolve(resource->uri, id);
-		fragment = strchr(own->uri, '#');
+		own->uri = uri;
 		if (fragment != NULL)
 			*fragment = '\0';
 		own->root = schema;

@@ -13,7 +13,8 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-static const char *const type_names[] = {"null", "a boolean", "an integer", "a number", "a string", "an array", "an object"};
+static const char *const type_names[] = {"null", "a boolean", "an integer", "a number",
+										 "a string", "an array", "an object"};
 
 static bool
 is_integer(Numeric number)
@@ -159,7 +160,7 @@ check_unevaluated(SchemaWalk *walk, const SchemaNode *node, const JsonbValue *va
 				  SchemaMarks *marks)
 {
 	IntegJsonWalk members;
-	JsonbValue key, member;
+	JsonbValue key = {.type = jbvNull}, member;
 	bool ok = true;
 
 	integ_json_walk_begin(&members, value->val.binary.data);
