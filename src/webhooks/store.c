@@ -311,7 +311,9 @@ begin_event(const IntegWebhookStaged *staged, IntegHandlerRuns *runs, TimestampT
 
 	/* What is not what its trigger promises is kept for a person, and nothing runs. */
 	*problem = event->problem;
-	if (event->problem != NULL)
+	if (event->problem == NULL && depth >= integ_max_event_depth)
+		*problem = psprintf("the event led to itself: %d runs led to each other (integ.max_event_depth)", depth);
+	if (*problem != NULL)
 		return "dead";
 	count = integ_event_lead(staged->webhook, event, now, depth, runs, staged->reply == NULL ? NULL : &answering);
 	if (count == 0)

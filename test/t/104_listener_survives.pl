@@ -51,7 +51,8 @@ sub deliver
 {
 	my ($id, $signature) = @_;
 	my $body = qq({"type": "order.paid", "id": "$id"});
-	return $listener->post('/webhooks/shop/main', $body, 'x-shop-signature' => $signature // hmac_sha256_hex($body, 'k'))->{status};
+	return $listener->post('/webhooks/shop/main', $body, 'x-shop-signature' => $signature // hmac_sha256_hex($body,
+		'k'))->{status};
 }
 
 # --- killed under load ---
@@ -90,7 +91,8 @@ for my $client (1 .. 4)
 sub listener_pid
 {
 	my ($status, $pid);
-	$status = $node->psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ listener' LIMIT 1), stdout => \$pid);
+	$status = $node->psql('postgres',
+		q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ listener' LIMIT 1), stdout => \$pid);
 	return $status == 0 ? $pid : '';
 }
 
@@ -130,8 +132,10 @@ cmp_ok(scalar(keys %answered), '>', 10 * $rounds, 'enough of them');
 # --- a flood that proves nothing ---
 
 {
-	my $rows = q(SELECT concat_ws(' ', (SELECT count(*) FROM integ.webhook_events), (SELECT count(*) FROM integ.webhook_keys),
-		(SELECT count(*) FROM integ.audit_log), (SELECT count(*) FROM integ.requests), (SELECT count(*) FROM integ.handler_runs)));
+	my $rows = q(SELECT concat_ws(' ', (SELECT count(*) FROM integ.webhook_events),
+		(SELECT count(*) FROM integ.webhook_keys),
+		(SELECT count(*) FROM integ.audit_log), (SELECT count(*) FROM integ.requests),
+			(SELECT count(*) FROM integ.handler_runs)));
 	my $before = sql($rows);
 	my $log = -s $node->logfile;
 	my %statuses;
@@ -166,9 +170,11 @@ SQL
 	my @statuses = map { deliver("full-$_") } 1 .. 5;
 	is_deeply([ grep { $_ ne '503' && $_ ne '599' } @statuses ], [], 'with a full disk nothing is accepted')
 	  or diag(join ' ', @statuses);
-	like(sql(q(SELECT coalesce(last_error, '') FROM integ_status() WHERE database = 'postgres' AND last_error ~ 'listener')),
+	like(sql(q(SELECT coalesce(last_error,
+		'') FROM integ_status() WHERE database = 'postgres' AND last_error ~ 'listener')),
 		qr/No space left on device/, 'and the state says why');
-	is(sql(q(SELECT count(*) FROM integ.webhook_keys WHERE delivery_id LIKE 'full-%')), '0', 'nothing is taken for stored');
+	is(sql(q(SELECT count(*) FROM integ.webhook_keys WHERE delivery_id LIKE 'full-%')), '0',
+		'nothing is taken for stored');
 	unlink "$switches/full" or die "full: $!";
 	is_deeply([ map { deliver("full-$_") } 1 .. 5 ], [ (200) x 5 ], 'with room everything is');
 	is(sql(q(SELECT count(*) FROM integ.webhook_events WHERE delivery_id LIKE 'full-%')), '5', 'once');

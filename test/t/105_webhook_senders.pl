@@ -1,4 +1,5 @@
-# Senders and verifiers that vendors publish: what they sign is accepted, and what is signed as integ has it they accept.
+# Senders and verifiers that vendors publish: what they sign is accepted,
+	and what is signed as integ has it they accept.
 use strict;
 use warnings;
 
@@ -19,15 +20,18 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sql(q(
 SELECT integ_define($$
-{"integrationId": "standard", "name": "Standard", "version": "1.0.0", "authType": "none", "baseUrl": "https://example.com",
+{"integrationId": "standard", "name": "Standard", "version": "1.0.0", "authType": "none",
+	"baseUrl": "https://example.com",
  "methods": [{"id": "get", "name": "Get", "access": "read", "inputSchema": {"type": "object"}, "outputSchema": {},
    "request": {"method": "GET", "path": "/"}}],
  "webhook": {"signature": {"scheme": "standard-webhooks"}, "event": ".type",
    "deliveryId": {"header": "webhook-id"}}}$$::jsonb);
 INSERT INTO integ.webhooks (webhook_id, definition)
 	VALUES ('main', 'github'), ('main', 'stripe'), ('main', 'slack'), ('main', 'standard');
-SELECT integ_credential_set('webhook:' || id, CASE definition WHEN 'slack' THEN 'signing_secret' WHEN 'standard' THEN 'secret'
-	ELSE 'webhook_secret' END, CASE definition WHEN 'standard' THEN 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' ELSE 's3cret' END)
+SELECT integ_credential_set('webhook:' || id,
+	CASE definition WHEN 'slack' THEN 'signing_secret' WHEN 'standard' THEN 'secret'
+	ELSE 'webhook_secret' END,
+		CASE definition WHEN 'standard' THEN 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' ELSE 's3cret' END)
 	FROM integ.webhooks;
 ));
 
@@ -60,28 +64,34 @@ for (const { name, examples: payloads } of (examples.default ?? examples))
   for (const payload of payloads) {
     const body = JSON.stringify(payload);
     const signature = await github.sign(body);
-    await send('github', body, { 'x-github-event': name, 'x-github-delivery': `g-${n++}`, 'x-hub-signature-256': signature });
+    await send('github', body, { 'x-github-event': name, 'x-github-delivery': `g-${n++}`,
+        'x-hub-signature-256': signature });
   }
 await send('github', '{"a": 1}', { 'x-github-event': 'ping', 'x-github-delivery': 'g-bad',
   'x-hub-signature-256': await new Webhooks({ secret: 'other' }).sign('{"a": 1}') });
 
 const stripe = new Stripe('sk_test_x');
-const charge = JSON.stringify({ id: 'evt_1', object: 'event', type: 'charge.succeeded', data: { object: { id: 'ch_1', amount: 5 } } });
+const charge = JSON.stringify({ id: 'evt_1', object: 'event', type: 'charge.succeeded',
+	data: { object: { id: 'ch_1', amount: 5 } } });
 const now = Math.floor(Date.now() / 1000);
-const stripeHeader = (key, timestamp) => stripe.webhooks.generateTestHeaderString({ payload: charge, secret: key, timestamp });
+const stripeHeader = (key, timestamp) => stripe.webhooks.generateTestHeaderString({ payload: charge, secret: key,
+	timestamp });
 await send('stripe', charge, { 'stripe-signature': stripeHeader(secret, now) });
 await send('stripe', charge, { 'stripe-signature': stripeHeader('other', now) });
 await send('stripe', charge, { 'stripe-signature': stripeHeader(secret, now - 3600) });
 
 // Slack publishes a verifier: what it accepts is what its servers send.
 const { verifySlackRequest } = require('@slack/bolt/dist/receivers/verify-request');
-const slackBody = JSON.stringify({ type: 'event_callback', team_id: 'T1', event_id: 'Ev1', event: { type: 'app_mention', text: 'hi' } });
+const slackBody = JSON.stringify({ type: 'event_callback', team_id: 'T1', event_id: 'Ev1',
+	event: { type: 'app_mention', text: 'hi' } });
 const slackSign = (key, at) => 'v0=' + createHmac('sha256', key).update(`v0:${at}:${slackBody}`).digest('hex');
 const slackHeaders = { 'x-slack-signature': slackSign(secret, now), 'x-slack-request-timestamp': now };
 verifySlackRequest({ signingSecret: secret, body: slackBody, headers: slackHeaders });
 await send('slack', slackBody, { ...slackHeaders, 'x-slack-request-timestamp': String(now) });
-await send('slack', slackBody, { 'x-slack-signature': slackSign('other', now), 'x-slack-request-timestamp': String(now) });
-await send('slack', slackBody, { 'x-slack-signature': slackSign(secret, now - 3600), 'x-slack-request-timestamp': String(now - 3600) });
+await send('slack', slackBody, { 'x-slack-signature': slackSign('other', now),
+	'x-slack-request-timestamp': String(now) });
+await send('slack', slackBody, { 'x-slack-signature': slackSign(secret, now - 3600),
+	'x-slack-request-timestamp': String(now - 3600) });
 
 for (const [name, library] of [['standard', Standard], ['svix', Svix]]) {
   const body = JSON.stringify({ type: 'invoice.paid', timestamp: new Date().toISOString(), data: { name } });
@@ -110,10 +120,12 @@ my $examples = $result->{github}{200};
 
 cmp_ok($examples, '>', 100, "$examples payloads of GitHub, signed by its own library, are accepted");
 is($result->{github}{401}, 1, 'one that was signed with another secret is not');
-is(sql(q(SELECT count(*) FROM integ.webhook_events WHERE definition = 'github' AND payload IS NOT NULL AND event IS NOT NULL)),
+is(sql(q(SELECT count(*) FROM integ.webhook_events
+	WHERE definition = 'github' AND payload IS NOT NULL AND event IS NOT NULL)),
 	$examples, 'all are stored with their names');
 is_deeply($result->{stripe}, { 200 => 1, 401 => 2 }, 'Stripe: signed, with another secret, old');
-is(sql(q(SELECT event || ' ' || delivery_id || ' ' || (payload ->> 'id') FROM integ.webhook_events WHERE definition = 'stripe')),
+is(sql(q(SELECT event || ' ' || delivery_id || ' ' || (payload ->> 'id') FROM integ.webhook_events
+	WHERE definition = 'stripe')),
 	'charge.succeeded evt_1 ch_1', 'what it says is read');
 is_deeply($result->{slack}, { 200 => 1, 401 => 2 }, 'Slack: what its own verifier accepts, with another secret, old');
 is_deeply($result->{$_}, { 200 => 1, 401 => 2 }, "Standard Webhooks by $_: signed, changed, old") for qw(standard svix);
