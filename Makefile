@@ -72,6 +72,7 @@ SQL_PARTS = \
 	src/sync/into.sql \
 	src/cards/cards.sql \
 	src/webhooks/webhooks.sql \
+	src/webhooks/registration.sql \
 	src/endpoints/endpoints.sql \
 	src/core/ownership.sql
 

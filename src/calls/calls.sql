@@ -35,6 +35,9 @@ CREATE TABLE integ.calls_open (
     input jsonb NOT NULL DEFAULT '{}',
     progress jsonb,
     depth smallint NOT NULL DEFAULT 0,
+    purpose text COLLATE "C",
+    subject uuid,
+    repeatable boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id, instance),
     CONSTRAINT calls_open_state_check CHECK (state IN ('queued', 'waiting', 'approval', 'running')),
     CONSTRAINT calls_open_lease_check CHECK ((state = 'running') = (lease IS NOT NULL)),
@@ -42,8 +45,8 @@ CREATE TABLE integ.calls_open (
     CONSTRAINT calls_open_attempts_check CHECK (attempt >= 0 AND max_attempts BETWEEN 1 AND 1000000),
     CONSTRAINT calls_open_timeout_check CHECK (timeout_ms BETWEEN 1 AND 3600000),
     CONSTRAINT calls_open_times_check CHECK (pg_catalog.isfinite(run_at) AND pg_catalog.isfinite(next_attempt_at)),
-    CONSTRAINT calls_open_ordering_key_check
-        CHECK (ordering_key <> '' AND pg_catalog.octet_length(ordering_key) <= 512),
+    CONSTRAINT calls_open_ordering_key_check CHECK (ordering_key <> '' AND pg_catalog.octet_length(ordering_key) <=
+        512),
     CONSTRAINT calls_open_idempotency_key_check
         CHECK (idempotency_key <> '' AND pg_catalog.octet_length(idempotency_key) <= 512),
     CONSTRAINT calls_open_input_check CHECK (pg_catalog.jsonb_typeof(input) = 'object')
@@ -53,25 +56,25 @@ CREATE INDEX calls_open_instance_idx ON integ.calls_open (instance, priority, ne
 CREATE INDEX calls_open_ordering_idx ON integ.calls_open (instance, ordering_key, id) WHERE ordering_key IS NOT NULL;
 COMMENT ON TABLE integ.calls_open IS
     'Durable calls that have not ended. Made by integ_enqueue; run_at, next_attempt_at, expires_at, priority, '
-    'max_attempts and timeout_ms may be updated here';
+        'max_attempts and timeout_ms may be updated here';
 COMMENT ON COLUMN integ.calls_open.id IS 'The call; sorts by time';
 COMMENT ON COLUMN integ.calls_open.instance IS 'Key of the instance that is called';
 COMMENT ON COLUMN integ.calls_open.created_at IS 'When it was enqueued';
 COMMENT ON COLUMN integ.calls_open.run_at IS 'When it is to run first; an update moves next_attempt_at too';
 COMMENT ON COLUMN integ.calls_open.next_attempt_at IS 'When it is due next';
 COMMENT ON COLUMN integ.calls_open.started_at IS 'When the last attempt began';
-COMMENT ON COLUMN integ.calls_open.sent_at IS
-    'Of a write: on disk before the request of the last attempt left; NULL: nothing has left';
+COMMENT ON COLUMN integ.calls_open.sent_at IS 'Of a write: on disk before the request of the last attempt left; NULL: '
+    'nothing has left';
 COMMENT ON COLUMN integ.calls_open.expires_at IS 'After this it is not begun any more';
-COMMENT ON COLUMN integ.calls_open.lease IS
-    'The dispatcher that runs it: one number a process, which holds a lock while it lives';
+COMMENT ON COLUMN integ.calls_open.lease IS 'The dispatcher that runs it: one number a process, which holds a lock '
+    'while it lives';
 COMMENT ON COLUMN integ.calls_open.owner IS 'The role that enqueued it, with whose rights it runs';
-COMMENT ON COLUMN integ.calls_open.timeout_ms IS
-    'Longest time of one exchange, from when it is sent; NULL: integ.request_timeout';
+COMMENT ON COLUMN integ.calls_open.timeout_ms IS 'Longest time of one exchange, from when it is sent; NULL: '
+    'integ.request_timeout';
 COMMENT ON COLUMN integ.calls_open.attempt IS 'How often it was begun';
 COMMENT ON COLUMN integ.calls_open.max_attempts IS 'How often it is tried before it is dead';
-COMMENT ON COLUMN integ.calls_open.interrupted IS
-    'How many of the attempts a dispatcher did not finish; they do not count against max_attempts';
+COMMENT ON COLUMN integ.calls_open.interrupted IS 'How many of the attempts a dispatcher did not finish; they do not '
+    'count against max_attempts';
 COMMENT ON COLUMN integ.calls_open.priority IS '-10 to 10; what is due runs in the order of priority, highest first';
 COMMENT ON COLUMN integ.calls_open.is_write IS 'Whether the method wrote when it was enqueued';
 COMMENT ON COLUMN integ.calls_open.cancel_requested IS 'Cancelled while it ran: it is not tried again';
@@ -81,12 +84,12 @@ COMMENT ON COLUMN integ.calls_open.user_id IS 'User within the client, or none';
 COMMENT ON COLUMN integ.calls_open.instance_id IS 'Handle of the instance when it was enqueued';
 COMMENT ON COLUMN integ.calls_open.definition_id IS 'Definition of the instance when it was enqueued';
 COMMENT ON COLUMN integ.calls_open.method IS 'Method of the definition';
-COMMENT ON COLUMN integ.calls_open.ordering_key IS
-    'Calls of an instance with the same key run in the order of id, one at a time';
-COMMENT ON COLUMN integ.calls_open.idempotency_key IS
-    'Enqueued again with it, the call is the same one (integ.call_keys)';
-COMMENT ON COLUMN integ.calls_open.on_success IS
-    'Function that is called when it has succeeded, or none (integ.handler_runs)';
+COMMENT ON COLUMN integ.calls_open.ordering_key IS 'Calls of an instance with the same key run in the order of id, '
+    'one at a time';
+COMMENT ON COLUMN integ.calls_open.idempotency_key IS 'Enqueued again with it, the call is the same one '
+    '(integ.call_keys)';
+COMMENT ON COLUMN integ.calls_open.on_success IS 'Function that is called when it has succeeded, or none '
+    '(integ.handler_runs)';
 COMMENT ON COLUMN integ.calls_open.on_failure IS 'Function that is called when it has ended in another way, or none';
 COMMENT ON COLUMN integ.calls_open.approval IS 'The approval by which it runs (integ.approvals), or none';
 COMMENT ON COLUMN integ.calls_open.last_sqlstate IS 'SQLSTATE of the last attempt''s failure';
@@ -94,8 +97,13 @@ COMMENT ON COLUMN integ.calls_open.last_error IS 'Message of the last attempt''s
 COMMENT ON COLUMN integ.calls_open.depth IS 'The depth of the handler run that enqueued it; 0: none did';
 COMMENT ON COLUMN integ.calls_open.input IS 'Input as the caller gave it; defaults are filled in when it runs';
 COMMENT ON COLUMN integ.calls_open.progress IS
-    'Of a method of several requests: what was done and is not to be done again (the id of a job, writes of '
-    'earlier steps), so that the call goes on behind it; NULL: it begins anew';
+    'Of a method of several requests: what was done and is not to be done again (the id of a job, writes of earlier '
+        'steps), so that the call goes on behind it; NULL: it begins anew';
+COMMENT ON COLUMN integ.calls_open.purpose IS 'What integ itself makes the call for: webhook (its registration), '
+    'poll; NULL: somebody enqueued it';
+COMMENT ON COLUMN integ.calls_open.subject IS 'Of such a call: the key of the webhook or the poll';
+COMMENT ON COLUMN integ.calls_open.repeatable IS 'Whether an attempt whose answer was lost may be made again, since '
+    'it looks at the service first';
 
 CREATE TABLE integ.calls_done (
     id uuid NOT NULL,
@@ -135,8 +143,8 @@ CREATE TABLE integ.calls_done (
 CREATE INDEX calls_done_client_idx ON integ.calls_done (client_id, finished_at);
 CREATE TABLE integ.calls_done_default PARTITION OF integ.calls_done DEFAULT;
 COMMENT ON TABLE integ.calls_done_default IS 'Calls of days that have no partition';
-COMMENT ON TABLE integ.calls_done IS
-    'Durable calls that have ended: history by the day they were enqueued, kept for integ.log_retention days';
+COMMENT ON TABLE integ.calls_done IS 'Durable calls that have ended: history by the day they were enqueued, kept for '
+    'integ.log_retention days';
 COMMENT ON COLUMN integ.calls_done.id IS 'The call';
 COMMENT ON COLUMN integ.calls_done.instance IS 'Key of the instance that was called';
 COMMENT ON COLUMN integ.calls_done.created_at IS 'When it was enqueued';
@@ -152,8 +160,8 @@ COMMENT ON COLUMN integ.calls_done.interrupted IS 'How many of the attempts a di
 COMMENT ON COLUMN integ.calls_done.priority IS 'Its priority';
 COMMENT ON COLUMN integ.calls_done.is_write IS 'Whether the method writes';
 COMMENT ON COLUMN integ.calls_done.state IS
-    'succeeded; failed (the answer is no); dead (attempts or time used up); cancelled; unknown (it was sent, '
-    'the answer is lost)';
+    'succeeded; failed (the answer is no); dead (attempts or time used up); cancelled; unknown (it was sent, the '
+        'answer is lost)';
 COMMENT ON COLUMN integ.calls_done.client_id IS 'Client on whose behalf it ran; ''*'' for global';
 COMMENT ON COLUMN integ.calls_done.user_id IS 'User within the client, or none';
 COMMENT ON COLUMN integ.calls_done.instance_id IS 'Handle of the instance';
@@ -194,8 +202,8 @@ CREATE VIEW integ.calls WITH (security_invoker = true) AS
 SELECT id, state, client_id, user_id, owner, instance, instance_id, definition_id, method, is_write, input,
        NULL::jsonb AS result, last_sqlstate, last_error, NULL::text AS error_detail, NULL::text AS error_hint,
        attempt, max_attempts, interrupted, priority, ordering_key, idempotency_key, timeout_ms,
-       created_at, run_at, next_attempt_at, started_at, NULL::timestamptz AS finished_at, expires_at,
-       on_success, on_failure
+       created_at, run_at, next_attempt_at, started_at, NULL::timestamptz AS finished_at, expires_at, on_success,
+           on_failure
 FROM integ.calls_open
 UNION ALL
 SELECT id, state, client_id, user_id, owner, instance, instance_id, definition_id, method, is_write, input,
@@ -203,8 +211,8 @@ SELECT id, state, client_id, user_id, owner, instance, instance_id, definition_i
        attempt, max_attempts, interrupted, priority, ordering_key, idempotency_key, timeout_ms,
        created_at, run_at, NULL, started_at, finished_at, expires_at, on_success, on_failure
 FROM integ.calls_done;
-COMMENT ON VIEW integ.calls IS
-    'Every durable call, open and ended; its columns are those of integ.calls_open and integ.calls_done';
+COMMENT ON VIEW integ.calls IS 'Every durable call, open and ended; its columns are those of integ.calls_open and '
+    'integ.calls_done';
 
 DO $$
 DECLARE
@@ -241,8 +249,8 @@ CREATE POLICY call_keys_read ON integ.call_keys FOR SELECT USING (
     OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin');
 GRANT SELECT ON integ.calls_open, integ.calls_done, integ.calls TO integ_user;
 GRANT SELECT ON integ.call_keys TO integ_admin;
-GRANT UPDATE (run_at, next_attempt_at, expires_at, priority, max_attempts, timeout_ms) ON integ.calls_open
-    TO integ_user;
+GRANT UPDATE (run_at, next_attempt_at, expires_at, priority, max_attempts, timeout_ms) ON integ.calls_open TO
+    integ_user;
 
 CREATE FUNCTION integ.tg_calls_wake() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_calls_wake';
@@ -260,8 +268,8 @@ END
 $$;
 COMMENT ON FUNCTION integ.tg_calls_run_at() IS 'Moves next_attempt_at with run_at';
 CREATE TRIGGER calls_open_run_at BEFORE UPDATE OF run_at ON integ.calls_open
-    FOR EACH ROW WHEN (NEW.run_at IS DISTINCT FROM OLD.run_at
-        AND NEW.next_attempt_at IS NOT DISTINCT FROM OLD.next_attempt_at)
+    FOR EACH ROW WHEN (NEW.run_at IS DISTINCT FROM OLD.run_at AND NEW.next_attempt_at IS NOT DISTINCT FROM
+        OLD.next_attempt_at)
     EXECUTE FUNCTION integ.tg_calls_run_at();
 
 CREATE FUNCTION integ_enqueue(instance text, method text, input jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
@@ -269,19 +277,19 @@ RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 AS 'MODULE_PATHNAME', 'integ_enqueue';
 COMMENT ON FUNCTION integ_enqueue(text, text, jsonb, jsonb) IS
     'Has a method called after this transaction has committed; options: run_at, priority, ordering_key, '
-    'idempotency_key, max_attempts, timeout, expires_at, on_success, on_failure';
+        'idempotency_key, max_attempts, timeout, expires_at, on_success, on_failure';
 
 CREATE FUNCTION integ_await(call uuid, timeout interval DEFAULT NULL) RETURNS jsonb
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'integ_await';
 COMMENT ON FUNCTION integ_await(uuid, interval) IS
-    'Waits for a durable call of a committed transaction to end, and returns {"call", "state", "attempts", '
-    '"result" or "error"}';
+    'Waits for a durable call of a committed transaction to end, and returns {"call", "state", "attempts", "result" '
+        'or "error"}';
 
 CREATE FUNCTION integ_call_cancel(call uuid) RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT AS 'MODULE_PATHNAME', 'integ_call_cancel';
 COMMENT ON FUNCTION integ_call_cancel(uuid) IS
-    'Cancels a durable call: "cancelled", or "running" where its request may have left and only further '
-    'attempts are cancelled';
+    'Cancels a durable call: "cancelled", or "running" where its request may have left and only further attempts are '
+        'cancelled';
 
 CREATE FUNCTION integ_call_retry(call uuid, options jsonb DEFAULT '{}') RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_call_retry';
@@ -291,8 +299,8 @@ COMMENT ON FUNCTION integ_call_retry(uuid, jsonb) IS
 CREATE FUNCTION integ_calls_retry(filter jsonb) RETURNS SETOF uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'integ_calls_retry';
 COMMENT ON FUNCTION integ_calls_retry(jsonb) IS
-    'Enqueues calls again that have failed or are dead, and returns them: those that match instance, '
-    'definition, method, state, sqlstate, client, since, until (when they ended), oldest first, up to limit (1000)';
+    'Enqueues calls again that have failed or are dead, and returns them: those that match instance, definition, '
+        'method, state, sqlstate, client, since, until (when they ended), oldest first, up to limit (1000)';
 
 GRANT EXECUTE ON FUNCTION integ_enqueue(text, text, jsonb, jsonb), integ_await(uuid, interval),
     integ_call_cancel(uuid), integ_call_retry(uuid, jsonb), integ_calls_retry(jsonb) TO integ_user, integ_impersonate;

@@ -8,6 +8,7 @@
  * for each lane with a backlog and room. Then one statement claims them.
  */
 #include "calls/dispatch.h"
+#include "calls/errand.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -507,6 +508,9 @@ make_flight(IntegDispatcher *dispatcher, uint64 row)
 	if (!isnull)
 		flight->approval = *DatumGetUUIDP(approval);
 	flight->refused_before = integ_result_bool(row, 18);
+	flight->errand = integ_errand_find(integ_result_text(row, 20, context));
+	flight->subject = *DatumGetUUIDP(integ_result_datum(row, 21, &isnull));
+	flight->repeatable = integ_result_bool(row, 22);
 	return flight;
 }
 
@@ -520,7 +524,8 @@ claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
 		" WHERE o.ctid = ANY ($3)"
 		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
 		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401', o.progress",
+		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401', o.progress,"
+		" o.purpose, coalesce(o.subject, o.id), o.repeatable",
 		3,
 		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID}};
 	Datum *ctids = palloc(ncandidates * sizeof(Datum));

@@ -110,6 +110,10 @@ typedef struct IntegFlight
 	bool refused_before;	/* the attempt before ended with a 401 */
 	bool has_approval;
 	pg_uuid_t approval;
+	const struct IntegErrand *errand; /* what integ itself makes it for (errand.h); NULL: somebody enqueued it */
+	pg_uuid_t subject;				  /* of an errand */
+	bool repeatable;				  /* it looks at the service before it repeats a write */
+	void *errand_state;				  /* the errand's own */
 
 	/* on its way */
 	IntegCall *call;
@@ -128,7 +132,10 @@ typedef struct IntegFlight
 	bool judged;
 	IntegOutcome outcome;
 	IntegVerdict verdict;
-	bool settled; /* in the transaction under way */
+	IntegOutcome judged_outcome; /* of an errand: before it made something else of them */
+	IntegVerdict judged_verdict;
+	bool settling; /* these two are set */
+	bool settled;  /* in the transaction under way */
 } IntegFlight;
 
 typedef struct IntegDispatcher

@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "approvals/approval.h"
+#include "calls/errand.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
@@ -64,7 +65,7 @@ open_call(IntegDispatcher *dispatcher, IntegFlight *flight)
 	const IntegApproval *approval =
 		flight->has_approval ? integ_approval_load(&flight->approval, &flight->id) : NULL;
 
-	flight->call = begin_call(flight, actor, approval);
+	flight->call = flight->errand != NULL ? flight->errand->begin(flight, actor) : begin_call(flight, actor, approval);
 	flight->call->subject.call_id = flight->id;
 	flight->call->attempt = flight->attempt;
 	flight->call->approval = approval;
@@ -82,6 +83,12 @@ build(IntegFlight *flight)
 
 	if (call->method->is_function)
 		return;
+	if (flight->errand != NULL)
+	{
+		flight->errand->build(flight);
+		flight->may_repeat = !call->exchange->is_write;
+		return;
+	}
 	if (call->course == NULL)
 	{
 		integ_course_begin(call);

@@ -65,8 +65,10 @@ give_back(const IntegDispatcher *dispatcher, int64 lease)
 {
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.state = 'running' AND o.lease = $1"
-		" AND " MINE " AND (o.sent_at IS NOT NULL OR o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
-		" RETURNING o.*, CASE WHEN o.sent_at IS NOT NULL THEN 'unknown' WHEN o.cancel_requested THEN 'cancelled'"
+		" AND " MINE " AND (o.sent_at IS NOT NULL AND NOT o.repeatable OR o.cancel_requested"
+		"  OR o.interrupted >= " MAX_INTERRUPTIONS ")"
+		" RETURNING o.*, CASE WHEN o.sent_at IS NOT NULL AND NOT o.repeatable THEN 'unknown'"
+		"  WHEN o.cancel_requested THEN 'cancelled'"
 		"  ELSE 'dead' END AS end_state,"
 		" 'IG504' AS end_sqlstate, 'the dispatcher ended while it ran the call' AS end_error,"
 		" CASE WHEN o.sent_at IS NOT NULL THEN 'The request may have been received, and its answer is lost.'"

@@ -9,6 +9,7 @@
  */
 #include "calls/dispatch.h"
 #include "calls/done.h"
+#include "calls/errand.h"
 
 #include "../background_workers/worker.h"
 #include "access/xact.h"
@@ -188,7 +189,7 @@ static void
 judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
 	bool sent = flight->call != NULL && flight->call->response != NULL;
-	IntegAttempt attempt = {.repeatable = flight->may_repeat,
+	IntegAttempt attempt = {.repeatable = flight->may_repeat || flight->repeatable,
 							.counted = flight->attempt - flight->interrupted,
 							.max_attempts = flight->max_attempts,
 							.expires_at = flight->expires_at,
@@ -205,6 +206,8 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 		flight->finished = true;
 		if (must_ask(dispatcher, flight) || read_both(dispatcher, flight))
 			return;
+		if (flight->errand != NULL)
+			integ_errand_receive(flight);
 		handle_refusal(flight);
 		attempt.answered = flight->response.failure == INTEG_HTTP_OK;
 		attempt.server_error = attempt.answered && flight->response.status >= 500;
@@ -366,9 +369,8 @@ store_done(Batch *batch)
 		TEXT_COLUMN(batch, !flight->settled, flight->outcome.message),
 		TEXT_COLUMN(batch, !flight->settled, detail_text(flight)),
 		TEXT_COLUMN(batch, !flight->settled, flight->outcome.hint),
-		COLUMN(batch, !flight->settled, JsonbPGetDatum(flight->outcome.result), flight->outcome.result == NULL,
-			   JSONBOID,
-			   -1, false, TYPALIGN_INT),
+		COLUMN(batch, !flight->settled, JsonbPGetDatum(flight->outcome.result),
+			   flight->outcome.result == NULL || flight->errand != NULL, JSONBOID, -1, false, TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 
 	(void) integ_query(&done, values, NULL);
@@ -401,6 +403,8 @@ store_batch(void *arg)
 
 		if (!flight->judged)
 			judge(batch->dispatcher, flight);
+		if (flight->judged && flight->errand != NULL)
+			integ_errand_settle(flight);
 		/* One that asks first is settled later; one that goes on at once keeps its row as it is. */
 		flight->settled = !flight->judged || flight->verdict.kind == INTEG_VERDICT_NEXT;
 		any_retry |= flight->judged && flight->verdict.kind == INTEG_VERDICT_RETRY;
@@ -454,12 +458,15 @@ try_batch(Batch *batch)
 static void
 continue_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
+	if (flight->errand != NULL && flight->errand->settled != NULL)
+		flight->errand->settled(flight);
 	integ_call_rewind(flight->call);
 	integ_http_response_free(&flight->response);
 	memset(&flight->response, 0, sizeof(flight->response));
 	flight->goes_on = true;
 	flight->finished = false;
 	flight->judged = false;
+	flight->settling = false;
 	flight->call->options.returning = false;
 	if (flight->lane == NULL)
 		integ_lane_enter(dispatcher, flight);

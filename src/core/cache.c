@@ -32,6 +32,7 @@ static const struct
 	{"record_types", INTEG_CACHE_CONVERSIONS},
 	{"webhooks", INTEG_CACHE_WEBHOOKS},
 	{"rules", INTEG_CACHE_WEBHOOKS},
+	{"sync_tasks", INTEG_CACHE_WEBHOOKS},
 	{"endpoints", INTEG_CACHE_ENDPOINTS},
 };
 
@@ -96,6 +97,12 @@ integ_cache_generation(IntegCacheKind kind)
 	if (!oids_known)
 		learn_oids();
 	return generations[kind];
+}
+
+void
+integ_cache_forget(IntegCacheKind kind)
+{
+	generations[kind]++;
 }
 
 /*

@@ -18,7 +18,7 @@ typedef enum IntegCacheKind
 	INTEG_CACHE_INSTANCES,	 /* integ.instances, integ.instance_grants, integ.instance_methods */
 	INTEG_CACHE_CREDENTIALS, /* integ.credentials, integ.data_keys */
 	INTEG_CACHE_CONVERSIONS, /* integ.conversion_schemas, integ.record_types */
-	INTEG_CACHE_WEBHOOKS,	 /* integ.webhooks, integ.rules */
+	INTEG_CACHE_WEBHOOKS,	 /* integ.webhooks, integ.rules, and of integ.sync_tasks which are realtime */
 	INTEG_CACHE_ENDPOINTS,	 /* integ.endpoints */
 	INTEG_CACHE_KINDS
 } IntegCacheKind;
@@ -32,5 +32,11 @@ extern void integ_cache_init(void);
  * Cheap: no lock, no lookup after the first call in a database.
  */
 extern uint64 integ_cache_generation(IntegCacheKind kind);
+
+/*
+ * What was cached of that kind is read again. For who was woken by a commit that changed it: the row that woke it is
+ * visible a moment before the invalidation arrives.
+ */
+extern void integ_cache_forget(IntegCacheKind kind);
 
 #endif /* INTEG_CORE_CACHE_H */

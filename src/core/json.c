@@ -124,6 +124,14 @@ integ_json_empty_object(void)
 }
 
 Jsonb *
+integ_json_null(void)
+{
+	JsonbValue value = {.type = jbvNull};
+
+	return JsonbValueToJsonb(&value);
+}
+
+Jsonb *
 integ_json_empty_array(void)
 {
 	JsonbValue value = {.type = jbvArray};

@@ -39,6 +39,7 @@ extern Jsonb *integ_json_parse(const char *text);
 extern Jsonb *integ_json_empty_object(void);
 extern Jsonb *integ_json_string(const char *text, size_t len); /* a document that is this text */
 extern Jsonb *integ_json_empty_array(void);
+extern Jsonb *integ_json_null(void); /* a document that is null */
 extern char *integ_json_print(const Jsonb *document);
 
 /* Builder: begin, add…, end. Keys and strings are copied. Objects and arrays nest by open/close. */

@@ -94,13 +94,26 @@ any_has_tokens(const IntegDefinition *definition)
 	return false;
 }
 
-/* Whether any way to authenticate brings a credential of that name. */
+/* What the requests of webhooks are proven with is sent where one is registered. */
+static bool
+is_webhook_secret(const IntegManifestCheck *check, const char *name)
+{
+	const JsonbContainer *webhook = integ_json_get_object(check->root, "webhook");
+	const JsonbContainer *signature = webhook == NULL ? NULL : integ_json_get_object(webhook, "signature");
+	const char *credential = signature == NULL ? NULL : integ_json_get_string(signature, "credential");
+
+	return credential != NULL && strcmp(credential, name) == 0;
+}
+
+/* Whether any way to authenticate, or a webhook, brings a credential of that name. */
 static bool
 credential_known(const IntegManifestCheck *check, const char *name)
 {
 	const JsonbContainer *list = integ_json_get_array(check->root, "authMethods");
 	const JsonbContainer *common = integ_json_get_object(check->root, "credentialSchema");
 
+	if (is_webhook_secret(check, name))
+		return true;
 	for (int i = 0; i < check->definition->nauths; i++)
 	{
 		const IntegAuth *auth = &check->definition->auths[i];

@@ -74,11 +74,10 @@ check_input_named(IntegManifestCheck *check, const JsonbContainer *object, const
 							   method->id, name);
 }
 
-/* That the object under "input" names inputs of the method only. */
+/* That the object names inputs of the method only. */
 static void
-check_input_given(IntegManifestCheck *check, const JsonbContainer *object, const char *where, const IntegMethod *method)
+check_inputs_of(IntegManifestCheck *check, const JsonbContainer *input, const char *where, const IntegMethod *method)
 {
-	const JsonbContainer *input = integ_json_get_object(object, "input");
 	JsonbIterator *iterator = input == NULL ? NULL : JsonbIteratorInit((JsonbContainer *) input);
 	JsonbIteratorToken token;
 	JsonbValue key;
@@ -88,9 +87,16 @@ check_input_given(IntegManifestCheck *check, const JsonbContainer *object, const
 		char *name = token == WJB_KEY ? pnstrdup(key.val.string.val, key.val.string.len) : NULL;
 
 		if (name != NULL && !integ_schema_may_have(integ_json_get_object(method->manifest, "inputSchema"), name))
-			integ_manifest_problem(check, psprintf("%s/input/%s", where, name), "the method \"%s\" has no input \"%s\"",
+			integ_manifest_problem(check, psprintf("%s/%s", where, name), "the method \"%s\" has no input \"%s\"",
 								   method->id, name);
 	}
+}
+
+/* The same of the object under "input". */
+static void
+check_input_given(IntegManifestCheck *check, const JsonbContainer *object, const char *where, const IntegMethod *method)
+{
+	check_inputs_of(check, integ_json_get_object(object, "input"), psprintf("%s/input", where), method);
 }
 
 /* A method of an entity, that takes what the entity gives it. */
@@ -192,6 +198,34 @@ check_health(IntegManifestCheck *check)
 	}
 }
 
+/* The methods by which a webhook is registered, and what they are given. */
+static void
+check_registration(IntegManifestCheck *check, const JsonbContainer *webhook)
+{
+	static const struct
+	{
+		const char *key;
+		Access needed;
+	} methods[] = {{"register", ANY},
+				   {"unregister", ANY},
+				   {"renew", ANY},
+				   {"rotate", ANY},
+				   {"list", READS},
+				   {"get", READS}};
+	const JsonbContainer *inputs = integ_json_get_object(webhook, "inputs");
+
+	for (size_t i = 0; i < lengthof(methods); i++)
+	{
+		const char *key = methods[i].key;
+		const IntegMethod *method = check_named(check, webhook, key, "/webhook", methods[i].needed);
+		const JsonbContainer *input = inputs == NULL ? NULL : integ_json_get_object(inputs, key);
+
+		if (input != NULL && integ_json_get_string(webhook, key) == NULL)
+			integ_manifest_problem(check, psprintf("/webhook/inputs/%s", key), "\"webhook\" names no method \"%s\"", key);
+		check_inputs_of(check, input, psprintf("/webhook/inputs/%s", key), method);
+	}
+}
+
 typedef struct Learned
 {
 	const JsonbContainer *fields;
@@ -268,9 +302,7 @@ check_webhook(IntegManifestCheck *check)
 
 	if (webhook == NULL)
 		return;
-	(void) check_named(check, webhook, "register", "/webhook", ANY);
-	(void) check_named(check, webhook, "unregister", "/webhook", ANY);
-	(void) check_named(check, webhook, "renew", "/webhook", ANY);
+	check_registration(check, webhook);
 	signature = integ_json_get_object(webhook, "signature");
 	scheme = signature == NULL ? NULL : integ_json_get_string(signature, "scheme");
 	for (size_t i = 0; scheme != NULL && i < lengthof(keyed); i++)

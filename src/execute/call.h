@@ -88,10 +88,11 @@ typedef struct IntegCall
 	const char *method_id;
 	const Jsonb *input;
 	IntegCallOptions options;
-	int attempt;			   /* of a durable call, from 1; 0: the only one */
-	int64 token_version;	   /* of the OAuth token that the exchange carries */
-	bool token_pending;		   /* asynchronous: an OAuth token is being refreshed; to come again */
-	bool previous_credentials; /* those before a rotation, which the service may still want */
+	int attempt;								   /* of a durable call, from 1; 0: the only one */
+	int64 token_version;						   /* of the OAuth token that the exchange carries */
+	bool token_pending;							   /* asynchronous: an OAuth token is being refreshed; to come again */
+	bool previous_credentials;					   /* those before a rotation, which the service may still want */
+	const IntegCredentialOwner *first_credentials; /* whose come before the instance's; NULL: nobody's */
 
 	/* resolve, authorize */
 	const IntegActor *actor;

@@ -25,7 +25,9 @@ integ_call_secret(void *arg, const char *name)
 	/* A key that signs for an exchange is bound to no origin, since it goes nowhere. */
 	if (call->signing && call->auth->jwt->exchange != NULL && strcmp(name, "key") == 0)
 		origin = NULL;
-	secret = integ_vault_open(&call->instance->credentials, name, origin, call->previous_credentials);
+	secret = call->first_credentials == NULL ? NULL : integ_vault_open(call->first_credentials, name, origin, false);
+	if (secret == NULL)
+		secret = integ_vault_open(&call->instance->credentials, name, origin, call->previous_credentials);
 	/* During a rotation only what has changed has a value before. */
 	if (secret == NULL && call->previous_credentials)
 		secret = integ_vault_open(&call->instance->credentials, name, origin, false);

@@ -316,9 +316,8 @@ reached(int64 count, int64 limit)
 	return limit > 0 && count >= limit;
 }
 
-/* The page that the finished call brought. */
-static const IntegPage *
-receive(IntegPages *pages)
+const IntegPage *
+integ_pages_receive(IntegPages *pages)
 {
 	MemoryContext old = MemoryContextSwitchTo(pages->page_context);
 	IntegPage *page = &pages->page;
@@ -350,7 +349,7 @@ integ_pages_next(IntegPages *pages)
 		return NULL;
 	integ_call_carry_out(pages->call);
 	integ_call_consult(pages->call);
-	return receive(pages);
+	return integ_pages_receive(pages);
 }
 
 bool
@@ -376,5 +375,5 @@ integ_pages_take(IntegPages *pages)
 {
 	integ_call_finish(pages->call);
 	integ_call_consult(pages->call);
-	return receive(pages);
+	return integ_pages_receive(pages);
 }

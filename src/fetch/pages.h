@@ -69,4 +69,7 @@ extern bool integ_pages_build(IntegPages *pages);
 extern void integ_pages_send(IntegPages *pages);
 extern const IntegPage *integ_pages_take(IntegPages *pages);
 
+/* The end of take, for who has finished the call and asked the functions of its definition by itself. */
+extern const IntegPage *integ_pages_receive(IntegPages *pages);
+
 #endif /* INTEG_FETCH_PAGES_H */

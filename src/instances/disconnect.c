@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "oauth/oauth.h"
 #include "utils/builtins.h"
+#include "webhooks/registration.h"
 
 PG_FUNCTION_INFO_V1(integ_disconnect);
 
@@ -58,6 +59,7 @@ integ_disconnect(PG_FUNCTION_ARGS)
 	Datum id = UUIDPGetDatum(&instance->id);
 	IntegOwnerScope scope;
 
+	integ_instance_unregister(actor, instance);
 	revoke_tokens(instance);
 
 	integ_owner_enter(&scope);

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "webhooks/registration.h"
 #include "webhooks/webhook.h"
 
 /* A capability adds its jobs here. */
@@ -33,6 +34,8 @@ static const IntegJob jobs[] = {
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
 	{"webhook_keys", "1 hour", "Forgets deliveries of webhooks whose time is over", integ_webhook_keys_expire},
 	{"sync_seen", "1 day", "Forgets what failed runs have seen, which nobody repeats any more", integ_sync_seen_expire},
+	{"webhooks", "1 minute", "Renews and checks registrations of webhooks, makes those of realtime tasks",
+	 integ_webhooks_upkeep},
 	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over",
 	 integ_discovery_refresh},
 	{"approvals", "5 minutes",

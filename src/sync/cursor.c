@@ -5,6 +5,7 @@
  * interrupted keeps what it would move it to in the row's state.
  */
 #include "sync/engine.h"
+#include "sync/mark.h"
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -15,9 +16,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-
-/* Seconds from 100,000,000,000 on are milliseconds. */
-#define FIRST_MILLISECOND INT64CONST(100000000000)
 
 static bytea *
 fingerprint(const SyncEngine *engine)
@@ -254,37 +252,8 @@ sync_cursor_drop_page(SyncEngine *engine)
 
 /* --- the mark as an input --- */
 
-static bool
-is_epoch(const char *text)
-{
-	size_t digits = strspn(text, "0123456789");
-
-	return digits > 0 && (text[digits] == '\0' || text[digits] == '.');
-}
-
 const char *
 sync_cursor_since(const SyncEngine *engine)
 {
-	const char *mark = engine->cursor.mark;
-	int64 overlap = engine->source->options.overlap_ms;
-	JsonbValue value = {.type = jbvString};
-	TimestampTz time;
-	struct pg_tm tm;
-	fsec_t fsec;
-
-	if (mark == NULL || overlap == 0)
-		return mark;
-	if (is_epoch(mark))
-	{
-		int64 number = strtoll(mark, NULL, 10);
-
-		return psprintf("%lld", (long long) (number - (number >= FIRST_MILLISECOND ? overlap : overlap / 1000)));
-	}
-	value.val.string.val = unconstify(char *, mark);
-	value.val.string.len = strlen(mark);
-	if (!integ_value_instant(&value, &time) || timestamp2tm(time - overlap * 1000, NULL, &tm, &fsec, NULL, NULL) != 0)
-		return mark;
-	if (strchr(mark, ':') == NULL)
-		return psprintf("%04d-%02d-%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return integ_mark_before(engine->cursor.mark, engine->source->options.overlap_ms);
 }

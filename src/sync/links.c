@@ -384,6 +384,7 @@ sync_links_remove(SyncPage *page, SyncRecord **records, int count)
 	values[3] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
 	values[4] = times_of(&arrays, count);
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	(void) integ_query(detaches ? &forget : &mark, values, NULL);
 	integ_owner_leave(&scope);
 }

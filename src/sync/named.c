@@ -10,6 +10,7 @@
 #include "sync/fetch.h"
 #include "sync/list.h"
 #include "sync/store.h"
+#include "sync/task.h"
 #include "utils/memutils.h"
 
 static void
@@ -38,20 +39,57 @@ open_source(SyncEngine *engine)
 	engine->stage = SYNC_STAGE_FETCHING;
 }
 
-/* An array of those of the wanted type: records are objects, ids texts. */
-static Jsonb *
-select_type(const Jsonb *list, enum jbvType type)
+typedef enum Kind
 {
-	JsonbParseState *state = NULL;
-	IntegJsonWalk walk;
-	JsonbValue item;
+	NAMED,	/* by its id, to be asked for */
+	GIVEN,	/* as it is */
+	DELETED /* {"$deleted": id}: the source has it no more */
+} Kind;
 
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	integ_json_walk_begin(&walk, &list->root);
-	while (integ_json_walk_element(&walk, &item))
-		if (item.type == type)
-			pushJsonbValue(&state, WJB_ELEM, &item);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+/* What an item is, and what stands for it: an id or a record. */
+static Kind
+kind_of(const JsonbValue *item, JsonbValue *value)
+{
+	*value = *item;
+	if (item->type == jbvString)
+		return NAMED;
+	if (JsonContainerSize(item->val.binary.data) == 1 &&
+		integ_json_get(item->val.binary.data, INTEG_SYNC_DELETED, value) && value->type == jbvString)
+		return DELETED;
+	*value = *item;
+	return GIVEN;
+}
+
+/* Items of one kind in a row, which are stored together. */
+typedef struct Stretch
+{
+	Kind kind;
+	int count;
+	JsonbParseState *state;
+} Stretch;
+
+/* False where the run is to stop. */
+static bool
+end_stretch(SyncEngine *engine, Stretch *stretch)
+{
+	bool deletes;
+	Jsonb *list;
+
+	if (stretch->count == 0)
+		return true;
+	list = JsonbValueToJsonb(pushJsonbValue(&stretch->state, WJB_END_ARRAY, NULL));
+	deletes = stretch->kind == DELETED;
+	*stretch = (Stretch){0};
+	return sync_store(engine, deletes ? forget_step : store_step, list);
+}
+
+static void
+add_to_stretch(Stretch *stretch, Kind kind, JsonbValue *value)
+{
+	if (stretch->count++ == 0)
+		pushJsonbValue(&stretch->state, WJB_BEGIN_ARRAY, NULL);
+	stretch->kind = kind;
+	pushJsonbValue(&stretch->state, WJB_ELEM, value);
 }
 
 static void
@@ -127,19 +165,40 @@ read_one(SyncEngine *engine, const JsonbValue *id)
 	return going;
 }
 
+/* Whether the record is asked for again further on: once is enough, the last time. */
+static bool
+comes_again(IntegJsonWalk rest, const JsonbValue *id)
+{
+	JsonbValue item;
+
+	while (integ_json_walk_element(&rest, &item))
+		if (item.type == jbvString && item.val.string.len == id->val.string.len &&
+			memcmp(item.val.string.val, id->val.string.val, id->val.string.len) == 0)
+			return true;
+	return false;
+}
+
+/* In the order in which they were told of: the last word about a record counts. */
 void
 sync_named_read(SyncEngine *engine)
 {
-	Jsonb *ids = select_type(engine->run->records, jbvString), *records = select_type(engine->run->records, jbvBinary);
+	Stretch stretch = {0};
 	IntegJsonWalk walk;
-	JsonbValue id;
+	JsonbValue item, value;
 
 	open_source(engine);
-	if (JB_ROOT_COUNT(records) > 0 && !sync_store(engine, store_step, records))
-		return;
-	integ_json_walk_begin(&walk, &ids->root);
-	while (integ_json_walk_element(&walk, &id))
-		if (!read_one(engine, &id))
+	integ_json_walk_begin(&walk, &engine->run->records->root);
+	while (integ_json_walk_element(&walk, &item))
+	{
+		Kind kind = kind_of(&item, &value);
+
+		if (stretch.count > 0 && stretch.kind != kind && !end_stretch(engine, &stretch))
 			return;
-	engine->run->phase = INTEG_SYNC_COMPLETE;
+		if (kind != NAMED)
+			add_to_stretch(&stretch, kind, &value);
+		else if (!comes_again(walk, &value) && !read_one(engine, &value))
+			return;
+	}
+	if (end_stretch(engine, &stretch))
+		engine->run->phase = INTEG_SYNC_COMPLETE;
 }

@@ -8,6 +8,7 @@
 #include "core/json_walk.h"
 #include "core/uuid.h"
 #include "discovery/discovery.h"
+#include "execute/input.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -23,7 +24,8 @@ static const char *const own_keys[] = {"incrementalSync", "modifiedSinceField", 
 pg_noreturn static void
 refuse(const SyncEngine *engine, const char *detail, const char *hint)
 {
-	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the sync task \"%s\" cannot run as it is", engine->run->task_id),
+	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
+					errmsg("the sync task \"%s\" cannot run as it is", engine->run->task_id),
 					errdetail_internal("%s", detail), errhint("%s", hint)));
 }
 
@@ -39,7 +41,9 @@ number_of(const SyncEngine *engine, const Jsonb *config, const char *key, int64 
 		return fallback;
 	number = integ_json_get_int(&config->root, key, min - 1);
 	if (number < min || number > max)
-		refuse(engine, psprintf("\"%s\" of its config must be a whole number from %lld to %lld.", key, (long long) min, (long long) max),
+		refuse(engine,
+			   psprintf("\"%s\" of its config must be a whole number from %lld to %lld.", key, (long long) min,
+						(long long) max),
 			   "UPDATE integ.sync_tasks SET config = …");
 	return number;
 }
@@ -66,13 +70,17 @@ read_options(const SyncEngine *engine, const Jsonb *config, SyncConfig *options)
 /* --- the source --- */
 
 static IntegPath *
+path_of(const char *field, const char *key)
+{
+	return integ_path_compile(field[0] == '.' || field[0] == '$' ? field : psprintf(".%s", field), key);
+}
+
+static IntegPath *
 path_at(const JsonbContainer *entity, const char *key)
 {
 	const char *field = entity == NULL ? NULL : integ_json_get_string(entity, key);
 
-	if (field == NULL)
-		return NULL;
-	return integ_path_compile(field[0] == '.' || field[0] == '$' ? field : psprintf(".%s", field), key);
+	return field == NULL ? NULL : path_of(field, key);
 }
 
 static void
@@ -84,8 +92,7 @@ read_entity(SyncSource *source, const JsonbContainer *entity)
 
 	source->id = path_at(entity, "idField");
 	source->deleted = path_at(entity, "deletedField");
-	source->modified = field != NULL ? integ_path_compile(field[0] == '.' || field[0] == '$' ? field : psprintf(".%s", field), "modifiedSinceField")
-									 : path_at(entity, "modifiedField");
+	source->modified = field == NULL ? path_at(entity, "modifiedField") : path_of(field, "modifiedSinceField");
 	if (entity == NULL)
 		return;
 	source->modified_param = integ_json_get_string(entity, "modifiedParam");
@@ -109,7 +116,8 @@ require_external_id(const SyncEngine *engine, const SyncSource *source, const In
 {
 	if (!integ_conversion_has_external_id(conversion) && source->id == NULL)
 		refuse(engine,
-			   psprintf("Neither the schema \"%s\" (deduplication.externalIdField) nor the entity \"%s\" (idField) says where a record's id is.",
+			   psprintf("Neither the schema \"%s\" (deduplication.externalIdField) nor the entity \"%s\" (idField) says "
+						"where a record's id is.",
 						conversion->schema_id, source->entity),
 			   "Add externalIdField to the schema's deduplication.");
 }
@@ -133,13 +141,16 @@ read_method(const SyncEngine *engine, SyncSource *source)
 	JsonbValue delta;
 
 	if (source->method == NULL)
-		refuse(engine, psprintf("The entity \"%s\" of \"%s\" names no method that lists its records.", source->entity, source->name),
+		refuse(engine,
+			   psprintf("The entity \"%s\" of \"%s\" names no method that lists its records.", source->entity,
+						source->name),
 			   "Give the task a method: UPDATE integ.sync_tasks SET method = …");
 	method = sync_source_method(engine, source, source->method);
 	if (method->is_write)
 		refuse(engine, psprintf("The method \"%s\" writes.", source->method), "Give it one that lists records.");
 	if (method->exchange == NULL)
-		refuse(engine, psprintf("The method \"%s\" has several requests, and a list is read with one a page.", source->method),
+		refuse(engine,
+			   psprintf("The method \"%s\" has several requests, and a list is read with one a page.", source->method),
 			   "Give it a method of one request.");
 	source->has_delta = method->pagination != NULL && integ_json_get(method->pagination, "delta", &delta);
 }
@@ -186,7 +197,8 @@ sync_source_plan(SyncEngine *engine, const IntegSyncSource *given)
 	instance = integ_instance_resolve(engine->actor, source->instance_text);
 	source->name = given->name != NULL ? given->name : pstrdup(instance->instance_id);
 	if (source->entity == NULL && source->method == NULL)
-		refuse(engine, psprintf("Its source \"%s\" has no method.", source->name), "UPDATE integ.sync_task_sources SET method = …");
+		refuse(engine, psprintf("Its source \"%s\" has no method.", source->name),
+			   "UPDATE integ.sync_task_sources SET method = …");
 	if (source->entity != NULL)
 		read_entity(source, integ_discovery_entity(instance, integ_instance_definition(instance), source->entity));
 	if (engine->card == NULL)
@@ -196,14 +208,6 @@ sync_source_plan(SyncEngine *engine, const IntegSyncSource *given)
 }
 
 /* --- the input --- */
-
-static const JsonbContainer *
-properties_of(const IntegMethod *method)
-{
-	const JsonbContainer *schema = integ_json_get_object(method->manifest, "inputSchema");
-
-	return schema == NULL ? NULL : integ_json_get_object(schema, "properties");
-}
 
 static bool
 is_own_key(const JsonbValue *key)
@@ -237,28 +241,6 @@ input_of_config(const SyncSource *source, const JsonbContainer *properties)
 	return integ_json_end(&builder);
 }
 
-static const Jsonb *
-with(const Jsonb *base, const Jsonb *over)
-{
-	if (over == NULL)
-		return base;
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(base), JsonbPGetDatum(over)));
-}
-
-/* A text, or the number that it is where the method wants one. */
-static void
-add_text(IntegJsonBuilder *builder, const JsonbContainer *properties, const char *name, const char *text)
-{
-	const JsonbContainer *property = properties == NULL ? NULL : integ_json_get_object(properties, name);
-	const char *type = property == NULL ? NULL : integ_json_get_string(property, "type");
-	JsonbValue value = {.type = jbvString, .val.string = {.val = unconstify(char *, text), .len = (int) strlen(text)}};
-
-	if (type != NULL && (strcmp(type, "integer") == 0 || strcmp(type, "number") == 0))
-		integ_json_add_jsonb(builder, name, integ_json_parse(text));
-	else
-		integ_json_add(builder, name, &value);
-}
-
 /* A run that takes so many records need not ask for pages that are larger. */
 static int64
 wanted_size(const SyncConfig *options)
@@ -272,21 +254,22 @@ const Jsonb *
 sync_source_input(const SyncSource *source, const IntegMethod *method, const char *since, const char *delta,
 				  const char *id)
 {
-	const JsonbContainer *properties = properties_of(method);
-	const Jsonb *input = with(integ_json_empty_object(), source->entity_input);
+	const JsonbContainer *properties = integ_input_properties(method);
+	const Jsonb *input = integ_input_with(integ_json_empty_object(), source->entity_input);
 	IntegJsonBuilder builder;
 
 	integ_json_begin_object(&builder);
 	if (since != NULL && source->modified_param != NULL)
-		add_text(&builder, properties, source->modified_param, since);
+		integ_input_add_text(&builder, properties, source->modified_param, since);
 	if (delta != NULL && source->delta_param != NULL)
-		add_text(&builder, properties, source->delta_param, delta);
+		integ_input_add_text(&builder, properties, source->delta_param, delta);
 	if (wanted_size(&source->options) > 0 && source->page_size_param != NULL && id == NULL)
 		integ_json_add_int(&builder, source->page_size_param, wanted_size(&source->options));
 	if (id != NULL)
-		add_text(&builder, properties, source->id_param, id);
-	input = with(with(input, input_of_config(source, properties)), source->options.input);
-	return with(input, integ_json_end(&builder));
+		integ_input_add_text(&builder, properties, source->id_param, id);
+	input = integ_input_with(input, input_of_config(source, properties));
+	input = integ_input_with(input, source->options.input);
+	return integ_input_with(input, integ_json_end(&builder));
 }
 
 int64

@@ -28,10 +28,13 @@ extern bool integ_sync_may_manage(const IntegActor *actor, const char *client, c
 extern TimestampTz integ_sync_next_slot(const Jsonb *schedule, TimestampTz after, TimestampTz start_at,
 										TimestampTz end_at);
 
+/* The only member of a record that is no more: its external id. */
+#define INTEG_SYNC_DELETED "$deleted"
+
 /*
  * Has the named records of a task synchronized, once the current transaction has committed: an array of external ids
- * (strings) or of records (objects). What waits already for the same task takes them along. Nothing where the task is
- * not active. In an owner scope.
+ * (strings) or of records (objects; {"$deleted": id} is one that the source has no more). What waits already for the
+ * same task takes them along. Nothing where the task is not active. In an owner scope.
  */
 extern void integ_sync_records(const pg_uuid_t *task, const Jsonb *records);
 

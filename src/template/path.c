@@ -247,6 +247,12 @@ integ_path_get(const IntegPath *path, const Jsonb *document)
 	return JsonbValueToJsonb(&found);
 }
 
+bool
+integ_path_is_jsonpath(const IntegPath *path)
+{
+	return path->jsonpath != NULL;
+}
+
 char *
 integ_path_text(const IntegPath *path, const Jsonb *document)
 {

@@ -140,6 +140,9 @@ extern IntegPath *integ_path_compile(const char *source, const char *where);
  */
 extern Jsonb *integ_path_get(const IntegPath *path, const Jsonb *document);
 
+/* Whether it starts with "$": it may find several values then. */
+extern bool integ_path_is_jsonpath(const IntegPath *path);
+
 /* What it finds as text in CurrentMemoryContext, where that is a scalar; NULL where it is none, null or absent. */
 extern char *integ_path_text(const IntegPath *path, const Jsonb *document);
 

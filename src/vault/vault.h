@@ -29,11 +29,11 @@ typedef struct IntegSecret
 } IntegSecret;
 
 /*
- * Opens the credential name of owner for a request to origin, in CurrentMemoryContext.
- * NULL where there is none. origin NULL: for use that leaves no secret, such as checking a
- * signature; allowed only where the row names no origin at all. Raises IG403 where the row does not
- * allow the origin, IG401 where it has expired, IG500 where the master key is missing or wrong or the row
- * does not authenticate. Rows are cached per backend as ciphertext; no SPI once cached.
+ * Opens the credential name of owner for a request to origin, in CurrentMemoryContext. NULL where there is none.
+ * origin NULL: for use that leaves no secret, such as checking a signature; allowed only where the row names no origin
+ * at all, or belongs to a webhook. Raises IG403 where the row does not allow the origin, IG401 where it has expired,
+ * IG500 where the master key is missing or wrong or the row does not authenticate. Rows are cached per backend as
+ * ciphertext; no SPI once cached.
  *
  * While a rotation is not promoted there are two values: previous false opens the new
  * one, previous true the one before it, which is NULL at other times. A request is tried with the

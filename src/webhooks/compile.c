@@ -29,16 +29,51 @@ compile_sources(const JsonbContainer *manifest, IntegWebhookReading *reading)
 	reading->events = integ_compile_path(manifest, "events", WHERE);
 }
 
+/* As "idField" and the like are written: a path, or the name of a member. */
+static IntegPath *
+compile_field(const char *field, const char *where)
+{
+	return integ_path_compile(field[0] == '.' || field[0] == '$' ? field : psprintf(".%s", field), where);
+}
+
+/* Where an entity's records have their id, NULL where it does not say. */
+static IntegPath *
+entity_id(const JsonbContainer *definition, const char *entity, const char *where)
+{
+	const JsonbContainer *entities = integ_json_get_array(definition, "entities");
+
+	for (uint32 i = 0; entities != NULL && i < JsonContainerSize(entities); i++)
+	{
+		JsonbValue item;
+		char *field;
+
+		integ_json_walk_at(entities, i, &item);
+		if (strcmp(integ_json_get_string(item.val.binary.data, "id"), entity) != 0)
+			continue;
+		field = integ_json_get_string(item.val.binary.data, "idField");
+		return field == NULL ? NULL : compile_field(field, where);
+	}
+	return NULL;
+}
+
 /* "event" of a trigger is a name or a list of them. */
-static void
-compile_trigger(const JsonbContainer *source, const char *where, IntegWebhookTrigger *trigger)
+void
+integ_webhook_trigger_compile(const JsonbContainer *definition, const JsonbContainer *source, const char *where,
+							  IntegWebhookTrigger *trigger)
 {
 	const JsonbContainer *list = integ_json_get_array(source, "event");
 	char *single = integ_json_get_string(source, "event");
+	char *type = integ_json_get_string(source, "type");
 
 	trigger->id = integ_json_get_string(source, "id");
 	trigger->when = integ_compile_path(source, "when", where);
 	trigger->schema = integ_compile_schema(source, "payloadSchema", where);
+	trigger->entity = integ_json_get_string(source, "entity");
+	trigger->deletes = type != NULL && strcmp(type, "deleted") == 0;
+	trigger->record = integ_compile_path(source, "record", where);
+	trigger->record_id = integ_compile_path(source, "recordId", where);
+	if (trigger->record_id == NULL && trigger->entity != NULL)
+		trigger->record_id = entity_id(definition, trigger->entity, where);
 	trigger->nevents = list != NULL ? (int) JsonContainerSize(list) : single != NULL ? 1
 																					 : 0;
 	trigger->events = palloc(sizeof(char *) * (trigger->nevents + 1));
@@ -49,8 +84,9 @@ compile_trigger(const JsonbContainer *source, const char *where, IntegWebhookTri
 
 /* Those that are found by asking do not come here. */
 static void
-compile_triggers(const JsonbContainer *triggers, IntegWebhookReading *reading)
+compile_triggers(const JsonbContainer *definition, IntegWebhookReading *reading)
 {
+	const JsonbContainer *triggers = integ_json_get_array(definition, "triggers");
 	uint32 count = triggers == NULL ? 0 : JsonContainerSize(triggers);
 
 	reading->triggers = palloc0(sizeof(IntegWebhookTrigger) * (count + 1));
@@ -60,8 +96,8 @@ compile_triggers(const JsonbContainer *triggers, IntegWebhookReading *reading)
 
 		integ_json_walk_at(triggers, i, &trigger);
 		if (integ_json_get_object(trigger.val.binary.data, "poll") == NULL)
-			compile_trigger(trigger.val.binary.data, psprintf("/triggers/%u", i),
-							&reading->triggers[reading->ntriggers++]);
+			integ_webhook_trigger_compile(definition, trigger.val.binary.data, psprintf("/triggers/%u", i),
+										  &reading->triggers[reading->ntriggers++]);
 	}
 }
 
@@ -78,5 +114,5 @@ integ_webhook_compile(IntegWebhook *webhook)
 		compile_default(&webhook->reading);
 	else
 		compile_sources(webhook->manifest, &webhook->reading);
-	compile_triggers(integ_json_get_array(&webhook->definition->manifest->root, "triggers"), &webhook->reading);
+	compile_triggers(&webhook->definition->manifest->root, &webhook->reading);
 }

@@ -8,13 +8,17 @@
 #include "core/json.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "webhooks/realtime.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #define COLUMNS                                                                                                   \
 	"SELECT w.id, w.webhook_id, w.client_id, w.definition, w.instance, w.account, pg_catalog.to_jsonb(w.events)," \
 	" w.filter, w.signature, w.handler, w.trigger_handlers, w.replies, w.owner::oid::bigint,"                     \
-	" EXISTS (SELECT FROM integ.rules r WHERE r.trigger_definition = w.definition) FROM integ.webhooks w "
+	" EXISTS (SELECT FROM integ.rules r WHERE r.trigger_definition = w.definition),"                              \
+	" EXISTS (SELECT FROM integ.sync_tasks t JOIN integ.instances i ON i.id = t.instance"                         \
+	"  WHERE i.definition = w.definition AND t.status = 'active' AND " INTEG_REALTIME("t.schedule") ")"           \
+																									" FROM integ.webhooks w "
 
 /* A result column as a document in CurrentMemoryContext, or NULL. */
 static Jsonb *
@@ -56,6 +60,7 @@ read_webhook(MemoryContext parent)
 	webhook->replies = integ_result_bool(0, 12);
 	webhook->owner = (Oid) integ_result_int8(0, 13);
 	webhook->has_rules = integ_result_bool(0, 14);
+	webhook->has_tasks = integ_result_bool(0, 15);
 
 	webhook->definition = integ_definition_get(definition, NULL);
 	MemoryContextSwitchTo(context);
@@ -86,7 +91,8 @@ static IntegWebhook *
 look_up(const char *definition, const char *name, const char *client, MemoryContext context)
 {
 	static IntegQuery named = {
-		COLUMNS "CROSS JOIN LATERAL (SELECT CASE WHEN w.id::text = $2 THEN 0 WHEN w.webhook_id = $2 THEN 1 ELSE 2 END AS how) m"
+		COLUMNS "CROSS JOIN LATERAL (SELECT CASE WHEN w.id::text = $2 THEN 0 WHEN w.webhook_id = $2 THEN 1 ELSE 2 END AS "
+				"how) m"
 				" WHERE w.definition = $1 AND w.is_active AND ($3 IS NULL OR w.client_id = $3)"
 				" AND (w.id::text = $2 OR w.webhook_id = $2 OR w.client_id = $2)"
 				" AND 1 = (SELECT pg_catalog.count(*) FROM integ.webhooks o WHERE o.definition = $1 AND o.is_active"

@@ -42,9 +42,8 @@ value_of(const Reader *reader, const IntegWebhookSource *source, const Jsonb *pa
 													 : integ_webhook_value(source, reader->request, reader->document);
 }
 
-/* Seconds or milliseconds since 1970, or a date and time; 0 for anything else. */
-static TimestampTz
-read_time(const char *text)
+TimestampTz
+integ_webhook_time(const char *text)
 {
 	int64 milliseconds;
 	size_t digits = text == NULL ? 0 : strspn(text, "0123456789");
@@ -71,9 +70,8 @@ names_event(const IntegWebhookTrigger *trigger, const char *name)
 	return trigger->nevents == 0;
 }
 
-/* Whether the payload is what the trigger promises; else the event says why not. */
-static void
-check_payload(const IntegWebhookTrigger *trigger, IntegWebhookEvent *event)
+void
+integ_webhook_check_payload(const IntegWebhookTrigger *trigger, IntegWebhookEvent *event)
 {
 	IntegSchemaProblems problems = {0};
 
@@ -98,7 +96,7 @@ match_triggers(const Reader *reader, IntegWebhookEvent *event)
 			(trigger->when != NULL && (event->payload == NULL || !integ_path_exists(trigger->when, event->payload))))
 			continue;
 		event->triggers[event->ntriggers++] = trigger->id;
-		check_payload(trigger, event);
+		integ_webhook_check_payload(trigger, event);
 	}
 }
 
@@ -169,7 +167,7 @@ read_event(Reader *reader, const Jsonb *part, uint32 index)
 			event.delivery_id = psprintf("%s#%u", event.delivery_id, index);
 	}
 	event.account = value_of(reader, &reader->reading->account, part);
-	event.occurred_at = read_time(value_of(reader, &reader->reading->occurred_at, part));
+	event.occurred_at = integ_webhook_time(value_of(reader, &reader->reading->occurred_at, part));
 	event.payload = part;
 	if (reader->reading->data != NULL && part != NULL)
 	{

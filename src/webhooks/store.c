@@ -48,23 +48,28 @@ is_wanted(const IntegWebhook *webhook, const IntegWebhookEvent *event)
 	return named && integ_filter_holds(webhook->filter, event->payload);
 }
 
-/* What the delivery is known by: one that several connections get is one for each. */
-static char *
-delivery_key(const IntegWebhookEvent *event)
+char *
+integ_webhook_key(const char *delivery_id)
 {
-	const char *id = event->delivery_id;
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int size;
 	char text[2 * EVP_MAX_MD_SIZE + 1];
 
-	if (strlen(id) > MAX_DELIVERY_ID)
-	{
-		if (EVP_Digest(id, strlen(id), digest, &size, EVP_sha256(), NULL) != 1)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
-		text[hex_encode((const char *) digest, size, text)] = '\0';
-		id = text;
-	}
-	return event->instance == NULL ? pstrdup(id) : psprintf("%s@%s", id, integ_uuid_text(event->instance));
+	if (strlen(delivery_id) <= MAX_DELIVERY_ID)
+		return pstrdup(delivery_id);
+	if (EVP_Digest(delivery_id, strlen(delivery_id), digest, &size, EVP_sha256(), NULL) != 1)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256 digest")));
+	text[hex_encode((const char *) digest, size, text)] = '\0';
+	return pstrdup(text);
+}
+
+/* What the delivery is known by: one that several connections get is one for each. */
+static char *
+delivery_key(const IntegWebhookEvent *event)
+{
+	char *id = integ_webhook_key(event->delivery_id);
+
+	return event->instance == NULL ? id : psprintf("%s@%s", id, integ_uuid_text(event->instance));
 }
 
 /* Headers that may hold secrets are not kept, nor is the one that has the token which proves the request. */
@@ -107,7 +112,7 @@ struct IntegWebhookStaged
 	const Jsonb *headers;
 	pg_uuid_t request_id;
 	IntegWebhookReply *reply; /* or NULL */
-	char *key;				  /* that the delivery is known by; NULL: it has no id */
+	char *key;				  /* that the delivery is known by; NULL: it has no id, or is known to be new */
 	bool repeated;			  /* the delivery was taken before */
 };
 
@@ -144,7 +149,7 @@ integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *webhook, const
 			continue;
 		*staged = first;
 		staged->event = &events[i];
-		staged->key = events[i].delivery_id == NULL ? NULL : delivery_key(&events[i]);
+		staged->key = events[i].delivery_id == NULL || webhook->is_poll ? NULL : delivery_key(&events[i]);
 		batch->count++;
 	}
 }
@@ -238,10 +243,11 @@ insert_events(IntegRows *rows)
 {
 	static IntegQuery insert = {
 		"INSERT INTO integ.webhook_events (id, created_at, client_id, webhook, instance, definition, event, triggers,"
-		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, depth, address, handled_at)"
+		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, depth, address, handled_at,"
+		" source)"
 		" SELECT id, created_at, client_id, webhook, instance, definition, event, triggers::text[],"
 		" delivery_id, account, occurred_at, payload, headers, request, body, last_error, state, depth, address,"
-		" CASE WHEN state = 'handled' THEN created_at END"
+		" CASE WHEN state = 'handled' THEN created_at END, CASE WHEN webhook IS NULL THEN 'poll' ELSE 'webhook' END"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
 		"  pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
 		"  pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12),"
@@ -278,6 +284,7 @@ add_event(IntegRows *rows, const IntegWebhookStaged *staged, bool with_body, con
 		CStringGetTextDatum(staged->webhook->definition->id)};
 	bool nulls[lengthof(event_types)] = {false};
 
+	nulls[3] = staged->webhook->is_poll;
 	nulls[4] = event->instance == NULL;
 	values[6] = integ_rows_text(event->name, &nulls[6]);
 	values[7] = triggers_value(event);
@@ -289,6 +296,7 @@ add_event(IntegRows *rows, const IntegWebhookStaged *staged, bool with_body, con
 	nulls[11] = event->payload == NULL;
 	values[12] = JsonbPGetDatum(staged->headers);
 	values[13] = UUIDPGetDatum(&staged->request_id);
+	with_body = with_body && !staged->webhook->is_poll;
 	if (with_body)
 		values[14] = PointerGetDatum(cstring_to_text_with_len(staged->request->body, (int) staged->request->body_len));
 	nulls[14] = !with_body;
@@ -315,6 +323,8 @@ begin_event(const IntegWebhookStaged *staged, IntegHandlerRuns *runs, TimestampT
 		*problem = psprintf("the event led to itself: %d runs led to each other (integ.max_event_depth)", depth);
 	if (*problem != NULL)
 		return "dead";
+	if (staged->webhook->has_tasks)
+		(void) integ_realtime_enqueue(staged->webhook, event);
 	count = integ_event_lead(staged->webhook, event, now, depth, runs, staged->reply == NULL ? NULL : &answering);
 	if (count == 0)
 		return "handled";

@@ -53,6 +53,10 @@ typedef struct IntegWebhookTrigger
 	const char **events;
 	IntegPath *when;	 /* must find something in the payload; or NULL */
 	IntegSchema *schema; /* of the payload, or NULL */
+	const char *entity;	 /* that it happens to, or NULL */
+	bool deletes;
+	IntegPath *record_id; /* of the record in the payload; NULL: nobody says */
+	IntegPath *record;	  /* the whole record, so that it need not be asked for; or NULL */
 } IntegWebhookTrigger;
 
 /* How events are read, compiled from the manifest. */
@@ -88,6 +92,8 @@ typedef struct IntegWebhook
 	const IntegWebhookScheme *scheme; /* NULL: the default, which depends on the request */
 	IntegWebhookReading reading;
 	bool has_rules; /* somebody listens to the definition */
+	bool has_tasks; /* realtime tasks are for instances of the definition */
+	bool is_poll;	/* it stands for a poll: id is the poll's, and its events are known to be new */
 } IntegWebhook;
 
 /* What is answered. Once its request is handled, everything is in the context of the batch. */
@@ -223,6 +229,26 @@ extern void integ_webhook_stage(IntegWebhookBatch *batch, const IntegWebhook *we
  * those that came before are left out; how many. Inside the owner scope in which they were staged.
  */
 extern PGDLLEXPORT int integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored);
+
+/*
+ * Compiles a trigger of a definition, in CurrentMemoryContext. where is its path in the manifest. Raises IG400.
+ */
+extern void integ_webhook_trigger_compile(const JsonbContainer *definition, const JsonbContainer *source,
+										  const char *where, IntegWebhookTrigger *trigger);
+
+/* Sets event->problem where its payload is not what the trigger promises. */
+extern void integ_webhook_check_payload(const IntegWebhookTrigger *trigger, IntegWebhookEvent *event);
+
+/* How a delivery id is kept: a long one as its hash. In CurrentMemoryContext. */
+extern char *integ_webhook_key(const char *delivery_id);
+
+/* Seconds or milliseconds since 1970, or a date and time; 0 for anything else, and for NULL. */
+extern TimestampTz integ_webhook_time(const char *text);
+
+/*
+ * Has realtime tasks synchronize the record that the event tells of; in how many of them. Inside an owner scope.
+ */
+extern int integ_realtime_enqueue(const IntegWebhook *webhook, const IntegWebhookEvent *event);
 
 /* A maintenance job: forgets deliveries whose time is over. Opens transactions. */
 extern void integ_webhook_keys_expire(void);

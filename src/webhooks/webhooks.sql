@@ -17,8 +17,6 @@ CREATE TABLE integ.webhooks (
     replies boolean NOT NULL DEFAULT false,
     owner regrole NOT NULL DEFAULT pg_catalog.quote_ident(current_user)::pg_catalog.regrole,
     is_active boolean NOT NULL DEFAULT true,
-    external_id text COLLATE "C",
-    expires_at timestamptz,
     metadata jsonb NOT NULL DEFAULT '{}',
     created_by text NOT NULL DEFAULT current_user,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -33,7 +31,6 @@ CREATE TABLE integ.webhooks (
 );
 CREATE INDEX webhooks_definition_idx ON integ.webhooks (definition, webhook_id);
 CREATE INDEX webhooks_instance_idx ON integ.webhooks (instance) WHERE instance IS NOT NULL;
-CREATE INDEX webhooks_expires_at_idx ON integ.webhooks (expires_at) WHERE expires_at IS NOT NULL;
 COMMENT ON TABLE integ.webhooks IS
     'Webhooks: addresses that services send events to. Written by INSERT, UPDATE and DELETE; the secret is a '
     'credential of webhook:ID';
@@ -59,8 +56,6 @@ COMMENT ON COLUMN integ.webhooks.replies IS
     'within 2 seconds';
 COMMENT ON COLUMN integ.webhooks.owner IS 'The role with whose rights handlers run';
 COMMENT ON COLUMN integ.webhooks.is_active IS 'False: requests are answered as if there were no such address';
-COMMENT ON COLUMN integ.webhooks.external_id IS 'Id of the registration at the service';
-COMMENT ON COLUMN integ.webhooks.expires_at IS 'When the registration ends at the service';
 COMMENT ON COLUMN integ.webhooks.metadata IS 'Anything the application wants to keep with it';
 COMMENT ON COLUMN integ.webhooks.created_by IS 'The role that made it';
 COMMENT ON COLUMN integ.webhooks.created_at IS 'When it was made';
@@ -133,7 +128,7 @@ CREATE TABLE integ.webhook_keys (
 );
 CREATE INDEX webhook_keys_expires_at_idx ON integ.webhook_keys (expires_at);
 COMMENT ON TABLE integ.webhook_keys IS 'Deliveries that were taken, so that none is taken twice';
-COMMENT ON COLUMN integ.webhook_keys.webhook IS 'The webhook that it came by, or the instance that was asked';
+COMMENT ON COLUMN integ.webhook_keys.webhook IS 'The webhook that it came by, or the poll (integ.polls) that found it';
 COMMENT ON COLUMN integ.webhook_keys.delivery_id IS 'Its id at the service; a long one by its hash';
 COMMENT ON COLUMN integ.webhook_keys.event IS 'The event that it became';
 COMMENT ON COLUMN integ.webhook_keys.expires_at IS 'When it is forgotten';

@@ -18,6 +18,7 @@ function named like its path below /lists; it takes the handler and answers.
                     .QueryResponse.Item, {} behind the last        (QuickBooks)
     keyset          q="… [WHERE id > 'n'] ORDER BY id LIMIT m"; a list     (SOQL)
     circle stuck    cursors that come again; empty: pages without end
+    shrinks         pages with fewer and fewer records, at last none, and always a next one
     ignores         the same page whatever is asked for
     elsewhere       its next page is at another origin; garbled: is no URL
     fails           the third page fails with 503; stall: the second never comes
@@ -162,6 +163,12 @@ def stuck(handler):
 
 def empty(handler):
     raise Answer(200, {"data": [], "next": str(number(handler.query, "cursor", 0) + 1)})
+
+
+def shrinks(handler):
+    start = number(handler.query, "cursor", 0)
+    page = records({}, start, max(0, 10 - start))[:max(0, 4 - start // 3)]
+    raise Answer(200, {"data": page, "next": str(start + 3), "total": 25})
 
 
 def ignores(handler):

@@ -14,10 +14,12 @@ often a job was asked for.
                                POST makes it another version
     *    /services/data/…      Salesforce (salesforce.py)
     *    /oauth/NAME/…         a token service (tokens.py)
+    *    /hooks/… /feed/…      webhooks that are registered, a source that is polled (hooks.py)
 """
 import re
 
 import faults
+import hooks
 import salesforce
 import tokens
 from answers import Answer, problem
@@ -146,4 +148,5 @@ def versioned(handler):
 
 
 ROUTES = {"gate": gate, "open": open_gate, "versioned": versioned, "graphql": graphql, "jobs": jobs, "crm": crm,
-          "services": salesforce.route, "oauth": tokens.route}
+          "services": salesforce.route, "oauth": tokens.route,
+          "hooks": hooks.route_hooks, "hookbook": hooks.route_book, "feed": hooks.route_feed}
