@@ -137,89 +137,89 @@ define_strings(void)
 								   settings[i].flags, settings[i].check, NULL, NULL);
 }
 
+static const struct
+{
+	const char *name;
+	const char *description;
+	int *value;
+	int initial, min, max;
+	GucContext context;
+	int flags;
+} integers[] = {
+	{"integ.connect_timeout", "Longest wait for a connection.",
+	 &integ_connect_timeout, 10000, 1, 600000, PGC_USERSET, GUC_UNIT_MS},
+	{"integ.request_timeout", "Longest time one HTTP exchange may take.",
+	 &integ_request_timeout, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
+	{"integ.max_response_size", "Largest response that is read.",
+	 &integ_max_response_size, 65536, 1, 1000000, PGC_SUSET, GUC_UNIT_KB},
+	{"integ.max_download_size", "Largest answer that is streamed: into a large object, or by integ_fetch as events.",
+	 &integ_max_download_size, 1048576, 1, PG_INT32_MAX, PGC_SUSET, GUC_UNIT_KB},
+	{"integ.max_sync_wait", "Longest time a synchronous request may hold back its transaction.",
+	 &integ_max_sync_wait, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
+	{"integ.log_flush", "How far the request log of reads may lag behind.",
+	 &integ_log_flush, 200, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"integ.log_retention", "Days that the request log is kept.",
+	 &integ_log_retention, 30, 1, 3650, PGC_SIGHUP, 0},
+	{"integ.log_buffer", "Shared memory between callers and the recorder, for each database.",
+	 &integ_log_buffer, 1024, 64, 262144, PGC_POSTMASTER, GUC_UNIT_KB},
+	{"integ.dispatchers", "Workers of each database that carry out durable calls.",
+	 &integ_dispatchers, 1, 0, INTEG_MAX_DISPATCHERS, PGC_SIGHUP, 0},
+	{"integ.instance_concurrency", "Durable calls at once to an instance whose definition does not say how many.",
+	 &integ_instance_concurrency, 64, 1, 512, PGC_SIGHUP, 0},
+	{"integ.host_concurrency", "Requests at once to one host, of all instances together; 0: not limited.",
+	 &integ_host_concurrency, 0, 0, 10000, PGC_SIGHUP, 0},
+	{"integ.listeners", "Processes of each database that listens which share its port.",
+	 &integ_listeners, 1, 1, INTEG_MAX_LISTENERS, PGC_SIGHUP, 0},
+	{"integ.retry_delay", "Longest delay before the second attempt of a durable call; it doubles with each.",
+	 &integ_retry_delay, 1000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"integ.max_retry_delay", "Longest delay between attempts of a durable call.",
+	 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"integ.deactivate_after_failures",
+	 "Durable calls that fail one after the other and switch their instance off; 0: never.",
+	 &integ_deactivate_after_failures, 20, 0, 1000000, PGC_SIGHUP, 0},
+	{"integ.deactivate_after", "How long an instance must have failed before it is switched off.",
+	 &integ_deactivate_after, 3600, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
+	 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"integ.delivery_timeout", "Longest time that one request to an endpoint may take.",
+	 &integ_delivery_timeout, 20000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"integ.endpoint_disable_after", "How long an endpoint must have failed to be disabled; 0: it never is.",
+	 &integ_endpoint_disable_after, 5 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"integ.max_handler_workers", "Workers of each database that call users' functions.",
+	 &integ_max_handler_workers, 4, 0, INTEG_MAX_HANDLERS, PGC_SIGHUP, 0},
+	{"integ.handler_timeout", "Longest time that a user's function may take when integ calls it.",
+	 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"integ.max_sync_workers", "Workers of each database that synchronize.",
+	 &integ_max_sync_workers, 4, 0, INTEG_MAX_SYNC_WORKERS, PGC_SIGHUP, 0},
+	{"integ.instance_sync_concurrency", "Executions of sync tasks at once that use the same instance.",
+	 &integ_instance_sync_concurrency, 2, 1, INTEG_MAX_SYNC_WORKERS, PGC_SIGHUP, 0},
+	{"integ.sync_retention", "Days that executions of sync tasks are kept, with their errors and logs.",
+	 &integ_sync_retention, 90, 1, 3650, PGC_SIGHUP, 0},
+	{"integ.refresh_concurrency", "Token requests that a dispatcher has under way at once.",
+	 &integ_refresh_concurrency, 50, 1, 1000, PGC_SIGHUP, 0},
+	{"integ.answer_retention", "How long the last answer of a conditional method is kept; 0: not at all.",
+	 &integ_answer_retention, 7 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"integ.approval_expiry", "How long an approval waits for a decision.",
+	 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"integ.approval_retention", "Days that an approval is kept after it was decided about.",
+	 &integ_approval_retention, 365, 1, 36500, PGC_SIGHUP, 0},
+	{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
+	 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
+	{"integ.max_rate_limits", "Rate limits, and circuit breakers, that shared memory has room for.",
+	 &integ_max_rate_limits, 4096, 64, 1000000, PGC_POSTMASTER, 0},
+};
+
 static void
 define_integers(void)
 {
-	static const struct
-	{
-		const char *name;
-		const char *description;
-		int *value;
-		int initial, min, max;
-		GucContext context;
-		int flags;
-	} settings[] = {
-		{"integ.connect_timeout", "Longest wait for a connection.",
-		 &integ_connect_timeout, 10000, 1, 600000, PGC_USERSET, GUC_UNIT_MS},
-		{"integ.request_timeout", "Longest time one HTTP exchange may take.",
-		 &integ_request_timeout, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
-		{"integ.max_response_size", "Largest response that is read.",
-		 &integ_max_response_size, 65536, 1, 1000000, PGC_SUSET, GUC_UNIT_KB},
-		{"integ.max_download_size", "Largest answer that is streamed: into a large object, or by integ_fetch as events.",
-		 &integ_max_download_size, 1048576, 1, PG_INT32_MAX, PGC_SUSET, GUC_UNIT_KB},
-		{"integ.max_sync_wait", "Longest time a synchronous request may hold back its transaction.",
-		 &integ_max_sync_wait, 30000, 1, 3600000, PGC_USERSET, GUC_UNIT_MS},
-		{"integ.log_flush", "How far the request log of reads may lag behind.",
-		 &integ_log_flush, 200, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS},
-		{"integ.log_retention", "Days that the request log is kept.",
-		 &integ_log_retention, 30, 1, 3650, PGC_SIGHUP, 0},
-		{"integ.log_buffer", "Shared memory between callers and the recorder, for each database.",
-		 &integ_log_buffer, 1024, 64, 262144, PGC_POSTMASTER, GUC_UNIT_KB},
-		{"integ.dispatchers", "Workers of each database that carry out durable calls.",
-		 &integ_dispatchers, 1, 0, INTEG_MAX_DISPATCHERS, PGC_SIGHUP, 0},
-		{"integ.instance_concurrency", "Durable calls at once to an instance whose definition does not say how many.",
-		 &integ_instance_concurrency, 64, 1, 512, PGC_SIGHUP, 0},
-		{"integ.host_concurrency", "Requests at once to one host, of all instances together; 0: not limited.",
-		 &integ_host_concurrency, 0, 0, 10000, PGC_SIGHUP, 0},
-		{"integ.listeners", "Processes of each database that listens which share its port.",
-		 &integ_listeners, 1, 1, INTEG_MAX_LISTENERS, PGC_SIGHUP, 0},
-		{"integ.retry_delay", "Longest delay before the second attempt of a durable call; it doubles with each.",
-		 &integ_retry_delay, 1000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
-		{"integ.max_retry_delay", "Longest delay between attempts of a durable call.",
-		 &integ_max_retry_delay, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS},
-		{"integ.deactivate_after_failures",
-		 "Durable calls that fail one after the other and switch their instance off; 0: never.",
-		 &integ_deactivate_after_failures, 20, 0, 1000000, PGC_SIGHUP, 0},
-		{"integ.deactivate_after", "How long an instance must have failed before it is switched off.",
-		 &integ_deactivate_after, 3600, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
-		{"integ.idempotency_retention", "How long the idempotency key of a durable call is kept.",
-		 &integ_idempotency_retention, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
-		{"integ.delivery_timeout", "Longest time that one request to an endpoint may take.",
-		 &integ_delivery_timeout, 20000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
-		{"integ.endpoint_disable_after", "How long an endpoint must have failed to be disabled; 0: it never is.",
-		 &integ_endpoint_disable_after, 5 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
-		{"integ.max_handler_workers", "Workers of each database that call users' functions.",
-		 &integ_max_handler_workers, 4, 0, INTEG_MAX_HANDLERS, PGC_SIGHUP, 0},
-		{"integ.handler_timeout", "Longest time that a user's function may take when integ calls it.",
-		 &integ_handler_timeout, 30000, 1, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
-		{"integ.max_sync_workers", "Workers of each database that synchronize.",
-		 &integ_max_sync_workers, 4, 0, INTEG_MAX_SYNC_WORKERS, PGC_SIGHUP, 0},
-		{"integ.instance_sync_concurrency", "Executions of sync tasks at once that use the same instance.",
-		 &integ_instance_sync_concurrency, 2, 1, INTEG_MAX_SYNC_WORKERS, PGC_SIGHUP, 0},
-		{"integ.sync_retention", "Days that executions of sync tasks are kept, with their errors and logs.",
-		 &integ_sync_retention, 90, 1, 3650, PGC_SIGHUP, 0},
-		{"integ.refresh_concurrency", "Token requests that a dispatcher has under way at once.",
-		 &integ_refresh_concurrency, 50, 1, 1000, PGC_SIGHUP, 0},
-		{"integ.answer_retention", "How long the last answer of a conditional method is kept; 0: not at all.",
-		 &integ_answer_retention, 7 * 86400, 0, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
-		{"integ.approval_expiry", "How long an approval waits for a decision.",
-		 &integ_approval_expiry, 7 * 86400, 1, 365 * 86400, PGC_SIGHUP, GUC_UNIT_S},
-		{"integ.approval_retention", "Days that an approval is kept after it was decided about.",
-		 &integ_approval_retention, 365, 1, 36500, PGC_SIGHUP, 0},
-		{"integ.max_databases", "Databases of this cluster that may have integ's workers.",
-		 &integ_max_databases, 8, 1, 1024, PGC_POSTMASTER, 0},
-		{"integ.max_rate_limits", "Rate limits, and circuit breakers, that shared memory has room for.",
-		 &integ_max_rate_limits, 4096, 64, 1000000, PGC_POSTMASTER, 0},
-	};
-
-	for (size_t i = 0; i < lengthof(settings); i++)
+	for (size_t i = 0; i < lengthof(integers); i++)
 	{
 		/* Postmaster settings do not exist for a session that loads integ late. */
-		if (settings[i].context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress)
+		if (integers[i].context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress)
 			continue;
-		DefineCustomIntVariable(settings[i].name, settings[i].description, NULL,
-								settings[i].value, settings[i].initial, settings[i].min,
-								settings[i].max, settings[i].context, settings[i].flags,
+		DefineCustomIntVariable(integers[i].name, integers[i].description, NULL,
+								integers[i].value, integers[i].initial, integers[i].min,
+								integers[i].max, integers[i].context, integers[i].flags,
 								NULL, NULL, NULL);
 	}
 }

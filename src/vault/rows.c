@@ -178,7 +178,7 @@ integ_vault_decrypt(IntegCredentialRow *row, uint8_t *out)
 {
 	const uint8_t *key = integ_data_key_open(&row->key);
 	IntegCryptoStatus status = INTEG_CRYPTO_MISMATCH;
-	size_t len;
+	size_t len = 0;
 
 	if (row->algorithm == row->key.algorithm)
 		status = (row->authentic ? integ_aead_reopen : integ_aead_open)(
