@@ -16,7 +16,8 @@ layers=${*:-${LAYERS:-unit regress isolation tap}}
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ "$variant" = asan ] && time_limit=${INTEG_TEST_TIMEOUT:-3600} || time_limit=${INTEG_TEST_TIMEOUT:-600}
-[ -z "${INTEG_LONG:-}" ] || time_limit=${INTEG_TEST_TIMEOUT:-14400}
+# Full counts take their time: also one statement, or one wait, of a test.
+[ -z "${INTEG_LONG:-}" ] || { time_limit=${INTEG_TEST_TIMEOUT:-14400} && export PG_TEST_TIMEOUT_DEFAULT=3600; }
 
 trap scratch_remove EXIT
 trap 'exit 130' INT TERM
