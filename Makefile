@@ -74,6 +74,7 @@ SQL_PARTS = \
 	src/webhooks/webhooks.sql \
 	src/webhooks/registration.sql \
 	src/endpoints/endpoints.sql \
+	src/endpoints/changes.sql \
 	src/core/ownership.sql
 
 # The definitions that integ brings: mirrored once everything else exists.

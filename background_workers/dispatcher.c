@@ -256,6 +256,12 @@ step_prepare(void *arg)
 	integ_prepare(&dispatcher);
 }
 
+static void
+step_send(void *arg)
+{
+	integ_send(&dispatcher);
+}
+
 /*
  * A clock that is set back would put off everything that waits for a time of its own until it is reached again: the
  * dispatcher looks at everything anew. What stands in the tables keeps its time.
@@ -340,7 +346,8 @@ work(void)
 		(void) run(step_claim, NULL);
 	if (!dlist_is_empty(&dispatcher.claimed))
 		(void) run(step_prepare, NULL);
-	integ_send(&dispatcher);
+	if (!dlist_is_empty(&dispatcher.ready))
+		(void) run(step_send, NULL);
 
 	now = GetCurrentTimestamp();
 	due = Min(Min(next_rescan, next_recovery), integ_asking_due(&dispatcher));

@@ -31,3 +31,151 @@ SELECT delivered(:'message');
 SELECT state, attempt, last_status, last_error FROM integ.deliveries WHERE message = :'message';
 SELECT attempt, status, sqlstate, error, duration_us > 0 AS took, response LIKE $$%"path": "/echo/orders"%$$ AS response
 FROM integ.delivery_attempts WHERE message = :'message';
+BEGIN;
+SELECT integ_publish('order.created', '{"id": 18}') AS message \gset
+ROLLBACK;
+SELECT count(*) FROM integ.deliveries WHERE message = :'message';
+SELECT integ_publish('invoice.paid', '{}') AS message \gset
+SELECT count(*) FROM integ.deliveries WHERE message = :'message';
+
+-- what is refused
+SELECT integ_publish('no type', '{}');
+SELECT integ_publish('integ.instance.connected', '{}');
+SELECT integ_publish('order.created', NULL);
+SELECT integ_publish('order.created', '{}', '{"keys": "k"}');
+SELECT integ_publish('order.created', '{}', '{"endpoint": "nobody"}');
+SELECT integ_endpoint_add('ftp://example.com/');
+SELECT integ_endpoint_add('https://example.com/', '{order created}');
+SELECT integ_endpoint_add('https://example.com/', '{}', '{"secret": "whsec_no base64!"}');
+SELECT integ_endpoint_add('https://example.com/', '{}', '{"headers": {"webhook-id": "1"}}');
+SELECT integ_endpoint_add('https://example.com/', '{}', '{"retry_schedule": ["0 s"]}');
+INSERT INTO integ.endpoints (endpoint_id, url, filter) VALUES ('bad', 'https://example.com/', '$.[');
+INSERT INTO integ.endpoints (endpoint_id, url, headers) VALUES ('bad', 'https://example.com/', '{"Host": "x"}');
+INSERT INTO integ.endpoints (endpoint_id, url, payload_template)
+VALUES ('bad', 'https://example.com/', '{"a": "{data"}');
+INSERT INTO integ.endpoints (endpoint_id, url, rate_limit) VALUES ('bad', 'https://example.com/', 0);
+
+-- the same event twice is one
+SELECT integ_publish('order.paid', '{"id": 1}', '{"idempotency_key": "paid-1"}') AS message \gset
+SELECT integ_publish('order.paid', '{"id": 1}', '{"idempotency_key": "paid-1"}') = :'message' AS same;
+SELECT integ_publish('order.paid', '{"id": 2}', '{"idempotency_key": "paid-1"}');
+SELECT integ_publish('order.paid', '{}', '{"id": "018f0000-0000-7000-8000-000000000001"}');
+SELECT integ_publish('order.paid', '{}', '{"id": "018f0000-0000-7000-8000-000000000001"}');
+SELECT count(*) FROM integ.deliveries WHERE event_type = 'order.paid';
+
+-- filter, body and headers of one's own, a secret in a header
+INSERT INTO integ.endpoints (endpoint_id, url, event_types, filter, headers, payload_template, signature_header)
+VALUES ('big', :'provider_url' || '/echo/big', '{order.*}', '$.total > 100',
+        '{"Authorization": "Bearer {credentials.token}", "X-Type": "{type}"}',
+        '{"what": "{type}", "total": "{data.total}", "for": "{client}"}', 'X-Shop-Signature');
+SELECT integ_credential_set('endpoint:' || id, 'secret', 'whsec_' || repeat('QUJD', 8)) FROM integ.endpoints
+WHERE endpoint_id = 'big';
+SELECT integ_credential_set('endpoint:' || id, 'token', 'a-secret-token',
+                            jsonb_build_object('origins', jsonb_build_array(:'provider_url')))
+FROM integ.endpoints WHERE endpoint_id = 'big';
+SELECT integ_publish('order.created', '{"total": 99}', '{"endpoint": "big"}') AS message \gset
+SELECT count(*) FROM integ.deliveries WHERE message = :'message';
+SELECT integ_publish('order.created', '{"total": 250.50}', '{"endpoints": ["big"], "key": "k"}') AS message \gset
+SELECT delivered(:'message');
+SELECT response LIKE '%a-secret-token%' AS leaked,
+       response LIKE '%"x-type": "order.created"%' AS header, response LIKE '%"Bearer **************"%' AS masked,
+       response LIKE '%"x-shop-signature": "sha256=%' AS signed
+FROM integ.delivery_attempts WHERE message = :'message';
+
+-- without a secret nothing leaves
+INSERT INTO integ.endpoints (endpoint_id, url, event_types, retry_schedule)
+VALUES ('unsigned', :'provider_url' || '/echo/unsigned', '{unsigned}', '{}');
+SELECT integ_publish('unsigned', '{}') AS message \gset
+SELECT delivered(:'message', 'dead');
+SELECT attempt, status, sqlstate, error, duration_us FROM integ.delivery_attempts WHERE message = :'message';
+
+-- sent again, under the same id
+SELECT integ_credential_set('endpoint:' || id, 'secret', 'whsec_' || repeat('QUJD', 8)) FROM integ.endpoints
+WHERE endpoint_id = 'unsigned';
+SELECT integ_delivery_replay(id) IS NOT NULL AS again FROM integ.deliveries WHERE message = :'message';
+SELECT delivered(:'message', '(dead|delivered)');
+SELECT count(*) FROM integ_deliveries_replay('{"endpoint": "unsigned", "since": "2020-01-01"}');
+SELECT count(*) FROM integ_deliveries_replay('{"endpoint": "unsigned", "state": "delivered"}');
+SELECT integ_deliveries_replay('{"state": "dead"}');
+SELECT integ_delivery_replay('018f0000-0000-7000-8000-000000000001');
+
+-- cancelled before it is due
+SELECT integ_publish('order.late', '{}', '{"deliver_at": "2999-01-01", "endpoint": "orders"}') AS message \gset
+SELECT integ_delivery_cancel(id) FROM integ.deliveries WHERE message = :'message';
+SELECT integ_delivery_cancel(id) FROM integ.deliveries WHERE message = :'message';
+SELECT state FROM integ.deliveries WHERE message = :'message';
+
+-- changes of a table, in one line
+CREATE TABLE orders (id integer PRIMARY KEY, customer text, total numeric, internal text);
+SELECT integ_publish_changes('orders', '{"event": "order", "columns": ["id", "total"], "key": "id", "old": true}');
+BEGIN;
+INSERT INTO orders SELECT g, 'c' || g, g * 10, 'x' FROM generate_series(1, 3) g;
+UPDATE orders SET total = total + 1 WHERE id < 3;
+UPDATE orders SET internal = 'y';
+DELETE FROM orders WHERE id = 3;
+SELECT event_type, key, payload FROM integ.deliveries_open d JOIN integ.endpoints e ON e.id = d.endpoint
+WHERE endpoint_id = 'orders' AND payload ? 'operation' ORDER BY d.id;
+COMMIT;
+ALTER TABLE orders ADD COLUMN note text;
+ALTER TABLE orders DROP COLUMN total;
+INSERT INTO orders (id, note) VALUES (9, 'n');
+SELECT payload FROM integ.deliveries WHERE key = '9';
+SELECT integ_publish_changes('orders', '{"columns": ["total"]}');
+SELECT integ_publish_changes('orders', '{"event": "integ.order"}');
+SELECT integ_publish_changes('orders', '{"evnt": "order"}');
+SELECT integ_publish_changes('orders', '{"events": {"delete": null, "insert": "order.made"}}');
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'orders'::regclass ORDER BY tgname;
+SELECT integ_unpublish_changes('orders');
+SELECT integ_unpublish_changes('orders');
+INSERT INTO orders (id) VALUES (10);
+SELECT count(*) FROM integ.deliveries WHERE payload @> '{"row": {"id": 10}}';
+DROP TABLE orders;
+
+-- integ's own events are named by who wants them
+SELECT endpoint IS NOT NULL AS added
+FROM integ_endpoint_add(:'provider_url' || '/echo/own', '{integ.delivery.*}', '{"endpoint_id": "own"}');
+SELECT integ_publish('unsigned', '{"n": 5}') AS message \gset
+SELECT delivered(:'message');
+DO $$
+BEGIN
+    FOR i IN 1..600 LOOP
+        EXIT WHEN EXISTS (SELECT FROM integ.deliveries_done WHERE event_type = 'integ.delivery.delivered');
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END $$;
+SELECT event_type, payload ->> 'event_type' AS about, payload ->> 'attempt' AS attempt, payload ->> 'status' AS status
+FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'message' = :'message';
+SELECT count(*) FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'event_type' LIKE 'integ.%';
+
+-- clients see their own, and nobody a secret
+CREATE ROLE endpoints_admin LOGIN IN ROLE integ_admin;
+CREATE ROLE endpoints_user LOGIN IN ROLE integ_user;
+INSERT INTO integ.clients (id, name) VALUES ('acme_out', 'Acme');
+INSERT INTO integ.members (role, client_id, user_id, level) VALUES
+    ('endpoints_admin', 'acme_out', 'a', 'admin'), ('endpoints_user', 'acme_out', 'u', 'user');
+SET ROLE endpoints_admin;
+SELECT endpoint IS NOT NULL AS added
+FROM integ_endpoint_add(:'provider_url' || '/echo/acme', '{acme.*}', '{"endpoint_id": "mine"}');
+SELECT endpoint_id, client_id FROM integ.endpoints;
+SELECT integ_endpoint_add('https://example.com/', '{}', '{"client": "*"}');
+UPDATE integ.endpoints SET failures = 3;
+SELECT count(*) FROM integ.credentials;
+SELECT count(*) FROM integ.deliveries;
+SET ROLE endpoints_user;
+SELECT count(*) FROM integ.endpoints;
+SELECT integ_endpoint_add('https://example.com/');
+SELECT integ_publish('acme.x', '{}', '{"client": "*"}');
+SELECT integ_publish('acme.x', '{"of": "acme"}') AS message \gset
+RESET ROLE;
+SELECT delivered(:'message');
+SELECT client_id, event_client FROM integ.deliveries WHERE message = :'message';
+
+-- what goes with an endpoint
+SELECT integ_publish('order.late', '{}', '{"deliver_at": "2999-01-01", "endpoint": "orders"}') AS message \gset
+DELETE FROM integ.endpoints;
+SELECT state, last_error FROM integ.deliveries WHERE message = :'message';
+SELECT count(*) FROM integ.credentials WHERE owner_kind = 'endpoint' AND owner_id NOT LIKE '00000000%';
+DELETE FROM integ.members WHERE role::text LIKE 'endpoints_%';
+DELETE FROM integ.clients WHERE id = 'acme_out';
+DROP ROLE endpoints_admin, endpoints_user;
+DROP FUNCTION delivered(uuid, text);

@@ -356,6 +356,15 @@ integ_act_as(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+bool
+integ_actor_manages(const IntegActor *actor, const char *client, const char *user)
+{
+	if (actor->level == INTEG_LEVEL_SUPERADMIN)
+		return true;
+	return actor->client != NULL && client != NULL && strcmp(actor->client, client) == 0 &&
+		   (actor->level == INTEG_LEVEL_ADMIN || same_text(actor->user, user));
+}
+
 static Datum
 text_or_null(FunctionCallInfo fcinfo, const char *value)
 {

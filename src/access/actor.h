@@ -55,6 +55,12 @@ extern const IntegActor *integ_actor_rebuild(Oid role, const char *client, const
  */
 extern void integ_actor_assume(const char *client, const char *user);
 
+/*
+ * Whether the actor manages what belongs to that user of the client (NULL: to no user): its own, as an administrator
+ * all of its client's, as a superadmin everything. As the row-level security of the tables of calls.
+ */
+extern bool integ_actor_manages(const IntegActor *actor, const char *client, const char *user);
+
 /* "user", "admin", "superadmin"; NULL for none. */
 extern const char *integ_level_name(IntegLevel level);
 

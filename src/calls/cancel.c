@@ -16,21 +16,6 @@
 
 PG_FUNCTION_INFO_V1(integ_call_cancel);
 
-static bool
-same_user(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-/* As the row-level security of the tables. */
-static bool
-may_manage(const IntegActor *actor, const char *client, const char *user)
-{
-	if (actor->level == INTEG_LEVEL_SUPERADMIN)
-		return true;
-	return strcmp(actor->client, client) == 0 && (actor->level == INTEG_LEVEL_ADMIN || same_user(actor->user, user));
-}
-
 const char *
 integ_call_require(const IntegActor *actor, const pg_uuid_t *call)
 {
@@ -46,7 +31,8 @@ integ_call_require(const IntegActor *actor, const pg_uuid_t *call)
 
 	integ_owner_enter(&scope);
 	if (integ_query_latest(&find, &value, NULL) > 0 &&
-		may_manage(actor, integ_result_text(0, 2, CurrentMemoryContext), integ_result_text(0, 3, CurrentMemoryContext)))
+		integ_actor_manages(actor, integ_result_text(0, 2, CurrentMemoryContext),
+							integ_result_text(0, 3, CurrentMemoryContext)))
 		state = integ_result_text(0, 1, context);
 	integ_owner_leave(&scope);
 	if (state == NULL)

@@ -3,9 +3,10 @@
  *
  * Candidates are read in the order (next_attempt_at, id) of a priority from a
  * remembered mark on, so that what was claimed before, and what an old snapshot
- * keeps of it, is never walked over again. Three reads give candidates: the next
- * call of an ordering key whose last one has ended, the general one, and one
- * for each lane with a backlog and room. Then one statement claims them.
+ * keeps of it, is never walked over again. Reads give candidates: calls whose slot
+ * has come, the next call of an ordering key whose last one has ended, the general one, and one
+ * for each lane with a backlog and room. They are prepared while their rows are locked, and claimed together, so that
+ * the claim says of each whether it may leave.
  */
 #include "calls/dispatch.h"
 #include "calls/errand.h"
@@ -20,10 +21,15 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define CANDIDATE_COLUMNS "o.ctid, o.id, o.instance, o.next_attempt_at, o.ordering_key"
+/* make_flight takes them in this order. */
+#define CANDIDATE_COLUMNS                                                                                        \
+	"o.ctid, o.id, o.instance, o.next_attempt_at, o.ordering_key, o.priority, o.state, o.instance_id, o.method," \
+	" o.client_id, o.user_id, o.owner::pg_catalog.oid, o.input, o.timeout_ms, o.attempt, o.interrupted,"         \
+	" o.max_attempts, o.is_write, o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401',"       \
+	" o.progress, COALESCE(o.on_success, o.on_failure) IS NOT NULL, o.purpose, COALESCE(o.subject, o.id), o.repeatable"
 
 /*
- * Candidates are locked when they are read, since the statement that claims them must not wait for anybody: what
+ * Candidates are locked when they are read, so that the statement that claims them waits for nobody: what
  * somebody else has locked stays. Those that turn out to have no room are let go at the end of the transaction.
  */
 #define LOCKED " FOR NO KEY UPDATE OF o SKIP LOCKED"
@@ -39,22 +45,10 @@
 /* How often it is looked whether calls that were told to come still wait. */
 #define PROMISES_INTERVAL (5 * USECS_PER_SEC)
 
-typedef struct Candidate
-{
-	pg_uuid_t id; /* first: sorted and searched by it */
-	ItemPointerData ctid;
-	IntegLane *lane;
-	char *ordering_key;
-	bool promised;
-	int position; /* in the order of their turn */
-	bool claimed;
-} Candidate;
-
-/* Of the claim under way; left over when its transaction failed. */
-static Candidate candidates[INTEG_BATCH_MAX];
-static int ncandidates;
+/* Of the claim under way, not committed yet; left over when its transaction failed. */
+static dlist_head fresh = DLIST_STATIC_INIT(fresh);
+static int nfresh;
 static bool unfinished;
-static dlist_head fresh = DLIST_STATIC_INIT(fresh); /* flights of it, not committed yet */
 
 static const IntegMark beginning = {.at = DT_NOBEGIN};
 
@@ -113,7 +107,8 @@ integ_claim_due(IntegDispatcher *dispatcher)
 	TimestampTz due = DT_NOEND, now = GetCurrentTimestamp();
 	dlist_iter iter;
 
-	if (!dlist_is_empty(&dispatcher->unlocked))
+	/* A claim that failed has moved marks past calls that it did not claim. */
+	if (unfinished || !dlist_is_empty(&dispatcher->unlocked))
 		return DT_NOBEGIN;
 	for (int i = 0; i < INTEG_PRIORITIES; i++)
 		due = Min(due, dispatcher->due[i]);
@@ -139,18 +134,92 @@ integ_claim_due(IntegDispatcher *dispatcher)
 	return due;
 }
 
-/* Takes back what a claim whose transaction failed had in hand. */
+/* Takes back what a claim whose transaction failed had in hand: its flights are nobody's. */
 static void
-undo_candidates(IntegDispatcher *dispatcher)
+undo_claim(IntegDispatcher *dispatcher)
 {
-	for (int i = 0; i < ncandidates; i++)
+	while (!dlist_is_empty(&fresh))
 	{
-		integ_lane_give(candidates[i].lane);
-		if (candidates[i].ordering_key != NULL)
-			integ_ordered_release(dispatcher, &candidates[i].lane->instance, candidates[i].ordering_key);
+		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(&fresh));
+
+		integ_lane_leave(dispatcher, flight);
+		if (flight->ordering_key != NULL)
+			integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);
+		MemoryContextDelete(flight->context);
 	}
-	ncandidates = 0;
+	nfresh = 0;
 	integ_claim_rescan(dispatcher);
+}
+
+static void
+free_response(void *arg)
+{
+	integ_http_response_free(&((IntegFlight *) arg)->response);
+}
+
+/* A row of the last read as a flight, in memory of its own; its attempt is the one that begins. */
+static IntegFlight *
+make_flight(IntegDispatcher *dispatcher, uint64 row)
+{
+	MemoryContext context =
+		AllocSetContextCreate(dispatcher->context, "integ flight", ALLOCSET_DEFAULT_SIZES);
+	IntegFlight *flight = MemoryContextAllocZero(context, sizeof(IntegFlight));
+	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+	Datum approval;
+	bool isnull;
+
+	callback->func = free_response;
+	callback->arg = flight;
+	MemoryContextRegisterResetCallback(context, callback);
+	flight->context = context;
+	flight->ctid = *(ItemPointer) DatumGetPointer(integ_result_datum(row, 1, &isnull));
+	flight->id = *DatumGetUUIDP(integ_result_datum(row, 2, &isnull));
+	flight->instance = *DatumGetUUIDP(integ_result_datum(row, 3, &isnull));
+	flight->ordering_key = integ_result_text(row, 5, context);
+	flight->priority = DatumGetInt16(integ_result_datum(row, 6, &isnull)) - INTEG_PRIORITY_MIN;
+	flight->instance_id = integ_result_text(row, 8, context);
+	flight->method = integ_result_text(row, 9, context);
+	flight->client_id = integ_result_text(row, 10, context);
+	flight->user_id = integ_result_text(row, 11, context);
+	flight->owner = DatumGetObjectId(integ_result_datum(row, 12, &isnull));
+	flight->input = (Jsonb *) integ_result_varlena(row, 13, context);
+	flight->timeout_ms = DatumGetInt32(integ_result_datum(row, 14, &isnull));
+	flight->attempt = DatumGetInt32(integ_result_datum(row, 15, &isnull)) + 1;
+	flight->interrupted = DatumGetInt32(integ_result_datum(row, 16, &isnull));
+	flight->max_attempts = DatumGetInt32(integ_result_datum(row, 17, &isnull));
+	flight->is_write = integ_result_bool(row, 18);
+	flight->expires_at = DatumGetTimestampTz(integ_result_datum(row, 19, &isnull));
+	approval = integ_result_datum(row, 20, &isnull);
+	flight->has_approval = !isnull;
+	if (!isnull)
+		flight->approval = *DatumGetUUIDP(approval);
+	flight->refused_before = integ_result_bool(row, 21);
+	flight->progress = (Jsonb *) integ_result_varlena(row, 22, context);
+	flight->has_callback = integ_result_bool(row, 23);
+	flight->errand = integ_errand_find(integ_result_text(row, 24, context));
+	flight->later = flight->errand != NULL;
+	flight->subject = *DatumGetUUIDP(integ_result_datum(row, 25, &isnull));
+	flight->repeatable = integ_result_bool(row, 26);
+	return flight;
+}
+
+/* Whether the call came for its slot in this claim already: its row is as it was. */
+static bool
+came_by_promise(const pg_uuid_t *id)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &fresh)
+	{
+		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
+
+		/* These are read first. */
+		if (!flight->promised)
+			return false;
+		if (memcmp(&flight->id, id, UUID_LEN) == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -161,25 +230,22 @@ static bool
 take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, TimestampTz now)
 {
 	bool isnull;
-	Datum ctid = integ_result_datum(row, 1, &isnull);
-	const pg_uuid_t *id = DatumGetUUIDP(integ_result_datum(row, 2, &isnull));
 	const pg_uuid_t *instance = DatumGetUUIDP(integ_result_datum(row, 3, &isnull));
 	char *ordering_key = integ_result_text(row, 5, dispatcher->scratch);
 	IntegLane *lane = integ_lane_get(dispatcher, instance);
-	Candidate *candidate = &candidates[ncandidates];
+	IntegFlight *flight;
 
+	if (came_by_promise(DatumGetUUIDP(integ_result_datum(row, 2, &isnull))))
+		return true;
 	if ((promised ? integ_lane_free(lane, now) : integ_lane_room(lane, now)) <= 0)
 		return false;
 	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
 		return true;
-	integ_lane_take(lane);
-	*candidate = (Candidate){.id = *id,
-							 .ctid = *(ItemPointer) DatumGetPointer(ctid),
-							 .lane = lane,
-							 .ordering_key = ordering_key,
-							 .promised = promised,
-							 .position = ncandidates};
-	ncandidates++;
+	flight = make_flight(dispatcher, row);
+	flight->promised = promised;
+	integ_lane_enter(dispatcher, flight);
+	dlist_push_tail(&fresh, &flight->node);
+	nfresh++;
 	return true;
 }
 
@@ -207,7 +273,7 @@ static void
 read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 {
 	static IntegQuery first = {
-		"SELECT " CANDIDATE_COLUMNS ", o.state, o.priority FROM integ.calls_open o"
+		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
 		" WHERE o.instance = $1 AND o.id = (SELECT f.id FROM integ.calls_open f"
 		"  WHERE f.instance = $1 AND f.ordering_key = $2 ORDER BY f.id LIMIT 1)" LOCKED,
 		2,
@@ -215,7 +281,7 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 	pg_uuid_t instance;
 	char *key;
 
-	while (ncandidates < INTEG_BATCH_MAX && integ_ordered_next(dispatcher, &instance, &key))
+	while (nfresh < INTEG_BATCH_MAX && integ_ordered_next(dispatcher, &instance, &key))
 	{
 		Datum values[] = {UUIDPGetDatum(&instance), CStringGetTextDatum(key)};
 		char *state;
@@ -223,7 +289,7 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 
 		if (integ_query(&first, values, NULL) == 0)
 			continue;
-		state = integ_result_text(0, 6, dispatcher->scratch);
+		state = integ_result_text(0, 7, dispatcher->scratch);
 		mark = row_mark(0);
 		/* One that is due later is found when it is due. */
 		if ((strcmp(state, "queued") != 0 && strcmp(state, "waiting") != 0) || mark.at > now)
@@ -231,7 +297,7 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 		if (!take_candidate(dispatcher, 0, false, now))
 		{
 			bool isnull;
-			int priority = DatumGetInt16(integ_result_datum(0, 7, &isnull)) - INTEG_PRIORITY_MIN;
+			int priority = DatumGetInt16(integ_result_datum(0, 6, &isnull)) - INTEG_PRIORITY_MIN;
 			IntegMark before = {.at = mark.at};
 
 			integ_lane_backlog(dispatcher, integ_lane_get(dispatcher, &instance), priority, &before);
@@ -255,7 +321,7 @@ read_promised(IntegDispatcher *dispatcher, TimestampTz now)
 		IntegLane *lane = dlist_container(IntegLane, promising, iter.cur);
 		IntegPromise promise;
 
-		while (ncandidates < INTEG_BATCH_MAX && integ_lane_free(lane, now) > 0 &&
+		while (nfresh < INTEG_BATCH_MAX && integ_lane_free(lane, now) > 0 &&
 			   integ_lane_promised(dispatcher, lane, now, &promise))
 		{
 			Datum values[] = {UUIDPGetDatum(&promise.call), UUIDPGetDatum(&lane->instance),
@@ -408,7 +474,7 @@ read_lane(IntegDispatcher *dispatcher, IntegLane *lane, int priority, TimestampT
 		" ORDER BY o.next_attempt_at, o.id LIMIT $6" LOCKED,
 		6,
 		{UUIDOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID}};
-	int limit = Min(integ_lane_room(lane, now), INTEG_BATCH_MAX - ncandidates);
+	int limit = Min(integ_lane_room(lane, now), INTEG_BATCH_MAX - nfresh);
 	IntegMark *mark = &lane->marks[priority];
 	Datum values[] = {UUIDPGetDatum(&lane->instance),
 					  Int16GetDatum((int16) (priority + INTEG_PRIORITY_MIN)),
@@ -441,11 +507,11 @@ read_backlogged(IntegDispatcher *dispatcher, int limit, TimestampTz now)
 	{
 		IntegLane *lane = dlist_container(IntegLane, node, iter.cur);
 
-		if (ncandidates >= limit)
+		if (nfresh >= limit)
 			break;
 		if (integ_lane_room(lane, now) == 0)
 			continue;
-		for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < limit; i--)
+		for (int i = INTEG_PRIORITIES - 1; i >= 0 && nfresh < limit; i--)
 			if (lane->backlog & (UINT32_C(1) << i))
 				read_lane(dispatcher, lane, i, now);
 		if (lane->backlog != 0)
@@ -459,136 +525,35 @@ read_backlogged(IntegDispatcher *dispatcher, int limit, TimestampTz now)
 		dlist_push_tail(&dispatcher->backlogged, dlist_pop_head_node(&served));
 }
 
-static int
-compare_candidates(const void *a, const void *b)
-{
-	return memcmp(a, b, UUID_LEN);
-}
-
+/* Claims the flights of the claim that are or are not to be marked as sent; their rows are locked. */
 static void
-free_response(void *arg)
-{
-	integ_http_response_free(&((IntegFlight *) arg)->response);
-}
-
-/* A row of the claiming statement as a flight, in memory of its own. */
-static IntegFlight *
-make_flight(IntegDispatcher *dispatcher, uint64 row)
-{
-	MemoryContext context =
-		AllocSetContextCreate(dispatcher->context, "integ flight", ALLOCSET_SMALL_SIZES);
-	IntegFlight *flight = MemoryContextAllocZero(context, sizeof(IntegFlight));
-	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
-	Datum approval;
-	bool isnull;
-
-	callback->func = free_response;
-	callback->arg = flight;
-	MemoryContextRegisterResetCallback(context, callback);
-	flight->context = context;
-	flight->id = *DatumGetUUIDP(integ_result_datum(row, 1, &isnull));
-	flight->instance = *DatumGetUUIDP(integ_result_datum(row, 2, &isnull));
-	flight->instance_id = integ_result_text(row, 3, context);
-	flight->method = integ_result_text(row, 4, context);
-	flight->client_id = integ_result_text(row, 5, context);
-	flight->user_id = integ_result_text(row, 6, context);
-	flight->owner = DatumGetObjectId(integ_result_datum(row, 7, &isnull));
-	flight->input = (Jsonb *) integ_result_varlena(row, 8, context);
-	flight->timeout_ms = DatumGetInt32(integ_result_datum(row, 9, &isnull));
-	flight->attempt = DatumGetInt32(integ_result_datum(row, 10, &isnull));
-	flight->interrupted = DatumGetInt32(integ_result_datum(row, 11, &isnull));
-	flight->max_attempts = DatumGetInt32(integ_result_datum(row, 12, &isnull));
-	flight->priority = DatumGetInt16(integ_result_datum(row, 13, &isnull)) - INTEG_PRIORITY_MIN;
-	flight->is_write = integ_result_bool(row, 14);
-	flight->ordering_key = integ_result_text(row, 15, context);
-	flight->expires_at = DatumGetTimestampTz(integ_result_datum(row, 16, &isnull));
-	flight->progress = (Jsonb *) integ_result_varlena(row, 19, context);
-	approval = integ_result_datum(row, 17, &isnull);
-	flight->has_approval = !isnull;
-	if (!isnull)
-		flight->approval = *DatumGetUUIDP(approval);
-	flight->refused_before = integ_result_bool(row, 18);
-	flight->errand = integ_errand_find(integ_result_text(row, 20, context));
-	flight->subject = *DatumGetUUIDP(integ_result_datum(row, 21, &isnull));
-	flight->repeatable = integ_result_bool(row, 22);
-	return flight;
-}
-
-/* Claims the candidates, which are locked. */
-static void
-claim_candidates(IntegDispatcher *dispatcher, TimestampTz now)
+claim_rows(IntegDispatcher *dispatcher, bool marked, TimestampTz now)
 {
 	static IntegQuery claim = {
 		"UPDATE integ.calls_open o SET state = 'running', lease = $1, attempt = o.attempt + 1, started_at = $2,"
-		" sent_at = NULL"
-		" WHERE o.ctid = ANY ($3)"
-		" RETURNING o.id, o.instance, o.instance_id, o.method, o.client_id, o.user_id, o.owner::pg_catalog.oid,"
-		" o.input, o.timeout_ms, o.attempt, o.interrupted, o.max_attempts, o.priority, o.is_write, o.ordering_key,"
-		" o.expires_at, o.approval, o.last_sqlstate IS NOT DISTINCT FROM 'IG401', o.progress,"
-		" o.purpose, coalesce(o.subject, o.id), o.repeatable",
-		3,
-		{INT8OID, TIMESTAMPTZOID, TIDARRAYOID}};
-	Datum *ctids = palloc(ncandidates * sizeof(Datum));
-	IntegFlight **turns = palloc0(ncandidates * sizeof(IntegFlight *));
-	Datum values[3];
-	uint64 count;
+		" sent_at = $3 WHERE o.ctid = ANY ($4)",
+		4,
+		{INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIDARRAYOID}};
+	Datum *ctids = palloc(nfresh * sizeof(Datum));
+	Datum values[4] = {Int64GetDatum(dispatcher->lease), TimestampTzGetDatum(now), TimestampTzGetDatum(now)};
+	const char nulls[] = {' ', ' ', marked ? ' ' : 'n', ' '};
+	int count = 0;
+	dlist_iter iter;
 
-	qsort(candidates, ncandidates, sizeof(Candidate), compare_candidates);
-	for (int i = 0; i < ncandidates; i++)
-		ctids[i] = PointerGetDatum(&candidates[i].ctid);
-	values[0] = Int64GetDatum(dispatcher->lease);
-	values[1] = TimestampTzGetDatum(now);
-	values[2] = PointerGetDatum(construct_array(ctids, ncandidates, TIDOID, sizeof(ItemPointerData), false,
-												TYPALIGN_SHORT));
-	count = integ_query(&claim, values, NULL);
-	for (uint64 i = 0; i < count; i++)
+	dlist_foreach (iter, &fresh)
 	{
-		IntegFlight *flight = make_flight(dispatcher, i);
-		Candidate *candidate = bsearch(&flight->id, candidates, ncandidates, sizeof(Candidate), compare_candidates);
+		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		flight->lane = candidate->lane;
-		flight->promised = candidate->promised;
-		candidate->claimed = true;
-		dlist_push_tail(&fresh, &flight->node);
-		turns[candidate->position] = flight;
+		if (integ_flight_needs_mark(flight) == marked)
+			ctids[count++] = PointerGetDatum(&flight->ctid);
 	}
-	/* Rows come as they lie on disk. */
-	for (int i = 0; i < ncandidates; i++)
-		if (turns[i] != NULL)
-		{
-			dlist_delete(&turns[i]->node);
-			dlist_push_tail(&fresh, &turns[i]->node);
-		}
-}
-
-/* Forgets what was not claimed. What was is the flights' from here on. */
-static void
-release_candidates(IntegDispatcher *dispatcher)
-{
-	for (int i = 0; i < ncandidates; i++)
-	{
-		Candidate *candidate = &candidates[i];
-
-		if (candidate->claimed)
-		{
-			dispatcher->nflights++;
-			continue;
-		}
-		integ_lane_give(candidate->lane);
-		if (candidate->ordering_key != NULL)
-			integ_ordered_release(dispatcher, &candidate->lane->instance, candidate->ordering_key);
-	}
-	ncandidates = 0;
-	while (!dlist_is_empty(&fresh))
-		dlist_push_tail(&dispatcher->claimed, dlist_pop_head_node(&fresh));
-}
-
-/* Flights of a claim whose transaction failed are nobody's. */
-static void
-drop_unclaimed(void)
-{
-	while (!dlist_is_empty(&fresh))
-		MemoryContextDelete(dlist_container(IntegFlight, node, dlist_pop_head_node(&fresh))->context);
+	if (count == 0)
+		return;
+	values[3] = PointerGetDatum(construct_array(ctids, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+	if (integ_query(&claim, values, nulls) != count)
+		elog(ERROR, "calls that are locked could not be claimed");
+	if (marked)
+		dispatcher->has_marked = true;
 }
 
 void
@@ -597,41 +562,51 @@ integ_commit_without_waiting(void)
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
+/* Candidates of all kinds, until so many flights are in hand. */
+static void
+read_candidates(IntegDispatcher *dispatcher, int room, TimestampTz now)
+{
+	int general = dlist_is_empty(&dispatcher->backlogged) ? room : room - room / 2;
+
+	check_promises(dispatcher, now);
+	read_promised(dispatcher, now);
+	read_unlocked(dispatcher, now);
+	for (int i = INTEG_PRIORITIES - 1; i >= 0 && nfresh < general; i--)
+		if (dispatcher->due[i] <= now)
+			read_priority(dispatcher, i, general - nfresh, now);
+	read_backlogged(dispatcher, room, now);
+}
+
 void
 integ_claim(IntegDispatcher *dispatcher)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int room = Min(INTEG_FLIGHTS_MAX - dispatcher->nflights, INTEG_BATCH_MAX);
-	int general = dlist_is_empty(&dispatcher->backlogged) ? room : room - room / 2;
 
 	if (room <= 0)
 		return;
 	if (unfinished)
-	{
-		drop_unclaimed();
-		undo_candidates(dispatcher);
-	}
+		undo_claim(dispatcher);
 	unfinished = true;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	/*
-	 * A claim that a crash takes back is claimed again: what must not be sent twice is marked durably before it
-	 * leaves (prepare.c).
+	 * A claim that a crash takes back is claimed again: what must not be sent twice is marked in it, and is
+	 * on disk before it leaves (integ_send).
 	 */
 	integ_commit_without_waiting();
 	SPI_connect();
-	check_promises(dispatcher, now);
-	read_promised(dispatcher, now);
-	read_unlocked(dispatcher, now);
-	for (int i = INTEG_PRIORITIES - 1; i >= 0 && ncandidates < general; i--)
-		if (dispatcher->due[i] <= now)
-			read_priority(dispatcher, i, general - ncandidates, now);
-	read_backlogged(dispatcher, room, now);
-	if (ncandidates > 0)
-		claim_candidates(dispatcher, now);
+	read_candidates(dispatcher, room, now);
+	SPI_finish();
+	integ_prepare_flights(dispatcher, &fresh, now);
+	SPI_connect();
+	claim_rows(dispatcher, false, now);
+	claim_rows(dispatcher, true, now);
 	SPI_finish();
 	PopActiveSnapshot();
-	CommitTransactionCommand();
+	integ_prepare_commit(dispatcher);
 	unfinished = false;
-	release_candidates(dispatcher);
+	dispatcher->nflights += nfresh;
+	nfresh = 0;
+	integ_prepare_part(dispatcher, &fresh);
 }

@@ -88,6 +88,7 @@ typedef struct IntegFlight
 	IntegLane *lane;
 
 	/* of the row */
+	ItemPointerData ctid; /* where it was claimed */
 	pg_uuid_t id;
 	pg_uuid_t instance;
 	const char *instance_id;
@@ -108,12 +109,14 @@ typedef struct IntegFlight
 	TimestampTz expires_at; /* 0: never */
 	const Jsonb *progress;	/* of a method of several requests: what was done already; NULL: nothing */
 	bool refused_before;	/* the attempt before ended with a 401 */
+	bool has_callback;
 	bool has_approval;
 	pg_uuid_t approval;
 	const struct IntegErrand *errand; /* what integ itself makes it for (errand.h); NULL: somebody enqueued it */
 	pg_uuid_t subject;				  /* of an errand */
 	bool repeatable;				  /* it looks at the service before it repeats a write */
 	void *errand_state;				  /* the errand's own */
+	bool later;						  /* it is prepared once it is claimed: an errand, which locks the row it is for */
 
 	/* on its way */
 	IntegCall *call;
@@ -160,13 +163,14 @@ typedef struct IntegDispatcher
 	dlist_head failing;	 /* lanes with failures that are not written */
 	TimestampTz failing_since;
 
-	dlist_head claimed; /* to be prepared */
+	dlist_head claimed; /* to be prepared, again */
 	dlist_head ready;	/* prepared, to be sent */
 	dlist_head flying;
 	dlist_head asking;	 /* a function of their definition is asked: before they are built, or after their answer */
 	dlist_head answered; /* to be settled */
 	int nflights;
 	int nflying;
+	bool has_marked;		 /* in the transaction under way */
 	XLogRecPtr marked_until; /* what marks the writes that are ready as sent; flushed before any of them leaves */
 	int nwrites;			 /* of flights whose intent is recorded and whose outcome is not */
 	int nanswered;
@@ -237,7 +241,7 @@ extern bool integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance,
 
 /*
  * claim.c: look at everything again; take the news of others; whether a claim may find something, and when;
- * claim what is due and has room, in a transaction of its own.
+ * claim what is due and has room and prepare it, in a transaction of its own.
  */
 extern void integ_claim_rescan(IntegDispatcher *dispatcher);
 extern void integ_claim_news(IntegDispatcher *dispatcher);
@@ -259,14 +263,24 @@ extern TimestampTz integ_asking_due(IntegDispatcher *dispatcher);
 extern void integ_asking_give_up(IntegDispatcher *dispatcher);
 
 /*
- * prepare.c: claimed flights, and those that go on, become ready, or answered with what stopped them. One
- * transaction.
+ * prepare.c: flights that go on, or have been answered what they asked, become ready, or answered with what stopped
+ * them. One transaction.
  */
 extern void integ_prepare(IntegDispatcher *dispatcher);
 
 /*
+ * Its parts, which claim.c shares. flights: in a transaction with a snapshot and no SPI connection; what stops a flight
+ * is in its outcome. needs_mark: whether the flight, prepared, is to be marked in the same transaction. commit: of the
+ * transaction, noting the marks in it. part: empties the list, each to where it goes on from.
+ */
+extern void integ_prepare_flights(IntegDispatcher *dispatcher, dlist_head *flights, TimestampTz now);
+extern bool integ_flight_needs_mark(const IntegFlight *flight);
+extern void integ_prepare_commit(IntegDispatcher *dispatcher);
+extern void integ_prepare_part(IntegDispatcher *dispatcher, dlist_head *flights);
+
+/*
  * send.c: ready flights leave; what has an answer becomes answered; all that is under way is broken off, and what has
- * not left goes back. No transaction.
+ * not left goes back. None has a transaction open.
  */
 extern void integ_send(IntegDispatcher *dispatcher);
 extern void integ_receive(IntegDispatcher *dispatcher);

@@ -7,17 +7,20 @@
 /*
  * Completes a statement that begins "WITH ended AS (DELETE FROM integ.calls_open o … RETURNING o.*, …)". Besides
  * the row, ended has end_state, end_sqlstate, end_error, end_detail, end_hint, end_result, and end_interrupted: by how
- * much the count of unfinished attempts grows. The result has a row a call: whether it had an ordering key.
+ * much the count of unfinished attempts grows. HISTORY is for calls of which none has a callback; the result of DONE
+ * has a row a call: whether it had an ordering key.
  */
+#define INTEG_CALLS_HISTORY                                                                                        \
+	" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner," \
+	" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id," \
+	" definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate, last_error,"    \
+	" error_detail, error_hint, input, result)"                                                                    \
+	" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"       \
+	" timeout_ms, attempt, max_attempts, interrupted + end_interrupted, priority, is_write, end_state, client_id," \
+	" user_id, instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure,"         \
+	" end_sqlstate, end_error, end_detail, end_hint, input, end_result FROM ended"
 #define INTEG_CALLS_DONE                                                                                               \
-	", done AS (INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at,"  \
-	" owner, timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id,"           \
-	" instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate,"       \
-	" last_error, error_detail, error_hint, input, result)"                                                            \
-	" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"           \
-	" timeout_ms, attempt, max_attempts, interrupted + end_interrupted, priority, is_write, end_state, client_id,"     \
-	" user_id, instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure,"             \
-	" end_sqlstate, end_error, end_detail, end_hint, input, end_result FROM ended),"                                   \
+	", done AS (" INTEG_CALLS_HISTORY "),"                                                                             \
 	" called AS (INSERT INTO integ.handler_runs (kind, owner, function, argument, client_id, user_id, call, instance)" \
 	" SELECT CASE WHEN end_state = 'succeeded' THEN 'on_success' ELSE 'on_failure' END, owner,"                        \
 	" CASE WHEN end_state = 'succeeded' THEN on_success ELSE on_failure END,"                                          \

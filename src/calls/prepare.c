@@ -1,6 +1,10 @@
 /*
- * Preparing: claimed calls take the path of a call up to the injection of
+ * Preparing: calls take the path of a call up to the injection of
  * credentials, as the actor that enqueued them. What stops one ends that one.
+ *
+ * A write that must not be repeated is marked on disk before it leaves (sent_at): after a crash only what is marked
+ * may have been sent. The commit itself does not wait for disk: the intents, which follow, need the same, and
+ * integ_send sees to it that both are there.
  */
 #include "calls/dispatch.h"
 
@@ -11,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/guc.h"
-#include "core/json.h"
 #include "core/query.h"
 #include "core/uuid.h"
 #include "course/course.h"
@@ -27,17 +30,15 @@ fail(IntegFlight *flight, int sqlerrcode, char *message, char *detail, char *hin
 	flight->outcome = (IntegOutcome){.sqlerrcode = sqlerrcode, .message = message, .detail = detail, .hint = hint};
 }
 
-/* What the definition says about the instance's concurrency, and where it goes, for the calls that come. */
+/* How many calls of the instance may run at once, and where it goes, for the calls that come. */
 static void
 learn_limit(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
-	const JsonbContainer *limits =
-		integ_json_get_object(&flight->call->definition->manifest->root, "rateLimit");
-	int64 limit = limits != NULL ? integ_json_get_int(limits, "concurrent", 0) : 0;
+	const IntegInstance *instance = flight->call->instance;
+	uint32 limit = integ_limits_concurrent(instance->limits, flight->call->definition->limits);
 
 	integ_lane_learn(dispatcher, flight->lane,
-					 limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency,
-					 flight->call->instance->origin);
+					 limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency, instance->origin);
 }
 
 /* By the instance's key: the handle may mean another one by now. */
@@ -181,12 +182,14 @@ is_mine_to_run(IntegFlight *flight, TimestampTz now)
 	return false;
 }
 
-/*
- * A write that must not be repeated is marked on disk before it leaves: after a crash only what is marked may have
- * been sent. The commit itself does not wait for disk: the intents, which follow, need the same, and integ_send
- * sees to it that both are there. False where there was nothing to mark.
- */
-static bool
+bool
+integ_flight_needs_mark(const IntegFlight *flight)
+{
+	return !flight->later && is_prepared(flight) && !flight->may_repeat;
+}
+
+/* Marks the flights that go on and send a write that must not be repeated. */
+static void
 mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 {
 	static IntegQuery mark = {
@@ -204,21 +207,23 @@ mark_sent(IntegDispatcher *dispatcher, TimestampTz now)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (!is_prepared(flight) || flight->may_repeat)
+		if (!integ_flight_needs_mark(flight))
 			continue;
 		any = true;
 		accumArrayResult(ids, UUIDPGetDatum(&flight->id), false, UUIDOID, CurrentMemoryContext);
 		accumArrayResult(instances, UUIDPGetDatum(&flight->instance), false, UUIDOID, CurrentMemoryContext);
 	}
 	if (!any)
-		return false;
+		return;
 	values[0] = TimestampTzGetDatum(now);
 	values[1] = makeArrayResult(ids, CurrentMemoryContext);
 	values[2] = makeArrayResult(instances, CurrentMemoryContext);
 	values[3] = Int64GetDatum(dispatcher->lease);
+	SPI_connect();
 	(void) integ_query(&mark, values, NULL);
+	SPI_finish();
 	integ_commit_without_waiting();
-	return true;
+	dispatcher->has_marked = true;
 }
 
 static bool
@@ -279,41 +284,63 @@ find_cancelled(IntegDispatcher *dispatcher)
 }
 
 void
-integ_prepare(IntegDispatcher *dispatcher)
+integ_prepare_flights(IntegDispatcher *dispatcher, dlist_head *flights, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	bool marked;
 	dlist_iter iter;
 
-	if (dlist_is_empty(&dispatcher->claimed))
-		return;
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	find_cancelled(dispatcher);
-	dlist_foreach (iter, &dispatcher->claimed)
+	dlist_foreach (iter, flights)
 	{
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
-		if (!flight->cancelled && is_mine_to_run(flight, now))
+		if (!flight->later && !flight->cancelled && is_mine_to_run(flight, now))
 			guarded_prepare(dispatcher, flight);
 	}
-	SPI_connect();
-	marked = mark_sent(dispatcher, now);
-	SPI_finish();
-	PopActiveSnapshot();
+}
+
+void
+integ_prepare_commit(IntegDispatcher *dispatcher)
+{
 	CommitTransactionCommand();
-	if (marked)
+	if (dispatcher->has_marked)
 		dispatcher->marked_until = XactLastCommitEnd;
+	dispatcher->has_marked = false;
+}
 
-	while (!dlist_is_empty(&dispatcher->claimed))
+void
+integ_prepare_part(IntegDispatcher *dispatcher, dlist_head *flights)
+{
+	while (!dlist_is_empty(flights))
 	{
-		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(&dispatcher->claimed));
+		IntegFlight *flight = dlist_container(IntegFlight, node, dlist_pop_head_node(flights));
 
-		if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
+		if (flight->later)
+		{
+			flight->later = false;
+			dlist_push_tail(&dispatcher->claimed, &flight->node);
+		}
+		else if (flight->outcome.sqlerrcode == 0 && flight->question != INTEG_QUESTION_NONE)
 			integ_flight_ask(dispatcher, flight);
 		else if (is_prepared(flight))
 			dlist_push_tail(&dispatcher->ready, &flight->node);
 		else
 			integ_flight_answered(dispatcher, flight);
 	}
+}
+
+void
+integ_prepare(IntegDispatcher *dispatcher)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (dlist_is_empty(&dispatcher->claimed))
+		return;
+	dispatcher->has_marked = false;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	find_cancelled(dispatcher);
+	integ_prepare_flights(dispatcher, &dispatcher->claimed, now);
+	mark_sent(dispatcher, now);
+	PopActiveSnapshot();
+	integ_prepare_commit(dispatcher);
+	integ_prepare_part(dispatcher, &dispatcher->claimed);
 }

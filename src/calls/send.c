@@ -4,6 +4,7 @@
  */
 #include "calls/dispatch.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "core/errors.h"
 #include "utils/memutils.h"
@@ -33,6 +34,7 @@ record_intents(IntegDispatcher *dispatcher)
 	static IntegAuditEntry entries[INTEG_BATCH_MAX];
 	static IntegIntent *intents[INTEG_BATCH_MAX];
 	static IntegFlight *writes[INTEG_BATCH_MAX];
+	MemoryContext old = CurrentMemoryContext;
 	int count = 0;
 	dlist_iter iter;
 
@@ -49,7 +51,11 @@ record_intents(IntegDispatcher *dispatcher)
 	}
 	if (count == 0)
 		return;
-	integ_record_intents(entries, count, intents);
+	/* In a transaction, which they outlive, they go into the journal, and nobody is waited for. */
+	StartTransactionCommand();
+	integ_record_intents(entries, count, true, intents);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(old);
 	for (int i = 0; i < count; i++)
 	{
 		writes[i]->call->intent = intents[i];

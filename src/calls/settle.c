@@ -352,15 +352,22 @@ done_state(const IntegFlight *flight)
 static void
 store_done(Batch *batch)
 {
-	static IntegQuery done = {
-		"WITH ended AS (DELETE FROM integ.calls_open o"
-		" USING unnest($1, $2, $3, $4, $5, $6, $7, $8) AS r (id, instance, state, sqlstate, error, detail, hint, result)"
-		" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $9"
-		" RETURNING o.*, r.state AS end_state, r.sqlstate AS end_sqlstate, r.error AS end_error, r.detail AS end_detail,"
-		" r.hint AS end_hint, r.result AS end_result, 0 AS end_interrupted)" INTEG_CALLS_DONE,
-		9,
-		{UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		 JSONBARRAYOID, INT8OID}};
+#define ENDED                                                                                                         \
+	"WITH ended AS (DELETE FROM integ.calls_open o"                                                                   \
+	" USING unnest($1, $2, $3, $4, $5, $6, $7, $8) AS r (id, instance, state, sqlstate, error, detail, hint, result)" \
+	" WHERE o.id = r.id AND o.instance = r.instance AND o.lease = $9"                                                 \
+	" RETURNING o.*, r.state AS end_state, r.sqlstate AS end_sqlstate, r.error AS end_error, r.detail AS end_detail," \
+	" r.hint AS end_hint, r.result AS end_result, 0 AS end_interrupted)"
+#define ENDED_TYPES                                                                                       \
+	{                                                                                                     \
+		UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
+			JSONBARRAYOID, INT8OID                                                                        \
+	}
+	static IntegQuery done = {ENDED INTEG_CALLS_DONE, 9, ENDED_TYPES};
+	static IntegQuery done_quietly = {ENDED INTEG_CALLS_HISTORY, 9, ENDED_TYPES};
+#undef ENDED
+#undef ENDED_TYPES
+	bool has_callback = false;
 	Datum values[] = {
 		UUID_COLUMN(batch, !flight->settled, id),
 		UUID_COLUMN(batch, !flight->settled, instance),
@@ -373,7 +380,9 @@ store_done(Batch *batch)
 			   flight->outcome.result == NULL || flight->errand != NULL, JSONBOID, -1, false, TYPALIGN_INT),
 		Int64GetDatum(batch->dispatcher->lease)};
 
-	(void) integ_query(&done, values, NULL);
+	for (int i = 0; i < batch->count; i++)
+		has_callback |= !batch->flights[i]->settled && batch->flights[i]->has_callback;
+	(void) integ_query(has_callback ? &done : &done_quietly, values, NULL);
 }
 
 static void

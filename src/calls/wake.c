@@ -10,6 +10,8 @@
 #include "core/shmem.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "operate/operate.h"
+#include "tcop/pquery.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_tg_calls_wake);
@@ -65,12 +67,19 @@ integ_wake_mute(void)
 	muted = true;
 }
 
-/* Statement trigger of integ.calls_open, for direct DML, COPY and logical apply too. */
+/*
+ * Statement trigger of integ.calls_open, for direct DML, COPY and logical apply too. Only a restore copies rows into
+ * the table, and it does so before integ.identity says whose they are.
+ */
 Datum
 integ_tg_calls_wake(PG_FUNCTION_ARGS)
 {
+	const TriggerData *trigger = (const TriggerData *) fcinfo->context;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "integ.tg_calls_wake must be called as a trigger");
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY)
+		integ_identity_restored();
 	if (!noted && !muted)
 		integ_wake_note_all();
 	noted = false;

@@ -117,8 +117,7 @@ void
 integ_query_by_indexes(void)
 {
 	/* What cannot be avoided counts as very dear, which would have it compiled. */
-	static const char *const others[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin",
-										 "enable_mergejoin", "jit"};
+	static const char *const others[] = {"enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit"};
 
 	for (size_t i = 0; i < lengthof(others); i++)
 		(void) set_config_option(others[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

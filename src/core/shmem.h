@@ -116,6 +116,7 @@ typedef struct IntegDatabase
 	char last_error[INTEG_ERROR_MAX];
 	TimestampTz last_error_at;
 	char held_reason[INTEG_ERROR_MAX];
+	uint32 identity_changes;   /* grows with every committed change of integ.identity */
 	ConditionVariable changed; /* state or a pid changed */
 	IntegHandlers handlers;
 	IntegSyncWorkers sync;

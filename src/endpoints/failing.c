@@ -126,7 +126,7 @@ disable(const pg_uuid_t *id, const char *reason)
 	integ_event_emit("endpoint.disabled", client, NULL, integ_json_end(&payload));
 	integ_notify(NULL, client, "endpoint.disabled", psprintf("Endpoint \"%s\" was disabled: %s", handle, reason),
 				 psprintf("Mend what is wrong, then switch it on: UPDATE integ.endpoints SET status = 'active' WHERE"
-						  " endpoint_id = '%s'; integ_deliveries_replay('%s', …) repeats what was lost.",
+						  " endpoint_id = '%s'; integ_deliveries_replay('{\"endpoint\": \"%s\", \"since\": …}') repeats what was lost.",
 						  handle, handle),
 				 NULL);
 }

@@ -74,6 +74,7 @@ usual_body(const IntegDelivery *delivery)
 	return body.data;
 }
 
+/* The value is copied: it is overwritten where the headers hold secrets. */
 static void
 add_header(Preparation *preparation, const char *name, const char *value)
 {
@@ -86,13 +87,13 @@ add_header(Preparation *preparation, const char *name, const char *value)
 								? palloc(preparation->room * sizeof(IntegHttpHeader))
 								: repalloc(delivery->headers, preparation->room * sizeof(IntegHttpHeader));
 	}
-	delivery->headers[delivery->request.nheaders++] = (IntegHttpHeader){name, value};
+	delivery->headers[delivery->request.nheaders++] = (IntegHttpHeader){name, pstrdup(value)};
 }
 
 static void
 visit_header(const char *name, const char *value, void *arg)
 {
-	add_header(arg, pstrdup(name), pstrdup(value));
+	add_header(arg, pstrdup(name), value);
 }
 
 /* A credential in a header goes to its own origin only, and is masked where the answer has it. */

@@ -11,9 +11,12 @@
 #include "../background_workers/worker.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "core/json.h"
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/rows.h"
+#include "core/uuid.h"
+#include "endpoints/events.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -174,6 +177,46 @@ store_attempts(Batch *batch)
 }
 
 static void
+publish_outcome(const IntegDelivery *delivery, const char *kind)
+{
+	IntegJsonBuilder payload;
+
+	if (!integ_own_event_wanted(delivery->client_id, kind))
+		return;
+	integ_json_begin_object(&payload);
+	integ_json_add_string(&payload, "delivery", integ_uuid_text(&delivery->id));
+	integ_json_add_string(&payload, "endpoint", integ_uuid_text(&delivery->endpoint));
+	integ_json_add_string(&payload, "message", integ_uuid_text(&delivery->message));
+	integ_json_add_string(&payload, "event_type", delivery->event_type);
+	integ_json_add_int(&payload, "attempt", delivery->attempt);
+	if (delivery->sent && delivery->response.status != 0)
+		integ_json_add_int(&payload, "status", delivery->response.status);
+	if (delivery->error != NULL)
+		integ_json_add_string(&payload, "error", delivery->error);
+	integ_own_event_publish(delivery->client_id, kind, delivery->has_instance ? &delivery->instance : NULL,
+							integ_json_end(&payload));
+}
+
+/* Tells who wants to know; of what tells of deliveries itself nobody is told. */
+static void
+publish_outcomes(const Batch *batch)
+{
+	static const char own[] = INTEG_EVENT_PREFIX "delivery.";
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		const IntegDelivery *delivery = batch->items[i];
+
+		if (!delivery->counts || strncmp(delivery->event_type, own, strlen(own)) == 0)
+			continue;
+		publish_outcome(delivery,
+						delivery->fate == INTEG_DELIVERY_DELIVERED ? "delivery.delivered" : "delivery.failed");
+		if (delivery->fate == INTEG_DELIVERY_DEAD)
+			publish_outcome(delivery, "delivery.dead");
+	}
+}
+
+static void
 store_batch(void *arg)
 {
 	Batch *batch = arg;
@@ -191,6 +234,7 @@ store_batch(void *arg)
 	store_again(batch);
 	store_ended(batch);
 	store_attempts(batch);
+	publish_outcomes(batch);
 	integ_owner_leave(&scope);
 	PopActiveSnapshot();
 	CommitTransactionCommand();

@@ -39,6 +39,9 @@ integ_signing_key_read(const char *text, size_t len, IntegSigningKey *key)
 	bool ok;
 
 	memset(key, 0, sizeof(*key));
+	/* A public key in the place of a secret would be one that everybody may know. */
+	if (has_prefix("whpk_", text, len))
+		return false;
 	key->asymmetric = has_prefix("whsk_", text, len);
 	if (key->asymmetric)
 		text += strlen("whsk_"), len -= strlen("whsk_");

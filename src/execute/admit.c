@@ -21,6 +21,7 @@ limit_subject(const IntegCall *call)
 		.owner = instance->credentials.client_id,
 		.origin = call->origin != NULL ? call->origin : "",
 		.of_definition = call->definition->limits,
+		.of_instance = instance->limits,
 		.of_method = call->method->limits,
 		.of_plan = integ_limits_of_plan(call->actor->client),
 		.breaker = &call->definition->breaker,

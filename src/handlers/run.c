@@ -308,23 +308,13 @@ integ_handler_runs_expire(void)
 	integ_job_delete(&expire, &days);
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-/* As the row-level security of the table. */
+/* As the row-level security of the table: besides who manages what the run is for, whose function it is. */
 static bool
 may_manage(const IntegActor *actor, Oid owner, const char *client, const char *user)
 {
-	bool same_client = client != NULL && strcmp(client, actor->client) == 0;
-
-	if (actor->level == INTEG_LEVEL_SUPERADMIN)
+	if (owner == actor->role && (client == NULL || strcmp(client, actor->client) == 0))
 		return true;
-	if (owner == actor->role && (client == NULL || same_client))
-		return true;
-	return same_client && (actor->level == INTEG_LEVEL_ADMIN || same_text(actor->user, user));
+	return integ_actor_manages(actor, client, user);
 }
 
 Datum

@@ -19,7 +19,7 @@
 
 #include "http/transfer_private.h"
 
-#define EVENTS_AT_ONCE 32
+#define EVENTS_AT_ONCE 128
 #define NAME_CACHE_SECONDS 60
 
 int64_t

@@ -38,7 +38,9 @@ typedef struct IntegInstance
 	bool lender_is_active;
 	bool lender_granted;			  /* false: the grant by which it borrows was taken away */
 	IntegCredentialOwner credentials; /* whose credentials are used: its own, or the borrowed one's */
-	const char *origin;				  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before the token answer */
+	const IntegLimits *limits;		  /* instead of the definition's; NULL: those. Of the instance that it borrows */
+	const char *origin;				  /* scheme://host[:port] of its base URL; credentials go there only. NULL: not known before
+										 the token answer */
 	const char *base_url;			  /* rendered; NULL as origin, or where the definition has none */
 	int nscopes;					  /* granted to its access token */
 	const char **scopes;			  /* NULL: not known */

@@ -11,6 +11,7 @@ CREATE TABLE integ.instances (
     context_id text COLLATE "C",
     client_id text COLLATE "C" NOT NULL,
     config jsonb NOT NULL DEFAULT '{}',
+    rate_limit jsonb,
     auth_method text COLLATE "C",
     origin text COLLATE "C",
     borrows uuid REFERENCES integ.instances (id),
@@ -65,7 +66,8 @@ CREATE INDEX instances_definition_idx ON integ.instances (definition);
 CREATE INDEX instances_status_idx ON integ.instances (status);
 CREATE INDEX instances_borrows_idx ON integ.instances (borrows) WHERE borrows IS NOT NULL;
 COMMENT ON TABLE integ.instances IS
-    'Connections to services. Made by integ_connect; name, description, config, is_active and is_default may be updated here, and DELETE removes a connection with its credentials';
+    'Connections to services. Made by integ_connect; name, description, config, rate_limit, is_active and is_default '
+    'may be updated here, and DELETE removes a connection with its credentials';
 COMMENT ON COLUMN integ.instances.id IS 'Key that other tables refer to';
 COMMENT ON COLUMN integ.instances.instance_id IS
     'Handle that people use; unique per context, and the caller''s own shadows the client''s, then global';
@@ -77,8 +79,13 @@ COMMENT ON COLUMN integ.instances.description IS 'What the connection is for';
 COMMENT ON COLUMN integ.instances.context_type IS 'Whose it is: global, client, user';
 COMMENT ON COLUMN integ.instances.context_id IS 'The client or user it belongs to; NULL for global';
 COMMENT ON COLUMN integ.instances.client_id IS 'The client it belongs to, also in a user''s context; ''*'' for global';
-COMMENT ON COLUMN integ.instances.config IS 'Configuration, valid against the definition''s configSchema; never holds secrets';
-COMMENT ON COLUMN integ.instances.auth_method IS 'Which of the definition''s authMethods is used; NULL for its only one';
+COMMENT ON COLUMN integ.instances.config IS
+    'Configuration, valid against the definition''s configSchema; never holds secrets';
+COMMENT ON COLUMN integ.instances.rate_limit IS
+    'What the account at the service is allowed, instead of what the definition''s rateLimit says of an instance; '
+    'NULL: as that says';
+COMMENT ON COLUMN integ.instances.auth_method IS
+    'Which of the definition''s authMethods is used; NULL for its only one';
 COMMENT ON COLUMN integ.instances.origin IS
     'scheme://host[:port] of the base URL, to which alone credentials go; NULL while it is not known';
 COMMENT ON COLUMN integ.instances.borrows IS
@@ -86,7 +93,8 @@ COMMENT ON COLUMN integ.instances.borrows IS
 COMMENT ON COLUMN integ.instances.is_default IS 'Whether it is meant where the context has several of its definition';
 COMMENT ON COLUMN integ.instances.status IS
     'initializing, active, token_expired, reauth_required, error, disconnected';
-COMMENT ON COLUMN integ.instances.is_active IS 'False: switched off by a person or by lasting failure; calls are refused';
+COMMENT ON COLUMN integ.instances.is_active IS
+    'False: switched off by a person or by lasting failure; calls are refused';
 COMMENT ON COLUMN integ.instances.deactivated_by IS
     'The user or role that switched it off, which only a person undoes; NULL where integ did after lasting failure';
 COMMENT ON COLUMN integ.instances.deactivated_at IS 'When it was switched off';
@@ -174,7 +182,8 @@ CREATE POLICY instance_grants_write ON integ.instance_grants
 CREATE POLICY instance_methods_read ON integ.instance_methods FOR SELECT
     USING (EXISTS (SELECT FROM integ.instances i WHERE i.id = instance_methods.instance));
 GRANT SELECT, DELETE ON integ.instances TO integ_user;
-GRANT UPDATE (name, description, config, metadata, is_active, deactivated_reason, is_default) ON integ.instances TO integ_user;
+GRANT UPDATE (name, description, config, rate_limit, metadata, is_active, deactivated_reason, is_default)
+    ON integ.instances TO integ_user;
 GRANT SELECT ON integ.instance_grants, integ.instance_methods TO integ_user;
 GRANT INSERT, DELETE ON integ.instance_grants TO integ_superadmin;
 
@@ -182,8 +191,8 @@ GRANT INSERT, DELETE ON integ.instance_grants TO integ_superadmin;
 -- must not empty the caches.
 CREATE TRIGGER instances_invalidate
     AFTER INSERT OR DELETE OR TRUNCATE
-    OR UPDATE OF instance_id, definition, version, context_type, context_id, client_id, config, auth_method,
-                 origin, borrows, is_default, status, is_active, deactivated_by
+    OR UPDATE OF instance_id, definition, version, context_type, context_id, client_id, config, rate_limit,
+                 auth_method, origin, borrows, is_default, status, is_active, deactivated_by
     ON integ.instances
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
 ALTER TABLE integ.instances ENABLE ALWAYS TRIGGER instances_invalidate;
@@ -257,12 +266,13 @@ END
 $$;
 COMMENT ON FUNCTION integ.tg_instance_changed() IS 'Stamps who switched an instance off, and when it was changed';
 CREATE TRIGGER instances_changed
-    BEFORE UPDATE OF name, description, config, metadata, is_active, is_default ON integ.instances
+    BEFORE UPDATE OF name, description, config, rate_limit, metadata, is_active, is_default ON integ.instances
     FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_instance_changed();
 
 CREATE FUNCTION integ.tg_instance_config() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_instance_config';
-COMMENT ON FUNCTION integ.tg_instance_config() IS 'Checks an updated config against the definition, and lets origin follow it';
+COMMENT ON FUNCTION integ.tg_instance_config() IS
+    'Checks an updated config against the definition, and lets origin follow it';
 CREATE TRIGGER instances_config BEFORE UPDATE OF config ON integ.instances
     FOR EACH ROW WHEN (current_user <> 'integ_owner' AND OLD.config IS DISTINCT FROM NEW.config)
     EXECUTE FUNCTION integ.tg_instance_config();
@@ -271,14 +281,15 @@ CREATE FUNCTION integ.tg_instance_history() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_instance_history';
 COMMENT ON FUNCTION integ.tg_instance_history() IS 'Records in audit and events what people update and delete';
 CREATE TRIGGER instances_history
-    AFTER UPDATE OF name, description, config, metadata, is_active, is_default OR DELETE ON integ.instances
+    AFTER UPDATE OF name, description, config, rate_limit, metadata, is_active, is_default OR DELETE ON integ.instances
     FOR EACH ROW WHEN (current_user <> 'integ_owner') EXECUTE FUNCTION integ.tg_instance_history();
 
 CREATE FUNCTION integ_connect(definition text, instance_id text, config jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
 RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_connect';
 COMMENT ON FUNCTION integ_connect(text, text, jsonb, jsonb) IS
-    'Makes an instance of a definition, or changes the one of that handle (config NULL: keeps it). Options: context (global, client, user), client, user, name, description, auth_method, default, borrow, grants, version, metadata';
+    'Makes an instance of a definition, or changes the one of that handle (config NULL: keeps it). Options: context '
+    '(global, client, user), client, user, name, description, auth_method, default, borrow, grants, version, metadata';
 
 CREATE FUNCTION integ_disconnect(instance text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_disconnect';
@@ -288,7 +299,8 @@ COMMENT ON FUNCTION integ_disconnect(text) IS
 CREATE FUNCTION integ_resolve(definition text) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_resolve';
 COMMENT ON FUNCTION integ_resolve(text) IS
-    'The handle of the caller''s instance of a definition: the user''s, the client''s, a global one; the default one of several';
+    'The handle of the caller''s instance of a definition: the user''s, the client''s, a global one; the default one '
+    'of several';
 
 CREATE FUNCTION integ_methods(instance text)
 RETURNS TABLE (id text, name text, description text, access text, approval_required boolean, required_scopes text[],

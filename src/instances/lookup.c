@@ -40,7 +40,8 @@ static IntegQuery candidates_query = {
 	"WHERE g.instance = l.id AND g.client_id IN ('*', i.client_id)), "
 	"coalesce(l.token_fields, i.token_fields), "
 	/* Whoever writes these writes integ.instances too, which empties the caches. */
-	"(SELECT t.scopes FROM integ.oauth_tokens t WHERE t.instance = coalesce(l.id, i.id)) "
+	"(SELECT t.scopes FROM integ.oauth_tokens t WHERE t.instance = coalesce(l.id, i.id)), "
+	"CASE WHEN l.id IS NULL THEN i.rate_limit ELSE l.rate_limit END "
 	"FROM integ.instances i JOIN integ.definitions d ON d.id = i.definition "
 	"LEFT JOIN integ.instances l ON l.id = i.borrows "
 	"CROSS JOIN LATERAL (SELECT "
@@ -85,7 +86,8 @@ enum
 	COLUMN_IS_DEFAULT,
 	COLUMN_LENDER_GRANTED,
 	COLUMN_TOKEN_FIELDS,
-	COLUMN_SCOPES
+	COLUMN_SCOPES,
+	COLUMN_RATE_LIMIT
 };
 
 /* Whether the name is written as a uuid; no error where it is not. */
@@ -206,6 +208,20 @@ read_scopes(IntegInstance *instance, MemoryContext context)
 		instance->scopes[i] = MemoryContextStrdup(context, TextDatumGetCString(items[i]));
 }
 
+/* Its own, or those of the instance that it borrows. */
+static void
+read_limits(IntegInstance *instance, MemoryContext context)
+{
+	const Jsonb *limits = (const Jsonb *) integ_result_varlena(0, COLUMN_RATE_LIMIT, context);
+	MemoryContext old;
+
+	if (limits == NULL)
+		return;
+	old = MemoryContextSwitchTo(context);
+	instance->limits = integ_limits_compile(&limits->root, INTEG_LIMIT_OF_INSTANCE, "rate_limit");
+	MemoryContextSwitchTo(old);
+}
+
 static void
 read_row(Row *row, MemoryContext context)
 {
@@ -235,6 +251,7 @@ read_row(Row *row, MemoryContext context)
 	row->lender_config = NULL;
 	instance->token_fields = (const Jsonb *) integ_result_varlena(0, COLUMN_TOKEN_FIELDS, context);
 	read_scopes(instance, context);
+	read_limits(instance, context);
 	read_lender(instance, row, context);
 }
 

@@ -1,5 +1,5 @@
 /*
- * From rateLimit and circuitBreaker of a manifest, or a plan, to what requests are counted by.
+ * From rateLimit and circuitBreaker of a manifest, a plan or an instance, to what requests are counted by.
  */
 #include "limits/limits.h"
 
@@ -91,7 +91,10 @@ add_named_windows(const JsonbContainer *object, IntegLimitScope scope, IntegLimi
 	{
 		const char *key;
 		int64 per_us;
-	} windows[] = {{"requestsPerMinute", USECS_PER_MINUTE}, {"requestsPerHour", USECS_PER_HOUR}, {"requestsPerDay", USECS_PER_DAY}, {"concurrent", 0}};
+	} windows[] = {{"requestsPerMinute", USECS_PER_MINUTE},
+				   {"requestsPerHour", USECS_PER_HOUR},
+				   {"requestsPerDay", USECS_PER_DAY},
+				   {"concurrent", 0}};
 	uint32 burst = get_count(object, "burst");
 	double rate = get_number(object, "requestsPerSecond");
 
@@ -235,8 +238,20 @@ integ_breaker_compile(const JsonbContainer *object)
 
 	if (object == NULL)
 		return policy;
-	policy.failure_threshold = (uint32) Min(integ_json_get_int(object, "failureThreshold", policy.failure_threshold), LIMIT_MAX);
+	policy.failure_threshold =
+		(uint32) Min(integ_json_get_int(object, "failureThreshold", policy.failure_threshold), LIMIT_MAX);
 	policy.half_open_max = (uint32) Min(integ_json_get_int(object, "halfOpenMax", policy.half_open_max), LIMIT_MAX);
 	policy.reset_us = integ_json_get_int(object, "resetTimeoutMs", DEFAULT_RESET_MS) * 1000;
 	return policy;
+}
+
+uint32
+integ_limits_concurrent(const IntegLimits *own, const IntegLimits *of_definition)
+{
+	const IntegLimits *limits = own != NULL ? own : of_definition;
+
+	for (int i = 0; limits != NULL && i < limits->count; i++)
+		if (limits->items[i].per_us == 0)
+			return limits->items[i].limit;
+	return 0;
 }

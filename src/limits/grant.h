@@ -51,7 +51,7 @@ extern void integ_grant_release(IntegGrant *grant);
 
 /* What a request wants of a limit; value is that of its key, or NULL. */
 extern IntegWanted integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value,
-									   bool of_plan);
+									   IntegLimitSource source);
 
 /* What it wants of its host: one of so many requests at the same time. */
 extern IntegWanted integ_wanted_of_host(const IntegLimitSubject *subject, uint32 limit);

@@ -4,7 +4,7 @@
  *
  * Everything that sends takes a grant before it sends, says when it sends, and what
  * was answered. The grant holds a slot of every limit that applies (the
- * manifest's, the plan's, what the service's own answers have said) and the pass of
+ * manifest's or the instance's own, the plan's, what the service's own answers have said) and the pass of
  * the circuit breakers of the instance and its host. docs/limits.md has the rules.
  */
 #ifndef INTEG_LIMITS_LIMITS_H
@@ -29,6 +29,14 @@ typedef enum IntegLimitScope
 	INTEG_LIMIT_OF_HOST /* of every instance that goes there: integ.host_concurrency */
 } IntegLimitScope;
 
+/* Who has set a limit. */
+typedef enum IntegLimitSource
+{
+	INTEG_LIMIT_BY_MANIFEST,
+	INTEG_LIMIT_BY_INSTANCE,
+	INTEG_LIMIT_BY_PLAN
+} IntegLimitSource;
+
 typedef struct IntegLimit
 {
 	IntegLimitScope scope;
@@ -49,10 +57,17 @@ typedef struct IntegLimits
 } IntegLimits;
 
 /*
- * Compiles the rateLimit of a manifest or plan into CurrentMemoryContext, which must hold object; NULL for NULL.
+ * Compiles the rateLimit of a manifest, plan or instance into CurrentMemoryContext, which must hold object; NULL for
+ * NULL.
  * where is its path, for messages. Raises IG400.
  */
 extern IntegLimits *integ_limits_compile(const JsonbContainer *object, IntegLimitScope scope, const char *where);
+
+/*
+ * How many requests of an instance may be under way at the same time; 0: as many as the settings let. own: what the
+ * instance says itself, or NULL.
+ */
+extern uint32 integ_limits_concurrent(const IntegLimits *own, const IntegLimits *of_definition);
 
 /* The circuitBreaker of a manifest, with defaults for what it leaves out; object may be NULL. */
 extern IntegBreakerPolicy integ_breaker_compile(const JsonbContainer *object);
@@ -74,6 +89,7 @@ typedef struct IntegLimitSubject
 	const char *owner;	/* the client whose instance it is */
 	const char *origin;
 	const IntegLimits *of_definition; /* each may be NULL */
+	const IntegLimits *of_instance;	  /* instead of what of_definition says of an instance */
 	const IntegLimits *of_method;
 	const IntegLimits *of_plan;
 	const IntegBreakerPolicy *breaker;

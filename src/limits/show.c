@@ -206,17 +206,27 @@ put_counter(ReturnSetInfo *result, const Seen *seen, IntegCounter *counter, int6
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* Where the rows go, and whose the caller sees; NULL where there can be none, since integ is not preloaded. */
+static ReturnSetInfo *
+begin_rows(FunctionCallInfo fcinfo, Seen *seen)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	if (integ_limit_table == NULL)
+		return NULL;
+	memset(seen, 0, sizeof(*seen));
+	read_visible(seen);
+	return (ReturnSetInfo *) fcinfo->resultinfo;
+}
+
 Datum
 integ_rate_limits_now(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Seen seen = {0};
+	Seen seen;
+	ReturnSetInfo *result = begin_rows(fcinfo, &seen);
 	int64 now = integ_limits_clock();
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (integ_limit_table == NULL)
+	if (result == NULL)
 		return (Datum) 0;
-	read_visible(&seen);
 	/* What is new meanwhile is seen the next time. */
 	seen.max_counters = (int) integ_counter_count();
 	seen.counters = MemoryContextAllocHuge(CurrentMemoryContext, Max(seen.max_counters, 1) * sizeof(IntegCounter));
@@ -299,15 +309,11 @@ put_breaker(ReturnSetInfo *result, const Visible *instance, const IntegGate *gat
 Datum
 integ_circuit_breakers_now(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Seen seen = {0};
+	Seen seen;
+	ReturnSetInfo *result = begin_rows(fcinfo, &seen);
 	int64 now = integ_limits_clock();
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (integ_limit_table == NULL)
-		return (Datum) 0;
-	read_visible(&seen);
-	for (int i = 0; i < seen.count; i++)
+	for (int i = 0; result != NULL && i < seen.count; i++)
 	{
 		IntegGate gate;
 

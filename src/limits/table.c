@@ -322,7 +322,16 @@ integ_counter_source(const IntegCounter *counter)
 		return "learned";
 	if (counter->label.scope == INTEG_LIMIT_OF_HOST)
 		return "setting";
-	return counter->label.of_plan ? "plan" : "manifest";
+	switch (counter->label.source)
+	{
+		case INTEG_LIMIT_BY_MANIFEST:
+			return "manifest";
+		case INTEG_LIMIT_BY_INSTANCE:
+			return "instance";
+		case INTEG_LIMIT_BY_PLAN:
+			return "plan";
+	}
+	return NULL;
 }
 
 void

@@ -38,7 +38,7 @@ typedef struct IntegCounterKey
 typedef struct IntegCounterLabel
 {
 	IntegLimitScope scope;
-	bool of_plan;
+	IntegLimitSource source;
 	pg_uuid_t instance; /* zero where it is not of one */
 	char definition[INTEG_LIMIT_TEXT];
 	char method[INTEG_LIMIT_TEXT];

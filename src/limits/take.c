@@ -137,34 +137,50 @@ open_gates(const IntegLimitSubject *subject, KnownGates *known, int64 now)
 	}
 }
 
+/* Whether the limit holds for the request: an instance may have limits of its own. */
+static bool
+applies(const IntegLimitSubject *subject, const IntegLimit *limit, IntegLimitSource source)
+{
+	return source != INTEG_LIMIT_BY_MANIFEST || subject->of_instance == NULL ||
+		   limit->scope != INTEG_LIMIT_OF_INSTANCE;
+}
+
 static void
-add_wanted(IntegGrant *grant, const IntegLimitSubject *subject, const IntegLimits *limits, bool of_plan)
+add_wanted(IntegGrant *grant, const IntegLimitSubject *subject, const IntegLimits *limits, IntegLimitSource source)
 {
 	for (int i = 0; limits != NULL && i < limits->count; i++)
 	{
 		const IntegLimit *limit = &limits->items[i];
 		const char *value = NULL;
 
+		if (!applies(subject, limit, source))
+			continue;
 		/* A window of a key that this request has no value of does not concern it. */
 		if (limit->key != NULL)
 			value = integ_template_text(limit->key, subject->values, INTEG_TEMPLATE_RAW);
 		if (limit->key == NULL || value != NULL)
-			grant->wanted[grant->nwanted++] = integ_wanted_window(subject, limit, value, of_plan);
+			grant->wanted[grant->nwanted++] = integ_wanted_window(subject, limit, value, source);
 	}
 }
 
 static int
-count_of(const IntegLimits *limits)
+count_of(const IntegLimitSubject *subject, const IntegLimits *limits, IntegLimitSource source)
 {
-	return limits != NULL ? limits->count : 0;
+	int count = 0;
+
+	for (int i = 0; limits != NULL && i < limits->count; i++)
+		count += applies(subject, &limits->items[i], source) ? 1 : 0;
+	return count;
 }
 
 /* What applies to the request besides what answers have taught. */
 static int
 count_limits(const IntegLimitSubject *subject)
 {
-	return count_of(subject->of_definition) + count_of(subject->of_method) + count_of(subject->of_plan) +
-		   (integ_host_concurrency > 0 ? 1 : 0);
+	return count_of(subject, subject->of_definition, INTEG_LIMIT_BY_MANIFEST) +
+		   count_of(subject, subject->of_instance, INTEG_LIMIT_BY_INSTANCE) +
+		   count_of(subject, subject->of_method, INTEG_LIMIT_BY_MANIFEST) +
+		   count_of(subject, subject->of_plan, INTEG_LIMIT_BY_PLAN) + (integ_host_concurrency > 0 ? 1 : 0);
 }
 
 /* The windows that may stand in the way of this request, with room for what answers have taught. */
@@ -176,12 +192,13 @@ collect_wanted(IntegGrant *grant, const IntegLimitSubject *subject)
 	if (count > INTEG_WANTED_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("more than %d rate limits apply to %s.%s", INTEG_WANTED_MAX, subject->instance_id, subject->method),
-						errhint("Let its definition and plan have fewer windows.")));
+						errhint("Let its definition, the instance and the plan have fewer windows.")));
 	grant->wanted = palloc((count + INTEG_LEARNED_MAX) * sizeof(IntegWanted));
 	grant->counters = palloc0((count + INTEG_LEARNED_MAX) * sizeof(IntegCounter *));
-	add_wanted(grant, subject, subject->of_definition, false);
-	add_wanted(grant, subject, subject->of_method, false);
-	add_wanted(grant, subject, subject->of_plan, true);
+	add_wanted(grant, subject, subject->of_definition, INTEG_LIMIT_BY_MANIFEST);
+	add_wanted(grant, subject, subject->of_instance, INTEG_LIMIT_BY_INSTANCE);
+	add_wanted(grant, subject, subject->of_method, INTEG_LIMIT_BY_MANIFEST);
+	add_wanted(grant, subject, subject->of_plan, INTEG_LIMIT_BY_PLAN);
 	if (integ_host_concurrency > 0)
 		grant->wanted[grant->nwanted++] = integ_wanted_of_host(subject, integ_host_concurrency);
 }
@@ -304,6 +321,7 @@ check_window(IntegCounter *counter, const IntegWanted *wanted, const IntegLimitS
 	int64 at;
 
 	window->limit = wanted->limit;
+	counter->label.source = wanted->label.source;
 	if (integ_window_room(window, now) == 0)
 	{
 		at = integ_window_next(window, 1, now);
@@ -600,6 +618,7 @@ integ_limits_take(const IntegLimitSubject *subject, IntegRefusal *refusal)
 	}
 	/* They need not last as long as the grant. */
 	grant->subject.of_plan = NULL;
+	grant->subject.of_instance = NULL;
 	grant->subject.values = NULL;
 	return grant;
 }

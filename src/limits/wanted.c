@@ -49,13 +49,14 @@ window_key(const IntegLimitSubject *subject, const IntegLimit *limit, const char
 }
 
 IntegWanted
-integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value, bool of_plan)
+integ_wanted_window(const IntegLimitSubject *subject, const IntegLimit *limit, const char *value,
+					IntegLimitSource source)
 {
 	bool shared = limit->scope == INTEG_LIMIT_OF_METHOD && value != NULL;
 	IntegWanted wanted = {.key = window_key(subject, limit, value), .limit = limit->limit, .per_us = limit->per_us};
 
 	fill_label(&wanted.label, subject, shared ? INTEG_LIMIT_OF_INSTANCE : limit->scope);
-	wanted.label.of_plan = of_plan;
+	wanted.label.source = source;
 	integ_limit_clip(wanted.label.key, value, sizeof(wanted.label.key));
 	return wanted;
 }
@@ -117,7 +118,8 @@ duration_text(int64 us)
 	{
 		int64 us;
 		const char *name;
-	} units[] = {{USECS_PER_DAY, "day"}, {USECS_PER_HOUR, "hour"}, {USECS_PER_MINUTE, "minute"}, {USECS_PER_SEC, "second"}};
+	} units[] = {
+		{USECS_PER_DAY, "day"}, {USECS_PER_HOUR, "hour"}, {USECS_PER_MINUTE, "minute"}, {USECS_PER_SEC, "second"}};
 
 	for (size_t i = 0; i < lengthof(units); i++)
 		if (us % units[i].us == 0)
@@ -126,6 +128,16 @@ duration_text(int64 us)
 }
 
 /* "60 requests for "C1" in 1 minute are used" */
+static const char *
+setter_text(const IntegCounterLabel *label)
+{
+	if (label->scope == INTEG_LIMIT_OF_HOST)
+		return "integ.host_concurrency";
+	return label->source == INTEG_LIMIT_BY_PLAN		  ? "the plan's limit"
+		   : label->source == INTEG_LIMIT_BY_INSTANCE ? "the instance's limit"
+													  : "the definition's limit";
+}
+
 static char *
 limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 {
@@ -142,11 +154,9 @@ limit_text(const IntegWanted *wanted, const IntegCounter *counter)
 		return pstrdup("The service has said that it accepts no more for now.");
 	if (wanted->per_us == 0)
 		return psprintf("%u request%s%s at the same time are under way (%s).", counter->window.limit, plural, whose,
-						label->of_plan						  ? "the plan's limit"
-						: label->scope == INTEG_LIMIT_OF_HOST ? "integ.host_concurrency"
-															  : "the definition's limit");
-	return psprintf("%u request%s%s in %s are used (%s).", counter->window.limit, plural, whose, duration_text(wanted->per_us),
-					label->of_plan ? "the plan's limit" : "the definition's limit");
+						setter_text(label));
+	return psprintf("%u request%s%s in %s are used (%s).", counter->window.limit, plural, whose,
+					duration_text(wanted->per_us), setter_text(label));
 }
 
 void
@@ -157,7 +167,8 @@ integ_refusal_of_counter(IntegRefusal *refusal, const IntegLimitSubject *subject
 	refusal->message = psprintf("the rate limit of %s.%s is reached", subject->instance_id, subject->method);
 	refusal->detail = psprintf("%s The next slot is at %s; nothing was sent.", limit_text(wanted, counter),
 							   timestamptz_to_str(refusal->at));
-	refusal->hint = pstrdup("integ_execute waits with {\"max_wait\": \"10 seconds\"}, integ_enqueue by itself; integ.rate_limits shows all limits.");
+	refusal->hint = pstrdup("integ_execute waits with {\"max_wait\": \"10 seconds\"}, integ_enqueue by itself;"
+							" integ.rate_limits shows all limits.");
 }
 
 void
@@ -172,9 +183,11 @@ integ_refusal_of_gate(IntegRefusal *refusal, const IntegLimitSubject *subject, c
 	refusal->detail = psprintf("After %u failures in a row the next request is let through at %s; nothing was sent.%s",
 							   gate->breaker.failures, timestamptz_to_str(refusal->at), last);
 	if (gate->breaker.state == INTEG_BREAKER_HALF_OPEN)
-		refusal->detail = psprintf("It is half open, and as many requests as may probe the service are under way; ask again at %s.%s",
+		refusal->detail = psprintf("It is half open, and as many requests as may probe the service are under way;"
+								   " ask again at %s.%s",
 								   timestamptz_to_str(refusal->at), last);
-	refusal->hint = psprintf("SELECT integ_breaker_reset('%s') closes it at once; integ.circuit_breakers shows all.", subject->instance_id);
+	refusal->hint = psprintf("SELECT integ_breaker_reset('%s') closes it at once; integ.circuit_breakers shows all.",
+							 subject->instance_id);
 }
 
 IntegLimitEvent

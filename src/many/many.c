@@ -251,7 +251,7 @@ record_intents(Many *many)
 
 	dlist_foreach_modify(iter, &many->ready)
 		entries[count++] = integ_call_intent(dlist_container(OneCall, node, iter.cur)->call);
-	integ_record_intents(entries, count, intents);
+	integ_record_intents(entries, count, false, intents);
 	count = 0;
 	dlist_foreach_modify(iter, &many->ready)
 	{

@@ -21,6 +21,7 @@ limit_subject(const IntegOauthJob *job, const IntegTemplateScope *nothing)
 							   .owner = instance->credentials.client_id,
 							   .origin = job->config.token_origin,
 							   .of_definition = same ? job->config.definition->limits : NULL,
+							   .of_instance = same ? instance->limits : NULL,
 							   .breaker = &job->config.definition->breaker,
 							   .values = nothing,
 							   .asynchronous = true};

@@ -41,6 +41,8 @@ row_problem(uint64 row, MemoryContext context, bool *new_timeline)
 	int64 timeline = integ_result_int8(row, 4);
 
 	*new_timeline = false;
+	if (system[0] == '\0')
+		return MemoryContextStrdup(context, "Rows of integ.calls_open were restored into it.");
 	if (strcmp(system, system_identifier()) != 0)
 		return MemoryContextStrdup(context,
 								   psprintf("It is a copy of database \"%s\" of the cluster with the system identifier %s.",
@@ -163,8 +165,12 @@ integ_identity_check(IntegDatabase *database)
 	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;
 	bool exists, new_timeline;
+	uint32 changes;
 	char *found;
 
+	LWLockAcquire(integ_shared->lock, LW_SHARED);
+	changes = database->identity_changes;
+	LWLockRelease(integ_shared->lock);
 	integ_owner_enter(&scope);
 	found = problem(context, &exists, &new_timeline);
 	/* A standby that this server saw itself being, and whose promotion it was. */
@@ -180,10 +186,17 @@ integ_identity_check(IntegDatabase *database)
 		update_identity();
 	integ_owner_leave(&scope);
 
+	/*
+	 * What has changed meanwhile was not seen, as the row that a restore brings: nothing leaves until the next round,
+	 * for which the change has woken the keeper.
+	 */
 	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
-	strlcpy(database->held_reason, found, sizeof(database->held_reason));
+	if (database->identity_changes == changes)
+	{
+		strlcpy(database->held_reason, found, sizeof(database->held_reason));
+		database->held = found[0] == '\0' ? INTEG_HELD_NO : INTEG_HELD_YES;
+	}
 	LWLockRelease(integ_shared->lock);
-	database->held = found[0] == '\0' ? INTEG_HELD_NO : INTEG_HELD_YES;
 }
 
 void
@@ -204,6 +217,20 @@ integ_require_not_held(void)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("nothing leaves this database: it is held"),
 						errdetail("%s", reason),
 						errhint("If this database is to act from now on, call integ_resume() as a superadmin.")));
+}
+
+void
+integ_identity_restored(void)
+{
+	static IntegQuery write = {
+		"INSERT INTO integ.identity (system_identifier, database_oid, database_name, timeline)"
+		" SELECT '', 0, '', 0 WHERE NOT EXISTS (SELECT FROM integ.identity WHERE system_identifier = '')",
+		0};
+	IntegOwnerScope scope;
+
+	integ_owner_enter(&scope);
+	(void) integ_query(&write, NULL, NULL);
+	integ_owner_leave(&scope);
 }
 
 Datum

@@ -36,6 +36,12 @@ extern char *integ_identity_problem(bool *exists);
 extern void integ_identity_check(IntegDatabase *database);
 
 /*
+ * Says in integ.identity that rows were restored into this database: once this commits it is held, also before the
+ * row of the database they are from has come. Inside a transaction.
+ */
+extern void integ_identity_restored(void);
+
+/*
  * Adds a row to integ.events in the current transaction. kind is a name such as
  * "instance.connected"; client NULL means global; instance and payload (an object) may be
  * NULL. Payloads hold no secrets.

@@ -29,9 +29,11 @@ CREATE TABLE integ.identity (
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE integ.identity IS
-    'Which database the rows of integ belong to. Anything but one row that names this very database means a copy: nothing leaves it until integ_resume()';
+    'Which database the rows of integ belong to. Anything but one row that names this very database means a copy: '
+    'nothing leaves it until integ_resume()';
 COMMENT ON COLUMN integ.identity.id IS 'A restore adds a row with another id';
-COMMENT ON COLUMN integ.identity.system_identifier IS 'Of the cluster, as in pg_control_system()';
+COMMENT ON COLUMN integ.identity.system_identifier IS
+    'Of the cluster, as in pg_control_system(); empty: rows of integ.calls_open were restored, from wherever';
 COMMENT ON COLUMN integ.identity.database_oid IS 'Of the database';
 COMMENT ON COLUMN integ.identity.database_name IS 'Name of the database then, for people';
 COMMENT ON COLUMN integ.identity.timeline IS 'Of the cluster, as in pg_control_checkpoint()';
@@ -89,7 +91,8 @@ COMMENT ON COLUMN integ.notifications.client_id IS 'Client it is for; ''*'' for 
 COMMENT ON COLUMN integ.notifications.kind IS 'Such as instance.reauth_required';
 COMMENT ON COLUMN integ.notifications.text IS 'What happened';
 COMMENT ON COLUMN integ.notifications.hint IS 'What to do';
-COMMENT ON COLUMN integ.notifications.link IS 'Page on which to do it, where the application has one (integ.reconnect_url)';
+COMMENT ON COLUMN integ.notifications.link IS
+    'Page on which to do it, where the application has one (integ.reconnect_url)';
 COMMENT ON COLUMN integ.notifications.channel IS 'Where it goes; inbox: only this table';
 COMMENT ON COLUMN integ.notifications.state IS 'new, then sent or failed where a channel delivers it';
 COMMENT ON COLUMN integ.notifications.read_at IS 'When the recipient read it';
@@ -169,7 +172,8 @@ GRANT SELECT, UPDATE (schedule, is_active, next_run_at) ON integ.maintenance_job
 CREATE FUNCTION integ.partitions_maintain(at timestamptz DEFAULT pg_catalog.now()) RETURNS integer
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'integ_partitions_maintain';
 COMMENT ON FUNCTION integ.partitions_maintain(timestamptz) IS
-    'Makes and drops the partitions that are due at a time, and says how many; the maintenance jobs do this by themselves';
+    'Makes and drops the partitions that are due at a time, and says how many; the maintenance jobs do this by '
+    'themselves';
 GRANT EXECUTE ON FUNCTION integ.partitions_maintain(timestamptz) TO integ_superadmin;
 
 CREATE FUNCTION integ_resume() RETURNS text

@@ -32,7 +32,12 @@ at_commit(void)
 	if (database == NULL)
 		return;
 	if (wanted & INTEG_WAKE_IDENTITY)
+	{
+		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+		database->identity_changes++;
 		database->held = INTEG_HELD_UNKNOWN;
+		LWLockRelease(integ_shared->lock);
+	}
 	integ_shmem_wake_keeper(database, wanted);
 }
 
@@ -76,7 +81,8 @@ integ_announce(PG_FUNCTION_ARGS)
 		if (!IsBinaryUpgrade)
 			ereport(WARNING,
 					(errmsg("integ is not preloaded: its workers do not run"),
-					 errhint("Add integ to shared_preload_libraries and restart the server; SELECT * FROM integ_status() shows what is missing.")));
+					 errhint("Add integ to shared_preload_libraries and restart the server; SELECT * FROM integ_status() shows"
+							 " what is missing.")));
 		PG_RETURN_VOID();
 	}
 	register_callback();

@@ -28,7 +28,7 @@
 struct IntegIntent
 {
 	dlist_node node;
-	SubTransactionId subxact; /* invalid where a worker made it outside a transaction */
+	SubTransactionId subxact; /* invalid where it outlives its transaction */
 	bool released;			  /* returned to the caller: the request may have left */
 	IntegDatabase *database;
 	uint64 generation;
@@ -65,7 +65,7 @@ abandon(IntegIntent *intent, const char *reason)
 }
 
 static void
-abandon_all(const char *reason, bool also_outside_transactions)
+abandon_all(const char *reason, bool also_those_that_outlive)
 {
 	dlist_mutable_iter iter;
 
@@ -73,7 +73,7 @@ abandon_all(const char *reason, bool also_outside_transactions)
 	{
 		IntegIntent *intent = dlist_container(IntegIntent, node, iter.cur);
 
-		if (also_outside_transactions || intent->subxact != InvalidSubTransactionId)
+		if (also_those_that_outlive || intent->subxact != InvalidSubTransactionId)
 			abandon(intent, reason);
 	}
 }
@@ -178,12 +178,13 @@ integ_record_require(void)
 }
 
 static IntegIntent *
-open_intent(IntegDatabase *database, uint64 generation, const IntegEntry *entry)
+open_intent(IntegDatabase *database, uint64 generation, const IntegEntry *entry, bool outlives)
 {
 	Size size = Max(entry->length, integ_entry_outcome_size(entry));
 	IntegIntent *intent = MemoryContextAlloc(TopMemoryContext, MAXALIGN(sizeof(IntegIntent)) + size);
 
-	intent->subxact = IsTransactionState() ? GetCurrentSubTransactionId() : InvalidSubTransactionId;
+	intent->subxact =
+		IsTransactionState() && !outlives ? GetCurrentSubTransactionId() : InvalidSubTransactionId;
 	intent->released = false;
 	intent->database = database;
 	intent->generation = generation;
@@ -316,7 +317,7 @@ integ_record_intent(const IntegAuditEntry *audit)
 	register_callbacks();
 	database = integ_shmem_mine();
 	pending.outcome = "pending";
-	intent = open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0));
+	intent = open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0), false);
 	PG_TRY();
 	{
 		position = append(intent, !journal, deadline);
@@ -345,13 +346,15 @@ integ_record_intent(const IntegAuditEntry *audit)
 
 /* Queues one intent of several; NULL where there is no room for it in time. */
 static IntegIntent *
-queue_intent(IntegDatabase *database, const IntegAuditEntry *audit, bool urgent, TimestampTz deadline, uint64 *position)
+queue_intent(IntegDatabase *database, const IntegAuditEntry *audit, bool outlives, bool urgent, TimestampTz deadline,
+			 uint64 *position)
 {
 	IntegAuditEntry pending = *audit;
 	IntegIntent *intent;
 
 	pending.outcome = "pending";
-	intent = open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0));
+	intent =
+		open_intent(database, database->generation, integ_entry_audit(entry_buffer.bytes, &pending, 0), outlives);
 	if (integ_ring_append_intent(database, intent->entry, integ_entry_outcome_size(intent->entry), urgent, deadline,
 								 position) != INTEG_APPEND_DONE)
 	{
@@ -376,24 +379,13 @@ becomes_durable(IntegIntent *intent, TimestampTz deadline)
 	return outcome_state(intent) == INTEG_OUTCOME_DURABLE;
 }
 
-void
-integ_record_intents(const IntegAuditEntry *audits, int count, IntegIntent **intents)
+/* Returns once each is on disk; those that could not be put there are closed, and NULL then. */
+static void
+make_all_durable(IntegDatabase *database, IntegIntent **intents, int count, bool journal, uint64 position,
+				 TimestampTz deadline)
 {
-	IntegDatabase *database = integ_shmem_mine();
-	TimestampTz deadline = wait_deadline();
-	bool journal = integ_journal_is_usable();
-	bool written;
-	uint64 position = 0;
+	bool written = journal && write_journal(database, intents, count, position);
 
-	memset(intents, 0, count * sizeof(*intents));
-	if (database == NULL)
-		return;
-	register_callbacks();
-	for (int i = 0; i < count && (i == 0 || intents[i - 1] != NULL); i++)
-		intents[i] = queue_intent(database, &audits[i], !journal, deadline, &position);
-	if (position == 0)
-		return;
-	written = journal && write_journal(database, intents, count, position);
 	if (journal && !written)
 		integ_ring_hurry(database, position);
 	for (int i = 0; i < count; i++)
@@ -406,6 +398,36 @@ integ_record_intents(const IntegAuditEntry *audits, int count, IntegIntent **int
 		integ_record_outcome(intents[i], "failed", "{\"reason\": \"nothing was sent\"}");
 		intents[i] = NULL;
 	}
+}
+
+void
+integ_record_intents(const IntegAuditEntry *audits, int count, bool outlive, IntegIntent **intents)
+{
+	IntegDatabase *database = integ_shmem_mine();
+	TimestampTz deadline = wait_deadline();
+	bool journal = integ_journal_is_usable();
+	uint64 position = 0;
+
+	memset(intents, 0, count * sizeof(*intents));
+	if (database == NULL)
+		return;
+	register_callbacks();
+	for (int i = 0; i < count && (i == 0 || intents[i - 1] != NULL); i++)
+		intents[i] = queue_intent(database, &audits[i], outlive, !journal, deadline, &position);
+	if (position == 0)
+		return;
+	PG_TRY();
+	{
+		make_all_durable(database, intents, count, journal, position, deadline);
+	}
+	PG_CATCH();
+	{
+		for (int i = 0; i < count; i++)
+			if (intents[i] != NULL)
+				integ_record_outcome(intents[i], "failed", "{\"reason\": \"nothing was sent\"}");
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 int

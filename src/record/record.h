@@ -92,10 +92,13 @@ extern PGDLLEXPORT IntegIntent *integ_record_intent(const IntegAuditEntry *entry
 
 /*
  * As integ_record_intent for several writes, with one wait for all of them. An entry that could not be
- * made durable gives NULL in its place, and nothing of it was sent. Where a worker makes them outside a transaction,
- * nothing but the end of the process settles them otherwise. Does not raise for a recorder that does not answer.
+ * made durable gives NULL in its place, and nothing of it was sent. Those that outlive the transaction are settled by
+ * nothing but their outcome and the end of the process. Does not raise for a recorder that does not answer; where it
+ * raises, nothing of any was sent, and all are closed. Inside a transaction, which a worker needs not have: without one
+ * the recorder writes them.
  */
-extern PGDLLEXPORT void integ_record_intents(const IntegAuditEntry *audits, int count, IntegIntent **intents);
+extern PGDLLEXPORT void integ_record_intents(const IntegAuditEntry *audits, int count, bool outlive,
+											 IntegIntent **intents);
 
 /* Of so many intents wanted at once, as many as leave half of the outcome slots to the other sessions; at least 1. */
 extern int integ_record_most_intents(int wanted);

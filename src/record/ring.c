@@ -81,6 +81,13 @@ wake(Latch *keeper)
 		SetLatch(keeper);
 }
 
+/* So many slots wait for their outcomes to be written that the next writes might wait for one. */
+static bool
+slots_are_scarce(const IntegDatabase *database)
+{
+	return database->in_flight > integ_shmem_outcomes() / 2;
+}
+
 static bool
 try_append(IntegDatabase *database, IntegEntry *entry, bool urgent)
 {
@@ -133,7 +140,7 @@ try_append_intent(IntegDatabase *database, IntegEntry *entry, uint32 reserve, bo
 		*slot = (IntegOutcomeSlot){
 			.state = INTEG_OUTCOME_QUEUED, .reserved = reserve, .since = since, .next_free = -1};
 		ring->reserved += reserve;
-		keeper = push(database, entry, urgent);
+		keeper = push(database, entry, urgent || slots_are_scarce(database));
 		*position = ring->intents = ring->head;
 	}
 	LWLockRelease(database->lock);
@@ -184,7 +191,7 @@ integ_ring_append_outcome(IntegDatabase *database, uint64 generation, IntegEntry
 		ring->reserved -= slot->reserved;
 		slot->reserved = 0;
 		slot->state = INTEG_OUTCOME_SETTLED;
-		keeper = push(database, entry, false);
+		keeper = push(database, entry, slots_are_scarce(database));
 		position = ring->head;
 	}
 	LWLockRelease(database->lock);

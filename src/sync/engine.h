@@ -402,11 +402,12 @@ extern const Jsonb *sync_difference_document(const SyncEngine *engine);
 extern int sync_match_split(SyncPage *page, SyncRecord **records, int count, SyncRecord **later, int *nlater);
 
 /*
- * links.c. What links say goes into page->sorted; records are linked; it is told which of them are not the only ones of
- * their row; links are marked as gone, or deleted where the schema detaches.
+ * links.c. What links say goes into page->sorted; records are linked; links say why their record failed; it is told
+ * which of them are not the only ones of their row; links are marked as gone, or deleted where the schema detaches.
  */
 extern void sync_links_read(SyncPage *page);
 extern void sync_links_write(SyncPage *page, SyncRecord **records, int count);
+extern void sync_links_fail(SyncPage *page);
 extern void sync_links_mark_shared(SyncPage *page, SyncRecord **records, int count);
 extern void sync_links_remove(SyncPage *page, SyncRecord **records, int count);
 

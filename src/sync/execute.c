@@ -5,8 +5,11 @@
 
 #include "access/xact.h"
 #include "cards/collect.h"
+#include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/owner.h"
+#include "core/query.h"
 #include "miscadmin.h"
 #include "sync/list.h"
 #include "utils/memutils.h"
@@ -153,6 +156,29 @@ is_stopped(const SyncEngine *engine)
 	return engine->run->lost || engine->run->stop != INTEG_SYNC_GO_ON;
 }
 
+/*
+ * A page that is stored while its task is deleted fails with a foreign key, before the worker is told to stop: the run
+ * was cancelled, and has not failed.
+ */
+static void
+look_for_cancel(const SyncEngine *engine)
+{
+	static IntegQuery query = {
+		"SELECT FROM integ.sync_executions_open WHERE id = $1 AND cancel_requested", 1, {UUIDOID}};
+	Datum value = UUIDPGetDatum(&engine->run->id);
+	IntegOwnerScope scope;
+
+	if (integ_sync_should_stop(engine->run))
+		return;
+	sync_begin();
+	integ_owner_enter(&scope);
+	if (integ_query(&query, &value, NULL) > 0)
+		engine->run->stop = INTEG_SYNC_CANCELLED;
+	integ_owner_leave(&scope);
+	sync_commit();
+	MemoryContextSwitchTo(engine->context);
+}
+
 static IntegSyncOutcome
 read_sources(SyncEngine *engine, SyncSource **sources)
 {
@@ -163,7 +189,10 @@ read_sources(SyncEngine *engine, SyncSource **sources)
 	{
 		ErrorData *error = read_source(engine, sources[i]);
 
-		(void) integ_sync_should_stop(engine->run);
+		if (error != NULL)
+			look_for_cancel(engine);
+		else
+			(void) integ_sync_should_stop(engine->run);
 		if (error == NULL || is_stopped(engine))
 			continue;
 		failed++;

@@ -67,9 +67,12 @@ sync_wait(SyncEngine *engine, TimestampTz until)
 	}
 }
 
-/* Tells in the execution's row what is waited for. False where the run is to stop. */
+/*
+ * Tells in the execution's row what is waited for; in its log, too, where the service has failed. False where the run
+ * is to stop.
+ */
 static bool
-wait_saying(SyncFetch *fetch, TimestampTz until, const char *reason)
+wait_saying(SyncFetch *fetch, TimestampTz until, const char *reason, bool failed)
 {
 	SyncEngine *engine = fetch->engine;
 	bool mine, waited;
@@ -77,6 +80,8 @@ wait_saying(SyncFetch *fetch, TimestampTz until, const char *reason)
 	engine->run->reason = reason;
 	sync_begin();
 	mine = integ_sync_save(engine->run);
+	if (mine && failed)
+		integ_sync_log(engine->run, "warn", psprintf("%s; the page is asked for again", reason), NULL);
 	sync_commit();
 	MemoryContextSwitchTo(fetch->context);
 	waited = mine && sync_wait(engine, until);
@@ -271,7 +276,7 @@ recover(SyncFetch *fetch, ErrorData *error, bool sent)
 		ReThrowError(error);
 	/* Who was told when to come is not sent to the end of the line. */
 	fetch->call->options.returning = !sent && verdict.waits;
-	waited = wait_saying(fetch, verdict.retry_at, error->message);
+	waited = wait_saying(fetch, verdict.retry_at, error->message, sent);
 	MemoryContextReset(fetch->errors);
 	return waited;
 }
@@ -311,7 +316,7 @@ wait_for_slot(SyncFetch *fetch)
 		return true;
 	fetch->promised = 0;
 	fetch->call->options.returning = true;
-	return wait_saying(fetch, until, "a rate limit makes it wait");
+	return wait_saying(fetch, until, "a rate limit makes it wait", false);
 }
 
 /* The request leaves. False behind the last page, and where the run is to stop. */

@@ -322,6 +322,51 @@ sync_links_write(SyncPage *page, SyncRecord **records, int count)
 	integ_owner_leave(&scope);
 }
 
+/* --- what failed --- */
+
+/* The first reason, as in integ.sync_errors. */
+static Datum
+reason_of(const SyncRecord *record)
+{
+	return CStringGetTextDatum(((const SyncProblem *) linitial(record->problems))->reason);
+}
+
+void
+sync_links_fail(SyncPage *page)
+{
+	/* Without the hash the record is tried again, also one that comes as it was before the one that failed. */
+	static IntegQuery query = {
+		"UPDATE integ.record_links l SET sync_status = 'error', error = u.reason, raw_hash = NULL"
+		" FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS u (id, reason)"
+		" WHERE l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = u.id"
+		" AND (l.sync_status <> 'error' OR l.error IS DISTINCT FROM u.reason)",
+		5,
+		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID}};
+	Datum *ids = palloc(Max(page->nsorted, 1) * sizeof(Datum)), *reasons = palloc(Max(page->nsorted, 1) * sizeof(Datum));
+	IntegOwnerScope scope;
+	Datum values[5];
+	int count = 0;
+
+	for (int i = 0; i < page->nsorted; i++)
+	{
+		const SyncRecord *record = page->sorted[i];
+
+		if (record->fate != SYNC_FAILED || !record->linked)
+			continue;
+		ids[count] = id_text(record);
+		reasons[count++] = reason_of(record);
+	}
+	if (count == 0)
+		return;
+	set_scope(page->engine->source, values);
+	values[3] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[4] = PointerGetDatum(construct_array(reasons, count, TEXTOID, -1, false, TYPALIGN_INT));
+	integ_owner_enter(&scope);
+	integ_query_by_indexes();
+	(void) integ_query(&query, values, NULL);
+	integ_owner_leave(&scope);
+}
+
 /* --- what has gone --- */
 
 void
@@ -384,6 +429,7 @@ sync_links_remove(SyncPage *page, SyncRecord **records, int count)
 	values[3] = array(arrays.ids, NULL, count, TEXTOID, -1, false, TYPALIGN_INT);
 	values[4] = times_of(&arrays, count);
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	(void) integ_query(detaches ? &forget : &mark, values, NULL);
 	integ_owner_leave(&scope);
 }

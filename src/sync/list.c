@@ -96,6 +96,20 @@ choose_beginning(SyncEngine *engine, Beginning *beginning)
 }
 
 static void
+log_beginning(const SyncEngine *engine, const Beginning *beginning)
+{
+	const char *what = "everything is read";
+
+	if (beginning->resumes)
+		what = "it goes on behind the page that was stored last";
+	else if (beginning->delta != NULL)
+		what = "what has changed since the service's token is read";
+	else if (beginning->since != NULL)
+		what = psprintf("what was modified since %s is read", beginning->since);
+	integ_sync_log(engine->run, "info", psprintf("%s: %s", engine->source->name, what), NULL);
+}
+
+static void
 open_list(SyncEngine *engine, const Beginning *beginning)
 {
 	SyncSource *source = engine->source;
@@ -125,6 +139,7 @@ open_source(SyncEngine *engine, Beginning *beginning)
 		return false;
 	}
 	choose_beginning(engine, beginning);
+	log_beginning(engine, beginning);
 	if (!engine->cursor.ended)
 		open_list(engine, beginning);
 	sync_commit();

@@ -529,6 +529,7 @@ sync_page_store(SyncEngine *engine, const Jsonb *list)
 		write_records(page);
 		remove_records(page);
 		link_records(page);
+		sync_links_fail(page);
 	}
 	sync_seen_add(page);
 	conclude(page);
@@ -545,7 +546,10 @@ sync_page_forget(SyncEngine *engine, const Jsonb *list)
 	if (engine->run->dry_run)
 		sync_difference_note(page);
 	else
+	{
 		remove_records(page);
+		sync_links_fail(page);
+	}
 	for (int i = 0; i < page->nrecords; i++)
 	{
 		engine->run->counters.deleted += page->records[i].outcome == SYNC_DELETED;

@@ -59,7 +59,8 @@ insert(const SyncEngine *engine, SyncRecord **records, int count)
 {
 	static IntegQuery query = {
 		"INSERT INTO integ.records (id, data, type, client_id, context_type, context_id, created_by)"
-		" SELECT u.id, u.data, $3, $4, $5, $6, $7 FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (id, data)",
+		" SELECT u.id, u.data, $3, $4, $5, $6, $7"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (id, data)",
 		7,
 		{UUIDARRAYOID, JSONBARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
 	const IntegSyncRun *run = engine->run;
@@ -109,6 +110,7 @@ write_step(SyncPage *page, SyncRecord **records, int count)
 		records[i]->outcome = SYNC_NOTHING;
 	}
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	nselected = select_records(records, count, true, selected);
 	update(selected, nselected);
 	/* Of several that are the same record one was written: the others are, too, as far as they add something. */
@@ -193,6 +195,7 @@ sync_records_match(SyncPage *page, SyncRecord **records, int count)
 	if (nready == 0)
 		return;
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	rows = find_matches(page->engine, documents, nready);
 	for (uint64 row = 0; row < rows; row++)
 	{
@@ -237,6 +240,7 @@ sync_records_remove(SyncPage *page, SyncRecord **records, int count)
 	}
 	value = PointerGetDatum(construct_array(ids, nready, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	rows = integ_query(deletes ? &delete : &hide, &value, NULL);
 	for (uint64 row = 0; row < rows; row++)
 		ready[integ_result_int8(row, 1) - 1]->outcome = SYNC_DELETED;

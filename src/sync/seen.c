@@ -137,6 +137,7 @@ sync_seen_add(SyncPage *page)
 	values[2] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
 	values[3] = UUIDPGetDatum(&engine->run->task);
 	integ_owner_enter(&scope);
+	integ_query_by_indexes();
 	(void) integ_query(&query, values, NULL);
 	engine->cursor.seen = integ_result_int8(0, 1);
 	integ_owner_leave(&scope);

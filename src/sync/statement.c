@@ -113,7 +113,8 @@ add_key(StringInfo sql, const SyncTarget *target)
 {
 	appendStringInfoString(sql, "pg_catalog.jsonb_build_object(");
 	for (int i = 0; i < target->nkeys; i++)
-		appendStringInfo(sql, "%s%s, t.%s", i > 0 ? ", " : "", quote_literal_cstr(target->keys[i].name), target->keys[i].quoted);
+		appendStringInfo(sql, "%s%s, t.%s", i > 0 ? ", " : "", quote_literal_cstr(target->keys[i].name),
+						 target->keys[i].quoted);
 	appendStringInfoChar(sql, ')');
 }
 
@@ -152,7 +153,8 @@ add_conflict(StringInfo sql, const SyncTarget *target, const Parameters *paramet
 	{
 		if (is_key_column(target, parameters->columns[i]))
 			continue;
-		appendStringInfo(sql, "%s%s = excluded.%s", separator, parameters->columns[i]->quoted, parameters->columns[i]->quoted);
+		appendStringInfo(sql, "%s%s = excluded.%s", separator, parameters->columns[i]->quoted,
+						 parameters->columns[i]->quoted);
 		separator = ", ";
 	}
 	if (target->deleted_column != NULL)
@@ -260,13 +262,24 @@ build_match(StringInfo sql, const SyncTarget *target, const Parameters *paramete
 	appendStringInfo(sql, " JOIN %s AS t ON ", target->name);
 	for (int i = 0; i < parameters->count; i++)
 	{
-		appendStringInfo(sql, "%st.%s %s ", i > 0 ? " AND " : "", parameters->columns[i]->quoted, parameters->columns[i]->equals);
+		appendStringInfo(sql, "%st.%s %s ", i > 0 ? " AND " : "", parameters->columns[i]->quoted,
+						 parameters->columns[i]->equals);
 		add_value(sql, parameters->columns[i], i);
 	}
 	appendStringInfoString(sql, " ORDER BY u.n");
 }
 
 /* --- running --- */
+
+/*
+ * Rows are found by a join, whose plan of a page ago, when the table was smaller or empty, may be the worst of all by
+ * now: it is made for each page. What only writes has one plan.
+ */
+static bool
+writes_only(SyncStatementKind kind)
+{
+	return kind == SYNC_UPSERT || kind == SYNC_INSERT;
+}
 
 static SyncStatement *
 prepare(SyncTarget *target, SyncStatementKind kind, const char *present, const Parameters *parameters)
@@ -290,7 +303,8 @@ prepare(SyncTarget *target, SyncStatementKind kind, const char *present, const P
 	builders[kind](&sql, target, parameters);
 	for (int i = 0; i < parameters->count; i++)
 		types[i] = get_array_type(parameters->columns[i]->param);
-	plan = SPI_prepare_cursor(sql.data, parameters->count, types, CURSOR_OPT_GENERIC_PLAN);
+	plan = SPI_prepare_cursor(sql.data, parameters->count, types,
+							  writes_only(kind) ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);

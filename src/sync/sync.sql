@@ -354,13 +354,25 @@ CREATE VIEW integ.sync_executions WITH (security_invoker = true) AS
 SELECT id, task, task_id, status, phase, reason, trigger, triggered_by, client_id, context_id, instance, owner,
        direction, scheduled_for, slots, run_at, started_at, NULL::timestamptz AS completed_at,
        pg_catalog.clock_timestamp() - started_at AS duration,
-       total_records, processed_records, pages, fetched, created, updated, unchanged, skipped, deleted, failed,
+       total_records, processed_records,
+       CASE WHEN phase = 'complete' THEN 100
+            WHEN total_records > 0
+            THEN pg_catalog.round(least(100.0 * processed_records / total_records, 100), 1) END AS percentage,
+       pg_catalog.round(processed_records / nullif(extract(epoch FROM progressed_at - started_at), 0), 1) AS rate,
+       progressed_at + (progressed_at - started_at) * (1.0 * (total_records - processed_records)
+           / nullif(processed_records, 0))::float8 AS estimated_end,
+       pages, fetched, created, updated, unchanged, skipped, deleted, failed,
        error, retry_of, retry_count, resumed, dry_run, difference, records, options, cancel_requested, created_at
 FROM integ.sync_executions_open
 UNION ALL
 SELECT id, task, task_id, status, phase, reason, trigger, triggered_by, client_id, context_id, instance, owner,
        direction, scheduled_for, slots, run_at, started_at, completed_at, duration,
-       total_records, processed_records, pages, fetched, created, updated, unchanged, skipped, deleted, failed,
+       total_records, processed_records,
+       CASE WHEN phase = 'complete' THEN 100
+            WHEN total_records > 0
+            THEN pg_catalog.round(least(100.0 * processed_records / total_records, 100), 1) END AS percentage,
+       pg_catalog.round(processed_records / nullif(extract(epoch FROM duration), 0), 1), NULL::timestamptz,
+       pages, fetched, created, updated, unchanged, skipped, deleted, failed,
        error, retry_of, retry_count, resumed, dry_run, difference, records, options, false, created_at
 FROM integ.sync_executions_done;
 COMMENT ON VIEW integ.sync_executions IS
@@ -382,6 +394,10 @@ BEGIN
         EXECUTE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', target.name, target.attname,
             CASE target.attname WHEN 'completed_at' THEN 'When it ended; NULL: not yet'
                                 WHEN 'duration' THEN 'How long it took, or has taken so far'
+                                WHEN 'percentage' THEN 'Of the total; NULL where that is not known'
+                                WHEN 'rate' THEN 'Records a second'
+                                WHEN 'estimated_end' THEN
+                                    'When it will have ended at this rate; NULL where that is not known, or it has'
                                 ELSE target.description END);
     END LOOP;
 END

@@ -49,16 +49,27 @@ Integ::Sync::task($node, $_, schedule => q('{"every": "1 hour"}')) for qw(other 
 
 # --- a task that is due ---
 
+# Locked before it is due, however long a session takes to begin.
 my $lock = q(SELECT FROM integ.sync_tasks WHERE task_id = 'locked' FOR UPDATE);
-sql(q(UPDATE integ.sync_tasks SET next_run_at = now() + interval '300 milliseconds' WHERE task_id = 'locked'));
-my $session = holder($lock);
+my ($session, $seconds, $in_time) = (undef, 0.5, 'f');
+while ($in_time ne 't')
+{
+	let_go($session, 'ROLLBACK') if $session;
+	$seconds *= 2;
+	sql("UPDATE integ.sync_tasks SET next_run_at = now() + interval '$seconds seconds' WHERE task_id = 'locked'");
+	$session = holder($lock);
+	$in_time = $session->query_safe(q(SELECT next_run_at > clock_timestamp() FROM integ.sync_tasks
+		WHERE task_id = 'locked'));
+}
+my $before = sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'locked'));
 $node->wait_for_sql(q(SELECT next_run_at <= now() FROM integ.sync_tasks WHERE task_id = 'locked'),
 	'a task is due whose row is locked');
 others_run('a locked task stops no other');
 others_run('... however often');
-is(sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'locked')), 0, 'it does not run');
+is(sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'locked')), $before, 'it does not run');
 let_go($session, 'ROLLBACK');
-wait_for('locked', q(status = 'success'), 'but once the lock is gone, of which nobody tells');
+$node->wait_for_sql("SELECT count(*) = $before + 1 FROM integ.sync_executions_done WHERE task_id = 'locked'",
+	'but once the lock is gone, of which nobody tells');
 
 # --- an execution that a slot is to end ---
 
@@ -109,7 +120,7 @@ wait_for('orphan', q(status = 'success'), '... and goes on when the lock is gone
 # --- a run that ends while its task is paused: both take the task first ---
 
 Integ::Sync::task($node, 'pausing');
-$session = holder(q(SELECT FROM integ.sync_tasks WHERE task_id = 'pausing' FOR UPDATE));
+$session = holder(q(SELECT FROM integ.sync_tasks WHERE task_id = 'pausing' FOR NO KEY UPDATE));
 my $execution = sql(q(INSERT INTO integ.sync_executions_open (task, task_id, client_id, context_id, instance, owner)
 	SELECT id, task_id, client_id, context_id, instance, owner FROM integ.sync_tasks WHERE task_id = 'pausing'
 	RETURNING id));
@@ -122,7 +133,25 @@ wait_for('pausing', 'completed_at IS NOT NULL', 'the one who has the task first 
 is(sql(q(SELECT status FROM integ.sync_tasks WHERE task_id = 'pausing')), 'paused', 'it is paused');
 is(sql("SELECT count(*) FROM integ.sync_executions WHERE id = '$execution' AND resumed = 0"), 1,
 	'and nobody had to begin anew');
-unlike(slurp($node->logfile), qr/deadlock detected/, 'nor was in a circle');
+
+# --- a run that is cancelled when all of it is stored ---
+
+Integ::Sync::task($node, 'late');
+$session = holder(q(SELECT FROM integ.sync_tasks WHERE task_id = 'late' FOR NO KEY UPDATE));
+$execution = sql(q(INSERT INTO integ.sync_executions_open (task, task_id, client_id, context_id, instance, owner)
+	SELECT id, task_id, client_id, context_id, instance, owner FROM integ.sync_tasks WHERE task_id = 'late'
+	RETURNING id));
+my $waits = q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ sync worker'
+	AND wait_event_type = 'Lock' AND pg_blocking_pids(pid) = ARRAY[%s]);
+$node->wait_for_sql(sprintf($waits, $session->query_safe('SELECT pg_backend_pid()')), 'it waits for its task');
+my $canceller = holder("SELECT integ_sync_cancel('$execution')");
+let_go($session, 'ROLLBACK');
+$node->wait_for_sql(sprintf($waits, $canceller->query_safe('SELECT pg_backend_pid()')), 'then for whoever cancels it');
+let_go($canceller, 'COMMIT');
+wait_for('late', 'completed_at IS NOT NULL', 'a cancel that comes too late ends nothing');
+is(sql("SELECT status || ' ' || (created = fetched) || ' ' || (reason IS NULL) FROM integ.sync_executions
+	WHERE id = '$execution'"), 'success true true', 'what is done is done');
+unlike(slurp($node->logfile), qr/deadlock detected/, 'nor was anybody in a circle');
 
 $node->stop;
 done_testing();

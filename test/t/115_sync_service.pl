@@ -38,7 +38,8 @@ for my $name (sort keys %faults)
 	{
 		is(summary($run), 'failed fetched 3600 created 3600', "$name: the run ends there");
 		is($run->{error}{sqlstate}, 'IG502', '... because of what the service promised');
-		is($sync->row("SELECT status FROM integ.sync_tasks WHERE task_id = '$task'")->{status}, 'active', '... and may be run again');
+		is($sync->row("SELECT status FROM integ.sync_tasks WHERE task_id = '$task'")->{status}, 'active',
+			'... and may be run again');
 	}
 	else
 	{
@@ -55,7 +56,8 @@ like($failed->{error}{detail}, qr/500/, '... and the error says what the service
 is($sync->row("SELECT count(*) AS n FROM public.fails")->{n}, 3600, '... in the table');
 my $asked = $provider->count('/sync/records');
 my $retry = $sync->row("SELECT * FROM integ_sync_retry('$failed->{id}', 'all', true)");
-is(summary($retry), 'success fetched 400 created 400', 'a retry goes on where it failed') or diag explain $retry->{error};
+is(summary($retry), 'success fetched 400 created 400',
+	'a retry goes on where it failed') or diag explain $retry->{error};
 is($provider->count('/sync/records') - $asked, 4, '... with the pages that were missing');
 is_deeply($sync->difference('public.fails', 4000), [], '... and everything is here once');
 
@@ -73,31 +75,49 @@ is_deeply($sync->difference('public.older', 100, version => 3, changed => 10), [
 $sync->task('since', 'public.since', { %list, incrementalSync => \1 });
 $sync->run('since');
 is(summary($sync->run('since')), 'success fetched 2 unchanged 2', 'the mark, inclusive, with an overlap');
-is($sync->row("SELECT high_water_mark AS m FROM integ.sync_cursors c JOIN integ.sync_tasks t ON t.id = c.task WHERE task_id = 'since'")->{m},
+is($sync->row("SELECT high_water_mark AS m FROM integ.sync_cursors c JOIN integ.sync_tasks t ON t.id = c.task
+	WHERE task_id = 'since'")->{m},
 	'2024-01-03T18:40:00Z', 'the mark is the newest stored');
 
 # Tombstones, and the service's own list of what was deleted.
 $sync->task('tombs', 'public.tombs', { n => 100 });
 $sync->run('tombs');
 $sync->configure('tombs', { n => 100, deleted => 10 });
-is(summary($sync->run('tombs')), 'success fetched 100 updated 90 deleted 10', 'records that say they were deleted are removed');
+is(summary($sync->run('tombs')), 'success fetched 100 updated 90 deleted 10',
+	'records that say they were deleted are removed');
 is_deeply($sync->difference('public.tombs', 100, without => 10), [], '... and only those');
 $sync->task('listed', 'public.listed', { n => 100, incrementalSync => \1 }, entity => 'Listed');
 $sync->run('listed');
-$node->safe_psql('postgres', q(UPDATE integ.sync_tasks SET config = config || '{"deleted": 10, "without": 10}' WHERE task_id = 'listed'));
+$node->safe_psql('postgres', q(UPDATE integ.sync_tasks SET config = config || '{"deleted": 10, "without": 10}'
+	WHERE task_id = 'listed'));
 is(summary($sync->run('listed')), 'success fetched 90 updated 90 deleted 10', 'a full run removes what is not there');
-is(summary($sync->run('listed')), 'success fetched 2 unchanged 2', '... and the list of what was deleted removes nothing twice');
+is(summary($sync->run('listed')), 'success fetched 2 unchanged 2',
+	'... and the list of what was deleted removes nothing twice');
 
 # A token of what changed; one that has expired means everything.
-$sync->task('delta', 'public.delta', { n => 100, incrementalSync => \1, version => 2, changed => 10 }, entity => 'Changed');
+$sync->task('delta', 'public.delta', { n => 100, incrementalSync => \1, version => 2, changed => 10 },
+	entity => 'Changed');
 is(summary($sync->run('delta')), 'success fetched 100 created 100', 'without a token everything');
 is(summary($sync->run('delta')), 'success fetched 10 unchanged 10', 'with it what changed');
-is($sync->row("SELECT delta_token AS t FROM integ.sync_cursors c JOIN integ.sync_tasks t ON t.id = c.task WHERE task_id = 'delta'")->{t},
+is($sync->row("SELECT delta_token AS t FROM integ.sync_cursors c JOIN integ.sync_tasks t ON t.id = c.task
+	WHERE task_id = 'delta'")->{t},
 	't2', 'the next token is kept');
-$node->safe_psql('postgres', q(UPDATE integ.sync_cursors c SET delta_token = 'expired' FROM integ.sync_tasks t WHERE t.id = c.task AND task_id = 'delta'));
+$node->safe_psql('postgres', q(UPDATE integ.sync_cursors c SET delta_token = 'expired' FROM integ.sync_tasks t
+	WHERE t.id = c.task AND task_id = 'delta'));
 is(summary($sync->run('delta')), 'success fetched 100 unchanged 100', 'an expired one means everything');
-like($sync->row("SELECT message AS m FROM integ.sync_logs l JOIN integ.sync_tasks t ON t.id = l.task WHERE task_id = 'delta'")->{m},
-	qr/token has expired/, '... which is logged');
+like($sync->row("SELECT message AS m FROM integ.sync_logs l JOIN integ.sync_tasks t ON t.id = l.task
+	WHERE task_id = 'delta'
+	AND message !~ '^lists:'")->{m}, qr/token has expired/, '... which is logged');
+is($sync->row("SELECT jsonb_agg(message ORDER BY l.id) AS m FROM integ.sync_logs l JOIN integ.sync_tasks t
+	ON t.id = l.task WHERE task_id = 'since'")->{m}[1], 'lists: what was modified since 2024-01-03T18:39:00Z is read',
+	'what a run reads is logged');
+is($sync->row("SELECT string_agg(level || ' ' || message, ', ' ORDER BY id) AS m FROM integ.sync_logs
+	WHERE execution = '$retry->{id}'")->{m}, 'info lists: it goes on behind the page that was stored last',
+	'... and where it goes on');
+like($sync->row("SELECT string_agg(message, ', ' ORDER BY id) AS m FROM integ.sync_logs
+	WHERE execution = '$failed->{id}'
+	AND level = 'warn'")->{m}, qr/^(the service failed on lists\.list; the page is asked for again(, )?){3}$/,
+	'... and each failure of the service');
 
 # maxResults, page size, single records.
 $sync->task('few', 'public.few', { n => 1000, limit => 50, maxResults => 120 });

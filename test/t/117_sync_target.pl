@@ -48,6 +48,17 @@ sql('DROP TRIGGER raises ON raises');
 $run = $sync->row("SELECT * FROM integ_sync_retry('$run->{id}', 'failed_records', true)");
 is(summary($run), 'success fetched 5 created 5', 'the failed records alone are tried again');
 
+# A record that was stored before, and fails then: its link says so until it is stored again.
+my $link = q(FROM integ.record_links WHERE target_table = 'public.raises'::regclass AND external_id = 'r142');
+sql(q(ALTER TABLE raises ADD CONSTRAINT short CHECK (name NOT LIKE '%142 v2')));
+$sync->configure('raises', { n => 500, limit => 100, version => 2, changed => 142 });
+is(summary($sync->run('raises')), 'partial fetched 500 updated 499 failed 1', 'a record fails that is here');
+is(sql("SELECT sync_status || ': ' || error $link"),
+	'error: new row for relation "raises" violates check constraint "short"', '... which its link says');
+sql('ALTER TABLE raises DROP CONSTRAINT short');
+is(summary($sync->run('raises')), 'success fetched 500 updated 1 unchanged 499', '... it is tried again');
+is(sql("SELECT sync_status || ' ' || (error IS NULL) $link"), 'synced true', '... and is well');
+
 # Constraints and triggers that wait for the commit, of this table and of another.
 $sync->task('defers', 'public.defers', { n => 300, limit => 100 });
 sql(<<'SQL');
@@ -146,6 +157,10 @@ $node->wait_for_sql(q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_ty
 	'a trigger waits for a lock');
 is($sync->row("SELECT processed_records AS n FROM integ.sync_progress WHERE execution = '$run->{id}'")->{n}, 200,
 	'... with two pages stored');
+is($sync->row("SELECT p.percentage || ' ' || (p.rate > 0) || ' ' || (p.estimated_end > p.progressed_at) || ' '
+	|| ((e.percentage, e.rate) = (p.percentage, p.rate) AND e.estimated_end - p.estimated_end < '1 second') AS p
+	FROM integ.sync_executions e JOIN integ.sync_progress p ON p.execution = e.id WHERE e.id = '$run->{id}'")->{p},
+	'66.7 true true true', '... which is so much of all, as the execution says, too');
 $holder->query_safe('SELECT pg_advisory_unlock(4711)');
 $holder->quit;
 $node->wait_for_sql("SELECT status = 'success' FROM integ.sync_executions WHERE id = '$run->{id}'",

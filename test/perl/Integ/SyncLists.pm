@@ -40,7 +40,7 @@ sub manifest
 			{ id => 'list', name => 'List', @all,
 				request => { method => 'GET', path => '/sync/records', query => \%query },
 				response => { records => '.data' },
-				pagination => { style => 'cursor', param => 'cursor', next => '.next' } },
+				pagination => { style => 'cursor', param => 'cursor', next => '.next', total => '.total' } },
 			{ id => 'get', name => 'Get', @all, request => { method => 'GET', path => '/sync/records/{id}', query => \%query } },
 			{ id => 'deleted', name => 'Deleted', @all,
 				request => { method => 'GET', path => '/sync/deleted', query => \%query }, response => { records => '.data' } },
