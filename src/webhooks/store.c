@@ -14,6 +14,7 @@
 #include "core/query.h"
 #include "core/rows.h"
 #include "core/uuid.h"
+#include "endpoints/events.h"
 #include "handlers/handlers.h"
 #include "operate/operate.h"
 #include "utils/builtins.h"
@@ -336,6 +337,26 @@ begin_event(const IntegWebhookStaged *staged, IntegHandlerRuns *runs, TimestampT
 	return "received";
 }
 
+/* Tells the endpoints that want to know what came in. */
+static void
+publish_received(const IntegWebhookStaged *staged)
+{
+	static const char kind[] = "webhook.received";
+	const IntegWebhookEvent *event = staged->event;
+	IntegJsonBuilder payload;
+
+	if (!integ_own_event_wanted(event->client_id, kind))
+		return;
+	integ_json_begin_object(&payload);
+	integ_json_add_string(&payload, "event", integ_uuid_text(&event->id));
+	integ_json_add_string(&payload, "definition", staged->webhook->definition->id);
+	if (event->name != NULL)
+		integ_json_add_string(&payload, "name", event->name);
+	if (event->payload != NULL)
+		integ_json_add_jsonb(&payload, "payload", event->payload);
+	integ_own_event_publish(event->client_id, kind, event->instance, integ_json_end(&payload));
+}
+
 int
 integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored)
 {
@@ -366,6 +387,7 @@ integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored)
 			(void) insert_events(&rows);
 		if (runs.rows.bytes > INTEG_ROWS_BYTES)
 			integ_handler_runs_store(&runs);
+		publish_received(staged);
 		if (stored != NULL)
 			stored[count] = staged->event->id;
 		count++;
