@@ -103,13 +103,13 @@ SELECT event FROM poll_code.seen ORDER BY event::text;
 SELECT high_water_mark, polls, events, failures FROM integ.polls WHERE trigger = 'item_changed';
 
 -- From the beginning; each id counts once; a filter, and a rule.
-SELECT poll_code.put('b', '[{"id": "x", "changed": "2030-01-01T00:00:01Z", "n": 1}, {"id": "y", "changed": '
-    '"2030-01-01T00:00:01Z", "n": 0}, {"id": "z", "changed": "2030-01-01T00:00:02Z", "n": 7}]');
+SELECT poll_code.put('b', '[{"id": "x", "changed": "2024-02-01T00:00:01Z", "n": 1}, {"id": "y", "changed": '
+    '"2024-02-01T00:00:01Z", "n": 0}, {"id": "z", "changed": "2024-02-01T00:00:02Z", "n": 7}]');
 INSERT INTO integ.rules (rule_id, trigger_definition, trigger, instance, method, input)
 VALUES ('poll_rule', 'poll_svc', 'item_made', 'poll_main', 'note', '{"text": "{payload.id}"}');
 SELECT status FROM integ_webhook_register('poll_main', 'item_made', '{"start": "beginning", "filter": "$.n < 5"}');
 CALL poll_code.wait('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_made''');
-SELECT poll_code.put('b', '[{"id": "x", "changed": "2030-01-01T00:00:03Z", "n": 1}]');
+SELECT poll_code.put('b', '[{"id": "x", "changed": "2024-02-01T00:00:03Z", "n": 1}]');
 CALL poll_code.poll('item_made');
 SELECT event, delivery_id, payload FROM integ.webhook_events WHERE event = 'item_made' ORDER BY id;
 CALL poll_code.wait('SELECT count(*) = 1 FROM integ.calls_done WHERE method = ''note''');

@@ -16,7 +16,8 @@ layers=${*:-${LAYERS:-unit regress isolation tap}}
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ "$variant" = asan ] && time_limit=${INTEG_TEST_TIMEOUT:-3600} || time_limit=${INTEG_TEST_TIMEOUT:-600}
-[ -z "${INTEG_LONG:-}" ] || time_limit=${INTEG_TEST_TIMEOUT:-14400}
+# Full counts take their time: also one statement, or one wait, of a test.
+[ -z "${INTEG_LONG:-}" ] || { time_limit=${INTEG_TEST_TIMEOUT:-14400} && export PG_TEST_TIMEOUT_DEFAULT=3600; }
 
 trap scratch_remove EXIT
 trap 'exit 130' INT TERM
@@ -59,7 +60,8 @@ tap_count() {
 
 # show_failure DIR: what failed, and the end of the logs behind it.
 show_failure() {
-    local log noise='^(ok [0-9]|# (Running|Checking|Postmaster|Name:|Data dir|Backup dir|Archive dir|Connection str|Log file))'
+    local log noise='^(ok [0-9]|# (Running|Checking|Postmaster|Name:|Data dir|Backup dir|Archive dir'
+    noise+='|Connection str|Log file))'
     noise+="|^# ('|[{}]| +'std(out|err)' =>|connect output:|.*background_psql: ready)"
     grep -vE "$noise" "$1.log" | tail -n 150 | sed 's/^/    /'
     # The server's modules write here why a test died.
@@ -108,7 +110,8 @@ unit_one() {
     [ "$variant" != coverage ] || flags="--coverage -O0"
     # shellcheck disable=SC2046,SC2086
     if ! (cd "$source" && gcc -std=gnu11 -D_GNU_SOURCE -g $flags -Wall -Wextra -Werror -Wno-unused-parameter \
-        -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -isystem "$server_headers" -dumpdir "$program." -o "$program" "$file" \
+        -Wno-missing-field-initializers -Wno-sign-compare -Wno-format-truncation -Isrc -isystem "$server_headers" \
+        -dumpdir "$program." -o "$program" "$file" \
         $(comment_words sources "$file") -lcmocka $(comment_words libs "$file")) >"$program.log" 2>&1; then
         {
             flock 8
@@ -205,12 +208,12 @@ layer_isolation() {
 # A crash in the shared cluster is a failure, whatever the tests say.
 check_crash() {
     [ -n "${shared_ready:-}" ] || return 0
-    local crash=0
+    local crash=0 signs='was terminated by signal|TRAP: |PANIC: |ERROR: AddressSanitizer|runtime error: '
     cluster_stop "$scratch/cluster" || crash=1
-    ! grep -qE 'was terminated by signal|TRAP: |PANIC: |ERROR: AddressSanitizer|runtime error: ' "$scratch/cluster/log" || crash=1
+    ! grep -qE "$signs" "$scratch/cluster/log" || crash=1
     if [ $crash = 1 ]; then
         report crash server 0 1 0 0
-        grep -nE -B5 -A20 'was terminated by signal|TRAP: |PANIC: |AddressSanitizer|runtime error: ' "$scratch/cluster/log" | head -n 150
+        grep -nE -B5 -A20 "$signs" "$scratch/cluster/log" | head -n 150
         keep cluster "$scratch/cluster/log"
     fi
 }
@@ -252,7 +255,8 @@ layer_tap() {
         dir=$scratch/tap/$name
         throttle "$jobs"
         as_server mkdir -p "$dir/tmp_check" "$dir/log" "$dir/t"
-        run_tap tap "$name" "$dir" env -C "$source" PATH="$bindir:$PATH" PERL5LIB="$pgxs/src/test/perl:$source/test/perl" \
+        run_tap tap "$name" "$dir" env -C "$source" PATH="$bindir:$PATH" \
+            PERL5LIB="$pgxs/src/test/perl:$source/test/perl" \
             PG_REGRESS="$pgxs/src/test/regress/pg_regress" TESTDIR="$dir" TMPDIR="$dir/t" TESTDATADIR="$dir/tmp_check" \
             TESTLOGDIR="$dir/log" INTEG_SOURCE="$source" INTEG_VARIANT="$variant" perl "$file" &
     done
@@ -281,7 +285,8 @@ source_copy
 say "Building integ for $("${PG_CONFIG:-pg_config}" --version) in $scratch."
 build_install || finish
 for layer in $layers; do
-    declare -F "layer_$layer" >/dev/null || fail "There is no layer \"$layer\"; there are unit, regress, isolation and tap."
+    declare -F "layer_$layer" >/dev/null ||
+        fail "There is no layer \"$layer\"; there are unit, regress, isolation and tap."
     "layer_$layer"
 done
 check_crash

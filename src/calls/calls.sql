@@ -34,6 +34,7 @@ CREATE TABLE integ.calls_open (
     last_error text,
     input jsonb NOT NULL DEFAULT '{}',
     progress jsonb,
+    depth smallint NOT NULL DEFAULT 0,
     purpose text COLLATE "C",
     subject uuid,
     repeatable boolean NOT NULL DEFAULT false,
@@ -93,6 +94,7 @@ COMMENT ON COLUMN integ.calls_open.on_failure IS 'Function that is called when i
 COMMENT ON COLUMN integ.calls_open.approval IS 'The approval by which it runs (integ.approvals), or none';
 COMMENT ON COLUMN integ.calls_open.last_sqlstate IS 'SQLSTATE of the last attempt''s failure';
 COMMENT ON COLUMN integ.calls_open.last_error IS 'Message of the last attempt''s failure, without secrets';
+COMMENT ON COLUMN integ.calls_open.depth IS 'The depth of the handler run that enqueued it; 0: none did';
 COMMENT ON COLUMN integ.calls_open.input IS 'Input as the caller gave it; defaults are filled in when it runs';
 COMMENT ON COLUMN integ.calls_open.progress IS
     'Of a method of several requests: what was done and is not to be done again (the id of a job, writes of earlier '
@@ -134,6 +136,7 @@ CREATE TABLE integ.calls_done (
     error_hint text,
     input jsonb NOT NULL,
     result jsonb,
+    depth smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (id, created_at),
     CONSTRAINT calls_done_state_check CHECK (state IN ('succeeded', 'failed', 'dead', 'cancelled', 'unknown'))
 ) PARTITION BY RANGE (created_at);
@@ -173,6 +176,7 @@ COMMENT ON COLUMN integ.calls_done.last_sqlstate IS
 COMMENT ON COLUMN integ.calls_done.last_error IS 'Message of the last failure, without secrets';
 COMMENT ON COLUMN integ.calls_done.error_detail IS 'Detail of the last failure';
 COMMENT ON COLUMN integ.calls_done.error_hint IS 'What can be done about it';
+COMMENT ON COLUMN integ.calls_done.depth IS 'The depth of the handler run that enqueued it; 0: none did';
 COMMENT ON COLUMN integ.calls_done.input IS 'Input as the caller gave it';
 COMMENT ON COLUMN integ.calls_done.result IS 'Result of the method, as integ_execute returns it';
 

@@ -14,21 +14,22 @@
 	" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner," \
 	" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id," \
 	" definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate, last_error,"    \
-	" error_detail, error_hint, input, result)"                                                                    \
+	" error_detail, error_hint, input, result, depth)"                                                             \
 	" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"       \
 	" timeout_ms, attempt, max_attempts, interrupted + end_interrupted, priority, is_write, end_state, client_id," \
 	" user_id, instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure,"         \
-	" end_sqlstate, end_error, end_detail, end_hint, input, end_result FROM ended"
+	" end_sqlstate, end_error, end_detail, end_hint, input, end_result, depth FROM ended"
 #define INTEG_CALLS_DONE                                                                                               \
 	", done AS (" INTEG_CALLS_HISTORY "),"                                                                             \
-	" called AS (INSERT INTO integ.handler_runs (kind, owner, function, argument, client_id, user_id, call, instance)" \
+	" called AS (INSERT INTO integ.handler_runs (kind, owner, function, argument, client_id, user_id, call, instance," \
+	" depth)"                                                                                                          \
 	" SELECT CASE WHEN end_state = 'succeeded' THEN 'on_success' ELSE 'on_failure' END, owner,"                        \
 	" CASE WHEN end_state = 'succeeded' THEN on_success ELSE on_failure END,"                                          \
 	" pg_catalog.jsonb_build_object('call', id, 'state', end_state, 'instance', instance_id, 'method', method,"        \
 	" 'attempts', attempt, 'input', input) || CASE WHEN end_state = 'succeeded'"                                       \
 	" THEN pg_catalog.jsonb_build_object('result', end_result) ELSE pg_catalog.jsonb_build_object('error',"            \
 	" pg_catalog.jsonb_build_object('sqlstate', end_sqlstate, 'message', end_error, 'detail', end_detail,"             \
-	" 'hint', end_hint)) END, client_id, user_id, id, instance FROM ended"                                             \
+	" 'hint', end_hint)) END, client_id, user_id, id, instance, least(depth + 1, 30000) FROM ended"                    \
 	" WHERE CASE WHEN end_state = 'succeeded' THEN on_success ELSE on_failure END IS NOT NULL)"                        \
 	" SELECT ordering_key IS NOT NULL FROM ended"
 

@@ -163,12 +163,12 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 	static IntegQuery insert = {
 		"INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, expires_at, owner, timeout_ms,"
 		" max_attempts, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
-		" ordering_key, idempotency_key, input, on_success, on_failure, state)"
+		" ordering_key, idempotency_key, input, on_success, on_failure, state, depth)"
 		" VALUES ($1, $2, $3, $3, $4, $5::pg_catalog.regrole, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-		" $18, $19, $20)",
-		20,
+		" $18, $19, $20, $21)",
+		21,
 		{UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, INT4OID, INT4OID, INT2OID, BOOLOID, TEXTOID,
-		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID}};
+		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, INT2OID}};
 	const IntegActor *actor = call->actor;
 #define TEXT_OR_NULL(value) ((value) != NULL ? CStringGetTextDatum(value) : (Datum) 0)
 	Datum values[] = {
@@ -191,7 +191,8 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 		JsonbPGetDatum(input),
 		TEXT_OR_NULL(options->on_success),
 		TEXT_OR_NULL(options->on_failure),
-		CStringGetTextDatum(integ_approval_needed(call) ? "approval" : "queued")};
+		CStringGetTextDatum(integ_approval_needed(call) ? "approval" : "queued"),
+		Int16GetDatum((int16) integ_handler_depth())};
 #undef TEXT_OR_NULL
 	char nulls[lengthof(values)];
 

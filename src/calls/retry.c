@@ -29,11 +29,11 @@ PG_FUNCTION_INFO_V1(integ_calls_retry);
 #define ENQUEUE_AGAIN                                                                                                  \
 	" INSERT INTO integ.calls_open (id, instance, created_at, run_at, next_attempt_at, started_at, owner, timeout_ms," \
 	" attempt, max_attempts, interrupted, priority, is_write, client_id, user_id, instance_id, definition_id, method," \
-	" ordering_key, idempotency_key, on_success, on_failure, last_sqlstate, last_error, input)"                        \
+	" ordering_key, idempotency_key, on_success, on_failure, last_sqlstate, last_error, input, depth)"                 \
 	" SELECT id, instance, created_at, run_at, $1, started_at, owner, timeout_ms, attempt,"                            \
 	" least(attempt - interrupted + max_attempts, 1000000), interrupted, priority, is_write, client_id, user_id,"      \
 	" instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate,"       \
-	" last_error, input FROM again RETURNING id"
+	" last_error, input, depth FROM again RETURNING id"
 
 static void
 refuse_retry(const pg_uuid_t *call, const char *state)
@@ -137,7 +137,8 @@ parse_filter(const Jsonb *document, Filter *filter)
 	if (filter->instance == NULL && filter->definition == NULL && filter->method == NULL && filter->sqlstate == NULL &&
 		filter->client == NULL && TIMESTAMP_IS_NOBEGIN(filter->since) && TIMESTAMP_IS_NOEND(filter->until))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("integ_calls_retry needs to know which calls"),
-						errhint("SELECT * FROM integ_calls_retry('{\"instance\": \"…\", \"since\": \"…\"}'); other keys are definition, method, state, sqlstate, client, until, limit and confirm.")));
+						errhint("SELECT * FROM integ_calls_retry('{\"instance\": \"…\", \"since\": \"…\"}'); "
+								"other keys are definition, method, state, sqlstate, client, until, limit and confirm.")));
 }
 
 /* The oldest calls that match and that the row-level security of the tables shows the actor; what others lock stays. */

@@ -46,6 +46,7 @@ int integ_handler_timeout = 30000;
 int integ_max_sync_workers = 4;
 int integ_instance_sync_concurrency = 2;
 int integ_sync_retention = 90;
+int integ_max_event_depth = 16;
 int integ_listen_port;
 char *integ_listen_addresses;
 char *integ_listen_cert_file;
@@ -168,6 +169,8 @@ static const struct
 	 &integ_instance_concurrency, 64, 1, 512, PGC_SIGHUP, 0},
 	{"integ.host_concurrency", "Requests at once to one host, of all instances together; 0: not limited.",
 	 &integ_host_concurrency, 0, 0, 10000, PGC_SIGHUP, 0},
+	{"integ.max_event_depth", "Runs that led to each other, after which an event leads to nothing.",
+	 &integ_max_event_depth, 16, 1, 1000, PGC_SIGHUP, 0},
 	{"integ.listeners", "Processes of each database that listens which share its port.",
 	 &integ_listeners, 1, 1, INTEG_MAX_LISTENERS, PGC_SIGHUP, 0},
 	{"integ.retry_delay", "Longest delay before the second attempt of a durable call; it doubles with each.",

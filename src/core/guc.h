@@ -56,6 +56,7 @@ extern int integ_instance_sync_concurrency; /* SIGHUP: executions at once of tas
 extern int integ_sync_retention;			/* SIGHUP: days that executions, their errors and logs are kept */
 
 /* the listener */
+extern int integ_max_event_depth;	 /* SIGHUP: runs that led to each other, after which an event leads to nothing */
 extern int integ_listen_port;		 /* SUSET, of a database: 0: it does not listen */
 extern char *integ_listen_addresses; /* SUSET, of a database: the IP address that it listens on */
 extern int integ_listeners;			 /* SIGHUP: processes that share the port */

@@ -66,11 +66,12 @@ typedef struct IntegPollPage
 } IntegPollPage;
 
 /*
- * Stores a page of records: their keys, and where fire is set events for those that are new. In an owner scope; the
- * result is in CurrentMemoryContext.
+ * Stores a page of records: their keys, and where fire is set events for those that are new. A change after until does
+ * not count as the newest. In an owner scope; the result is in CurrentMemoryContext.
  */
 extern IntegPollPage integ_poll_store(const IntegPoll *poll, const IntegDefinition *definition,
-									  const JsonbContainer *trigger, const Jsonb *records, bool fire);
+									  const JsonbContainer *trigger, const Jsonb *records, bool fire,
+									  TimestampTz until);
 
 /* A maintenance step: polls whose call was cancelled or deleted begin anew. In an owner scope. */
 extern void integ_polls_restart(void);

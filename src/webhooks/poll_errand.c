@@ -34,6 +34,7 @@ typedef struct PollErrand
 	IntegPages *pages;
 	const IntegPage *page; /* that was received last; NULL: none */
 	const char *since;	   /* the mark that it begins at; NULL: at the beginning */
+	TimestampTz begun;	   /* what changes later may be on a page that was read already: the mark stays before it */
 
 	/* of the pages whose transaction has committed */
 	int64 nrecords;
@@ -120,6 +121,7 @@ begin(IntegFlight *flight, const IntegActor *actor)
 	const char *method_id = NULL;
 
 	flight->errand_state = NULL;
+	errand->begun = GetCurrentTimestamp();
 	errand->poll = load(flight);
 	instance = integ_instance_resolve(actor, name);
 	errand->definition = integ_instance_definition(instance);
@@ -212,7 +214,8 @@ take_page(IntegFlight *flight, const IntegPoll *poll, PollErrand *errand)
 	MemoryContext context = AllocSetContextCreate(flight->context, "integ poll page", ALLOCSET_DEFAULT_SIZES);
 
 	MemoryContextSwitchTo(context);
-	errand->stored = integ_poll_store(poll, errand->definition, errand->trigger, errand->page->records, fire);
+	errand->stored = integ_poll_store(poll, errand->definition, errand->trigger, errand->page->records, fire,
+									  errand->begun);
 	MemoryContextSwitchTo(flight->context);
 	if (errand->stored.newest != NULL)
 		errand->stored.newest = pstrdup(errand->stored.newest);

@@ -23,6 +23,7 @@ typedef struct Reading
 	IntegPath *id;		 /* or NULL */
 	IntegPath *modified; /* or NULL */
 	bool once;			 /* a record counts once, whatever becomes of it */
+	TimestampTz until;	 /* the mark does not move beyond */
 	int count;
 	IntegWebhookEvent *events; /* one a record; ids grow */
 	Datum *keys;
@@ -100,7 +101,7 @@ key_of(const Reading *page, const char *id, const char *modified, const Jsonb *r
 static void
 note_newest(Reading *page, const char *text, TimestampTz at)
 {
-	if (page->result.newest != NULL && page->result.newest_at >= at)
+	if (at > page->until || (page->result.newest != NULL && page->result.newest_at >= at))
 		return;
 	page->result.newest = text;
 	page->result.newest_at = at;
@@ -210,7 +211,7 @@ select_firing(const Reading *page, IntegWebhookEvent *events, int count)
 
 IntegPollPage
 integ_poll_store(const IntegPoll *poll, const IntegDefinition *definition, const JsonbContainer *trigger,
-				 const Jsonb *records, bool fire)
+				 const Jsonb *records, bool fire, TimestampTz until)
 {
 	Reading page = open_page(poll, definition, trigger, (int) JB_ROOT_COUNT(records));
 	IntegWebhookBatch *batch = integ_webhook_batch();
@@ -220,6 +221,7 @@ integ_poll_store(const IntegPoll *poll, const IntegDefinition *definition, const
 	JsonbValue record;
 	int count;
 
+	page.until = until;
 	page.webhook->reading.ntriggers = 1;
 	page.webhook->reading.triggers = &page.trigger;
 	integ_json_walk_begin(&walk, &records->root);

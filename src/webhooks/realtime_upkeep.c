@@ -30,6 +30,7 @@ typedef struct Task
 	pg_uuid_t instance;
 	const char *entity;
 	Oid owner;
+	const Jsonb *config; /* with its "input": the methods that register take what they know of it */
 } Task;
 
 /* Tasks that have neither a webhook nor a note that there is no way, in the given context; how many. */
@@ -38,7 +39,9 @@ list_lacking(Task **tasks, MemoryContext context)
 {
 	static IntegQuery lacking = {
 		"SELECT t.id, t.task_id, t.client_id, CASE WHEN t.context_type = 'user' THEN t.context_id END, t.instance,"
-		" coalesce(t.entity, s.source_entity), t.owner::oid::bigint FROM integ.sync_tasks t"
+		" coalesce(t.entity, s.source_entity), t.owner::oid::bigint, t.config || CASE"
+		"  pg_catalog.jsonb_typeof(t.config -> 'input') WHEN 'object' THEN t.config -> 'input' ELSE '{}' END"
+		" FROM integ.sync_tasks t"
 		" JOIN integ.instances i ON i.id = t.instance AND i.status <> 'disconnected'"
 		" LEFT JOIN integ.conversion_schemas s ON s.id = t.schema"
 		" WHERE t.status = 'active' AND " INTEG_REALTIME("t.schedule") " AND NOT EXISTS (SELECT FROM "
@@ -64,6 +67,7 @@ list_lacking(Task **tasks, MemoryContext context)
 		task->instance = *DatumGetUUIDP(integ_result_datum(i, 5, &isnull));
 		task->entity = integ_result_text(i, 6, context);
 		task->owner = (Oid) integ_result_int8(i, 7);
+		task->config = (const Jsonb *) integ_result_varlena(i, 8, context);
 	}
 	integ_owner_leave(&scope);
 	PopActiveSnapshot();
@@ -153,7 +157,7 @@ give_webhook(const Task *task)
 	IntegHookRequest request = {.task = &task->id,
 								.webhook_id = psprintf("task-%s", integ_uuid_text(&task->id)),
 								.name = psprintf("Realtime task %s", task->task_id),
-								.input = integ_json_empty_object(),
+								.input = task->config,
 								.events = events,
 								.trigger_handlers = integ_json_empty_object(),
 								.reregister = true,

@@ -14,6 +14,7 @@
 #include "core/query.h"
 #include "core/rows.h"
 #include "core/uuid.h"
+#include "endpoints/events.h"
 #include "handlers/handlers.h"
 #include "operate/operate.h"
 #include "utils/builtins.h"
@@ -319,7 +320,9 @@ begin_event(const IntegWebhookStaged *staged, IntegHandlerRuns *runs, TimestampT
 
 	/* What is not what its trigger promises is kept for a person, and nothing runs. */
 	*problem = event->problem;
-	if (event->problem != NULL)
+	if (event->problem == NULL && depth >= integ_max_event_depth)
+		*problem = psprintf("the event led to itself: %d runs led to each other (integ.max_event_depth)", depth);
+	if (*problem != NULL)
 		return "dead";
 	if (staged->webhook->has_tasks)
 		(void) integ_realtime_enqueue(staged->webhook, event);
@@ -332,6 +335,26 @@ begin_event(const IntegWebhookStaged *staged, IntegHandlerRuns *runs, TimestampT
 		staged->reply->run = *answering;
 	}
 	return "received";
+}
+
+/* Tells the endpoints that want to know what came in. */
+static void
+publish_received(const IntegWebhookStaged *staged)
+{
+	static const char kind[] = "webhook.received";
+	const IntegWebhookEvent *event = staged->event;
+	IntegJsonBuilder payload;
+
+	if (!integ_own_event_wanted(event->client_id, kind))
+		return;
+	integ_json_begin_object(&payload);
+	integ_json_add_string(&payload, "event", integ_uuid_text(&event->id));
+	integ_json_add_string(&payload, "definition", staged->webhook->definition->id);
+	if (event->name != NULL)
+		integ_json_add_string(&payload, "name", event->name);
+	if (event->payload != NULL)
+		integ_json_add_jsonb(&payload, "payload", event->payload);
+	integ_own_event_publish(event->client_id, kind, event->instance, integ_json_end(&payload));
 }
 
 int
@@ -364,6 +387,7 @@ integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored)
 			(void) insert_events(&rows);
 		if (runs.rows.bytes > INTEG_ROWS_BYTES)
 			integ_handler_runs_store(&runs);
+		publish_received(staged);
 		if (stored != NULL)
 			stored[count] = staged->event->id;
 		count++;

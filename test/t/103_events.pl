@@ -46,10 +46,16 @@ sql("SELECT integ_connect('shop', 'main', jsonb_build_object('base_url', '" . $p
 sql(q(SELECT integ_enqueue('main', 'buy')));
 sql(q(SELECT integ_approve(id) FROM integ.approvals));
 sql(q(SELECT integ_publish(t, '{}') FROM unnest('{good.x,bad.x,gone.x}'::text[]) t));
+sql(q(INSERT INTO integ.webhooks (webhook_id, definition) VALUES ('in', 'shop')));
+sql(q(SELECT integ_credential_set('webhook:' || id, 'secret', 'k') FROM integ.webhooks));
+is( sql(
+		q(SELECT status FROM integ_webhook_receive('shop/in',
+		'{"Authorization": "Bearer k", "Content-Type": "application/json"}', '{"event": "paid", "data": {"id": 1}}'))),
+	200, 'a webhook comes in');
 sql(q(SELECT integ_disconnect('main')));
 
 my @wanted = qw(instance.connected instance.disconnected approval.requested approval.approved
-  delivery.delivered delivery.failed delivery.dead endpoint.disabled);
+  webhook.received delivery.delivered delivery.failed delivery.dead endpoint.disabled);
 for my $kind (@wanted)
 {
 	$node->wait_for_sql(

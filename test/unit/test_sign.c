@@ -129,8 +129,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_signature), cmocka_unit_test(without_prefix), cmocka_unit_test(several_keys),
-		cmocka_unit_test(public_key),	   cmocka_unit_test(no_keys),		 cmocka_unit_test(new_keys),
+		cmocka_unit_test(known_signature),
+		cmocka_unit_test(without_prefix),
+		cmocka_unit_test(several_keys),
+		cmocka_unit_test(public_key),
+		cmocka_unit_test(no_keys),
+		cmocka_unit_test(new_keys),
 		cmocka_unit_test(body_header),
 	};
 
