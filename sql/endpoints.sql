@@ -170,6 +170,11 @@ RESET ROLE;
 SELECT delivered(:'message');
 SELECT client_id, event_client FROM integ.deliveries WHERE message = :'message';
 
+-- a secret is its client's, whoever sets it
+SELECT integ_credential_set('endpoint:' || id, 'another', 'whsec_' || repeat('QUJD', 8)) FROM integ.endpoints
+WHERE endpoint_id = 'mine';
+SELECT DISTINCT client_id FROM integ.credential_hints WHERE owner_kind = 'endpoint' AND name = 'another';
+
 -- what goes with an endpoint
 SELECT integ_publish('order.late', '{}', '{"deliver_at": "2999-01-01", "endpoint": "orders"}') AS message \gset
 DELETE FROM integ.endpoints;

@@ -3,7 +3,10 @@
  */
 #include "vault/target.h"
 
+#include "catalog/pg_type.h"
 #include "core/errors.h"
+#include "core/owner.h"
+#include "core/query.h"
 #include "core/uuid.h"
 #include "definitions/definition.h"
 #include "miscadmin.h"
@@ -90,11 +93,31 @@ resolve_instance(const char *name, const char *action, IntegVaultTarget *target)
 		target->user_id = instance->context_id;
 }
 
-/* What later has a table of its own belongs to the caller's client. */
-static void
-resolve_by_uuid(const char *kind, const char *owner, const char *text, const char *action, IntegVaultTarget *target)
+/* The client of the row that the statement finds by its key; NULL where there is none. */
+static char *
+find_client(IntegQuery *select, const char *id)
 {
-	target->owner = (IntegCredentialOwner){kind, canonical_uuid(owner, text), pstrdup(target->actor->client)};
+	Datum value = DirectFunctionCall1(uuid_in, CStringGetDatum(id));
+	MemoryContext caller = CurrentMemoryContext;
+	IntegOwnerScope scope;
+	char *client = NULL;
+
+	integ_owner_enter(&scope);
+	if (integ_query(select, &value, NULL) > 0)
+		client = integ_result_text(0, 1, caller);
+	integ_owner_leave(&scope);
+	return client;
+}
+
+/* A row's client, whoever sets its secret; that of a row which is yet to be written is the caller's. */
+static void
+resolve_by_uuid(IntegQuery *select, const char *kind, const char *owner, const char *text, const char *action,
+				IntegVaultTarget *target)
+{
+	char *id = canonical_uuid(owner, text);
+	char *client = find_client(select, id);
+
+	target->owner = (IntegCredentialOwner){kind, id, client != NULL ? client : pstrdup(target->actor->client)};
 	require_admin(target, action);
 }
 
@@ -102,6 +125,8 @@ void
 integ_vault_target(const char *owner, const char *action, IntegVaultTarget *target)
 {
 	static const char definition[] = "definition:", webhook[] = "webhook:", endpoint[] = "endpoint:";
+	static IntegQuery of_webhook = {"SELECT client_id FROM integ.webhooks WHERE id = $1", 1, {UUIDOID}};
+	static IntegQuery of_endpoint = {"SELECT client_id FROM integ.endpoints WHERE id = $1", 1, {UUIDOID}};
 
 	memset(target, 0, sizeof(*target));
 	target->actor = integ_actor_require(INTEG_LEVEL_USER, action);
@@ -109,9 +134,9 @@ integ_vault_target(const char *owner, const char *action, IntegVaultTarget *targ
 	if (strncmp(owner, definition, sizeof(definition) - 1) == 0)
 		resolve_definition(owner + sizeof(definition) - 1, action, target);
 	else if (strncmp(owner, webhook, sizeof(webhook) - 1) == 0)
-		resolve_by_uuid("webhook", owner, owner + sizeof(webhook) - 1, action, target);
+		resolve_by_uuid(&of_webhook, "webhook", owner, owner + sizeof(webhook) - 1, action, target);
 	else if (strncmp(owner, endpoint, sizeof(endpoint) - 1) == 0)
-		resolve_by_uuid("endpoint", owner, owner + sizeof(endpoint) - 1, action, target);
+		resolve_by_uuid(&of_endpoint, "endpoint", owner, owner + sizeof(endpoint) - 1, action, target);
 	else
 		resolve_instance(owner, action, target);
 }
