@@ -11,7 +11,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "operate/operate.h"
-#include "tcop/pquery.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_tg_calls_wake);
@@ -67,19 +66,13 @@ integ_wake_mute(void)
 	muted = true;
 }
 
-/*
- * Statement trigger of integ.calls_open, for direct DML, COPY and logical apply too. Only a restore copies rows into
- * the table, and it does so before integ.identity says whose they are.
- */
+/* Statement trigger of integ.calls_open, for direct DML, COPY and logical apply too. */
 Datum
 integ_tg_calls_wake(PG_FUNCTION_ARGS)
 {
-	const TriggerData *trigger = (const TriggerData *) fcinfo->context;
-
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "integ.tg_calls_wake must be called as a trigger");
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY)
-		integ_identity_restored();
+	integ_identity_note_copy((const TriggerData *) fcinfo->context);
 	if (!noted && !muted)
 		integ_wake_note_all();
 	noted = false;
@@ -92,6 +85,7 @@ integ_tg_deliveries_wake(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "integ.tg_deliveries_wake must be called as a trigger");
+	integ_identity_note_copy((const TriggerData *) fcinfo->context);
 	if (!noted && !muted)
 		add_news(INTEG_NEWS_DELIVERIES, DT_NOBEGIN);
 	noted = false;

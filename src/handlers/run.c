@@ -70,6 +70,7 @@ integ_tg_handler_runs_wake(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "integ.tg_handler_runs_wake must be called as a trigger");
+	integ_identity_note_copy((const TriggerData *) fcinfo->context);
 	if (!muted)
 		integ_wake_at_commit(INTEG_WAKE_HANDLERS);
 	return PointerGetDatum(NULL);

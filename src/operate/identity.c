@@ -21,6 +21,7 @@
 #include "core/query.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(integ_resume);
@@ -42,7 +43,7 @@ row_problem(uint64 row, MemoryContext context, bool *new_timeline)
 
 	*new_timeline = false;
 	if (system[0] == '\0')
-		return MemoryContextStrdup(context, "Rows of integ.calls_open were restored into it.");
+		return MemoryContextStrdup(context, "Rows were restored into it.");
 	if (strcmp(system, system_identifier()) != 0)
 		return MemoryContextStrdup(context,
 								   psprintf("It is a copy of database \"%s\" of the cluster with the system identifier %s.",
@@ -220,7 +221,7 @@ integ_require_not_held(void)
 }
 
 void
-integ_identity_restored(void)
+integ_identity_note_copy(const TriggerData *trigger)
 {
 	static IntegQuery write = {
 		"INSERT INTO integ.identity (system_identifier, database_oid, database_name, timeline)"
@@ -228,6 +229,8 @@ integ_identity_restored(void)
 		0};
 	IntegOwnerScope scope;
 
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || ActivePortal == NULL || ActivePortal->commandTag != CMDTAG_COPY)
+		return;
 	integ_owner_enter(&scope);
 	(void) integ_query(&write, NULL, NULL);
 	integ_owner_leave(&scope);

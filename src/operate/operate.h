@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "commands/trigger.h"
+
 #include "core/query.h"
 #include "core/shmem.h"
 #include "utils/jsonb.h"
@@ -36,10 +38,11 @@ extern char *integ_identity_problem(bool *exists);
 extern void integ_identity_check(IntegDatabase *database);
 
 /*
- * Says in integ.identity that rows were restored into this database: once this commits it is held, also before the
- * row of the database they are from has come. Inside a transaction.
+ * For the statement triggers of queues. Only a restore copies (COPY) rows into them, perhaps before integ.identity has
+ * the row that says whose they are: integ.identity then says that rows were restored, so that the database is held from
+ * this commit on. Inside a transaction.
  */
-extern void integ_identity_restored(void);
+extern void integ_identity_note_copy(const TriggerData *trigger);
 
 /*
  * Adds a row to integ.events in the current transaction. kind is a name such as

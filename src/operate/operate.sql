@@ -33,7 +33,7 @@ COMMENT ON TABLE integ.identity IS
     'nothing leaves it until integ_resume()';
 COMMENT ON COLUMN integ.identity.id IS 'A restore adds a row with another id';
 COMMENT ON COLUMN integ.identity.system_identifier IS
-    'Of the cluster, as in pg_control_system(); empty: rows of integ.calls_open were restored, from wherever';
+    'Of the cluster, as in pg_control_system(); empty: rows were restored, from wherever';
 COMMENT ON COLUMN integ.identity.database_oid IS 'Of the database';
 COMMENT ON COLUMN integ.identity.database_name IS 'Name of the database then, for people';
 COMMENT ON COLUMN integ.identity.timeline IS 'Of the cluster, as in pg_control_checkpoint()';
