@@ -9,6 +9,22 @@
 \echo '--- The extension'
 CREATE EXTENSION integ;
 
+\set ECHO none
+-- What happens in the background is waited for.
+CREATE PROCEDURE pg_temp.wait_until(condition text) LANGUAGE plpgsql AS $$
+DECLARE
+    holds boolean;
+BEGIN
+    FOR try IN 1 .. 600 LOOP
+        EXECUTE 'SELECT ' || condition INTO holds;
+        COMMIT;
+        EXIT WHEN holds;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END
+$$;
+\set ECHO queries
+
 \echo
 \echo '--- A definition is data: one JSON document says what the service can do'
 \set ECHO none
@@ -107,16 +123,7 @@ SELECT external_id, phase, sqlstate, reason, recoverable FROM integ.sync_errors;
 \echo '--- By the clock'
 UPDATE integ.sync_tasks SET schedule = '{"every": "1 second"}' WHERE task_id = 'iso.Country';
 \set ECHO none
-DO $$
-BEGIN
-    FOR try IN 1 .. 300 LOOP
-        COMMIT;
-        EXIT WHEN (SELECT count(*) >= 2 FROM integ.sync_executions
-                   WHERE task_id = 'iso.Country' AND trigger = 'schedule' AND completed_at IS NOT NULL);
-        PERFORM pg_sleep(0.1);
-    END LOOP;
-END
-$$;
+CALL pg_temp.wait_until($$(SELECT count(*) >= 2 FROM integ.sync_executions WHERE task_id = 'iso.Country' AND trigger = 'schedule' AND completed_at IS NOT NULL)$$);
 \set ECHO queries
 UPDATE integ.sync_tasks SET schedule = '{"cron": "30 2 * * mon-fri", "timezone": "Europe/Paris"}' WHERE task_id = 'iso.Country';
 SELECT trigger, scheduled_for::timestamptz(0), started_at - scheduled_for AS late, status FROM integ.sync_executions
@@ -137,6 +144,35 @@ COMMIT;
 SELECT jsonb_pretty(integ_await(:'call', '10 seconds'));
 SELECT state, method, attempt, result FROM integ.calls;
 
+\echo '--- Events come in: a rule makes a durable call of each, in the transaction that stores it'
+INSERT INTO integ.webhooks (webhook_id, definition) VALUES ('changes', 'iso_codes');
+\set ECHO none
+\echo 'SELECT integ_credential_set(''webhook:'' || id, ''secret'', :''sealed'') FROM integ.webhooks;'
+SELECT integ_credential_set('webhook:' || id, 'secret', :'sealed') FROM integ.webhooks WHERE webhook_id = 'changes';
+\set body '{"event": "country.changed", "data": {"code": "PT"}}'
+\set signature `printf %s '{"event": "country.changed", "data": {"code": "PT"}}' | openssl dgst -sha256 -hmac "$DEMO_TOKEN" -r | cut -d' ' -f1`
+\set ECHO queries
+INSERT INTO integ.rules (rule_id, trigger_definition, trigger, instance, method, input)
+VALUES ('look_it_up', 'iso_codes', 'country_changed', 'iso', 'get_country', '{"code": "{payload.data.code}"}');
+\set ECHO none
+\echo 'SELECT status FROM integ_webhook_receive(''iso_codes/changes'', :''headers'', :''body'');  -- or POST /webhooks/iso_codes/changes'
+SELECT status FROM integ_webhook_receive('iso_codes/changes',
+    jsonb_build_object('Content-Type', 'application/json', 'X-Iso-Signature', 'sha256=' || :'signature'), convert_to(:'body', 'UTF8'));
+CALL pg_temp.wait_until($$EXISTS (SELECT FROM integ.calls WHERE input = '{"code": "PT"}' AND state = 'succeeded')$$);
+\set ECHO queries
+SELECT event, triggers, payload FROM integ.webhook_events;
+SELECT method, input, result ->> 'name' AS name FROM integ.calls WHERE input = '{"code": "PT"}';
+
+\echo '--- And out: every change of a table, signed, once it is committed'
+SELECT endpoint IS NOT NULL AS added, left(secret, 8) || '…' AS shown_once
+FROM integ_endpoint_add(:'url' || '/echo/warehouse', '{country.*}');
+SELECT integ_publish_changes('countries', '{"event": "country", "key": "id", "columns": ["id", "name"]}');
+UPDATE countries SET name = 'Aotearoa' WHERE id = 'NZ';
+\set ECHO none
+CALL pg_temp.wait_until($$EXISTS (SELECT FROM integ.deliveries_done)$$);
+\set ECHO queries
+SELECT event_type, key, state, attempt, last_status, payload -> 'row' ->> 'name' AS name FROM integ.deliveries;
+
 \echo '--- Mistakes say what to do'
 \set ON_ERROR_STOP off
 SELECT integ_execute('iso', 'get_country', '{"code": "nz"}');
@@ -148,15 +184,7 @@ SELECT integ_execute('iso', 'find_country', '{}');
 \echo '--- Everything is a table'
 \set ECHO none
 -- The log of reads may lag behind by integ.log_flush.
-DO $$
-BEGIN
-    FOR try IN 1 .. 200 LOOP
-        EXIT WHEN (SELECT count(*) >= 9 FROM integ.requests);
-        PERFORM pg_sleep(0.05);
-        COMMIT;
-    END LOOP;
-END
-$$;
+CALL pg_temp.wait_until($$(SELECT count(*) >= 9 FROM integ.requests)$$);
 \set ECHO queries
 SELECT instance_id, method, http_method, path_template, status, count(*), round(avg(duration_us) / 1000.0, 2) AS ms
 FROM integ.requests GROUP BY 1, 2, 3, 4, 5 ORDER BY min(created_at);
