@@ -62,13 +62,13 @@ my @clients;
 for my $client (1 .. 4)
 {
 	my $file = $node->basedir . "/answered.$client";
+	open my $out, '>', $file or die "$file: $!";
 	my $pid = fork();
 	die "fork: $!" unless defined $pid;
 	if ($pid == 0)
 	{
 		my $ended = 0;
 		local $SIG{TERM} = sub { $ended = 1 };
-		open my $out, '>', $file or die "$file: $!";
 		$out->autoflush(1);
 		for (my $n = 0; !$ended; $n++)
 		{

@@ -1,5 +1,5 @@
 # Senders and verifiers that vendors publish: what they sign is accepted,
-	and what is signed as integ has it they accept.
+# and what is signed as integ has it they accept.
 use strict;
 use warnings;
 
