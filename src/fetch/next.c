@@ -64,6 +64,7 @@ is_last(const IntegPages *pages, const Jsonb *records)
 {
 	const IntegPagination *pagination = pages->pagination;
 	const Jsonb *body = pages->call->body;
+	IntegPageStyle style = pagination->style;
 	int64 count = JB_ROOT_COUNT(records);
 	int64 total, total_pages;
 
@@ -76,14 +77,16 @@ is_last(const IntegPages *pages, const Jsonb *records)
 	if (pagination->short_page && pages->asked > 0 && count < pages->asked)
 		return true;
 	total = number_at(pagination->total, body);
-	if (total >= 0 && pagination->style == INTEG_PAGE_OFFSET &&
-		pages->position.number - pagination->start + count >= total)
+	if (total >= 0 && style == INTEG_PAGE_OFFSET && pages->position.number - pagination->start + count >= total)
 		return true;
-	/* Pages that were skipped are not counted: then the list ends with its first empty page. */
-	if (total >= 0 && pagination->style != INTEG_PAGE_OFFSET && pages->nrecords + count >= total)
+	/*
+	 * Pages that were skipped are not counted: then the list ends with its first empty page. Where the service itself
+	 * says whether there is a next page the count decides nothing: it is wrong where a page came twice.
+	 */
+	if (total >= 0 && (style == INTEG_PAGE_NUMBER || style == INTEG_PAGE_LAST_ID) && pages->nrecords + count >= total)
 		return true;
 	total_pages = number_at(pagination->total_pages, body);
-	return total_pages >= 0 && pagination->style == INTEG_PAGE_NUMBER &&
+	return total_pages >= 0 && style == INTEG_PAGE_NUMBER &&
 		   pages->position.number - pagination->start + 1 >= total_pages;
 }
 
