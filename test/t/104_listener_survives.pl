@@ -59,6 +59,7 @@ sub deliver
 
 # Clients of their own that send until they are told to end, and write down what was answered with 2xx.
 my @clients;
+my $parent = $$;
 for my $client (1 .. 4)
 {
 	my $file = $node->basedir . "/answered.$client";
@@ -70,7 +71,7 @@ for my $client (1 .. 4)
 		my $ended = 0;
 		local $SIG{TERM} = sub { $ended = 1 };
 		$out->autoflush(1);
-		for (my $n = 0; !$ended; $n++)
+		for (my $n = 0; !$ended && getppid() == $parent; $n++)
 		{
 			my $id = "k-$client-$n";
 			# What was not answered is sent again, as services do.
