@@ -83,7 +83,7 @@ links() {
     for file in *.md docs/*.md; do
         while read -r target; do
             [ -e "$(dirname "$file")/$target" ] || echo "$file: there is no $target"
-        done < <(grep -oE '\]\([^)#: ]+' "$file" | cut -c3-)
+        done < <(grep -oE '\]\([^)#: ]+[)# ]' "$file" | sed 's/^](//; s/.$//')
     done
 }
 

@@ -116,7 +116,7 @@ typedef struct IntegFlight
 	pg_uuid_t subject;				  /* of an errand */
 	bool repeatable;				  /* it looks at the service before it repeats a write */
 	void *errand_state;				  /* the errand's own */
-	bool later;						  /* it is prepared once it is claimed: an errand, which locks the row it is for */
+	bool later;						  /* prepared once it is claimed: an errand, which locks its row */
 
 	/* on its way */
 	IntegCall *call;

@@ -30,9 +30,9 @@ typedef struct IntegErrand
 	void (*receive)(IntegFlight *flight);
 
 	/*
-	 * Writes what came of it. flight->outcome and flight->verdict are the call's, and may be made something else here:
-	 * INTEG_VERDICT_NEXT for another request, INTEG_VERDICT_RETRY with a time for another attempt. In the transaction that
-	 * stores them; once more, with the same flight, where that fails. In an owner scope.
+	 * Writes what came of it. flight->outcome and flight->verdict are the call's, and may be made something else
+	 * here: INTEG_VERDICT_NEXT for another request, INTEG_VERDICT_RETRY with a time for another attempt. In the
+	 * transaction that stores them; once more, with the same flight, where that fails. In an owner scope.
 	 */
 	void (*settle)(IntegFlight *flight);
 

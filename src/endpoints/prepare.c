@@ -223,13 +223,16 @@ build(IntegDelivery *delivery)
 	Preparation preparation = {.delivery = delivery, .endpoint = integ_endpoint_get(&delivery->endpoint)};
 	const IntegEndpoint *endpoint = preparation.endpoint;
 	IntegHttpRequest *request = &delivery->request;
+	int timeout_ms = integ_delivery_timeout;
 	char problem[256];
 
 	if (endpoint == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_NOT_FOUND), errmsg("the endpoint does not exist any more")));
+	if (endpoint->timeout_ms > 0)
+		timeout_ms = endpoint->timeout_ms;
 	*request = (IntegHttpRequest){.method = "POST",
 								  .url = endpoint->url,
-								  .timeout_ms = endpoint->timeout_ms > 0 ? endpoint->timeout_ms : integ_delivery_timeout,
+								  .timeout_ms = timeout_ms,
 								  .connect_timeout_ms = integ_connect_timeout,
 								  .max_response = RESPONSE_MAX,
 								  .allowed_addresses = integ_allowed_addresses,

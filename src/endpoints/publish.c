@@ -86,7 +86,9 @@ wants(const IntegEndpoint *endpoint, const IntegMessage *message)
 	if (endpoint->instance != NULL &&
 		(message->instance == NULL || memcmp(endpoint->instance, message->instance, UUID_LEN) != 0))
 		return false;
-	return integ_endpoint_wants(endpoint, message->event_type) && integ_filter_holds(endpoint->filter, message->payload);
+	if (!integ_endpoint_wants(endpoint, message->event_type))
+		return false;
+	return integ_filter_holds(endpoint->filter, message->payload);
 }
 
 int

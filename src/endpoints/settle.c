@@ -163,12 +163,14 @@ store_attempts(Batch *batch)
 						  (Datum) 0,
 						  (Datum) 0};
 		bool nulls[lengthof(types)] = {false};
+		const char *sqlstate;
 
 		if (!is_attempt(delivery))
 			continue;
 		nulls[5] = !delivery->sent;
 		values[6] = status_value(delivery, &nulls[6]);
-		values[8] = integ_rows_text(delivery->sqlerrcode == 0 ? NULL : unpack_sql_state(delivery->sqlerrcode), &nulls[8]);
+		sqlstate = delivery->sqlerrcode == 0 ? NULL : unpack_sql_state(delivery->sqlerrcode);
+		values[8] = integ_rows_text(sqlstate, &nulls[8]);
 		values[9] = integ_rows_text(delivery->error, &nulls[9]);
 		values[10] = integ_rows_text(delivery->excerpt, &nulls[10]);
 		integ_rows_add(&rows, values, nulls);

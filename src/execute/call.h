@@ -90,7 +90,7 @@ typedef struct IntegCall
 	IntegCallOptions options;
 	int attempt;								   /* of a durable call, from 1; 0: the only one */
 	int64 token_version;						   /* of the OAuth token that the exchange carries */
-	bool token_pending;							   /* asynchronous: an OAuth token is being refreshed; to come again */
+	bool token_pending;							   /* asynchronous: a token is being refreshed; to come again */
 	bool previous_credentials;					   /* those before a rotation, which the service may still want */
 	const IntegCredentialOwner *first_credentials; /* whose come before the instance's; NULL: nobody's */
 
@@ -114,8 +114,7 @@ typedef struct IntegCall
 	IntegTemplateScope scope;
 	IntegHttpRequest request;
 	IntegHttpHeader *headers;
-	int nheaders;
-	int max_headers;
+	int nheaders, max_headers;
 	char *query;
 	const Jsonb *document;								/* the body while it is a document, else NULL */
 	struct IntegMultipart *multipart;					/* the body while it takes parts */

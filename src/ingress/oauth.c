@@ -92,7 +92,9 @@ decode(const char *text, size_t len)
 	size_t decoded_len = integ_form_decode(text, len, decoded);
 
 	decoded[decoded_len] = '\0';
-	return strlen(decoded) == decoded_len && pg_verify_mbstr(PG_UTF8, decoded, (int) decoded_len, true) ? decoded : NULL;
+	if (strlen(decoded) != decoded_len || !pg_verify_mbstr(PG_UTF8, decoded, (int) decoded_len, true))
+		return NULL;
+	return decoded;
 }
 
 /* The parameters as an object; NULL where one is no text, or comes twice (RFC 6749, section 3.1). */

@@ -349,13 +349,19 @@ start_daemon(IntegServer *server, const IntegServerOptions *options)
 
 	if (server->tls != NULL)
 		flags |= MHD_USE_TLS;
-	return MHD_start_daemon(
-		flags, 0, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, be_silent, NULL, MHD_OPTION_LISTEN_SOCKET,
-		server->listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int) options->max_connections,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) INTEG_SERVER_MAX_HEADER_BYTES * 2, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned int) options->idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, end_exchange, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, begin_exchange, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-		MHD_OPTION_ARRAY, server->tls != NULL ? tls : none, MHD_OPTION_END);
+	/* clang-format off */
+	return MHD_start_daemon(flags, 0, NULL, NULL, handle, server,
+							MHD_OPTION_EXTERNAL_LOGGER, be_silent, NULL,
+							MHD_OPTION_LISTEN_SOCKET, server->listener,
+							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) options->max_connections,
+							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) INTEG_SERVER_MAX_HEADER_BYTES * 2,
+							MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) options->idle_s,
+							MHD_OPTION_STRICT_FOR_CLIENT, 1,
+							MHD_OPTION_NOTIFY_COMPLETED, end_exchange, NULL,
+							MHD_OPTION_URI_LOG_CALLBACK, begin_exchange, server,
+							MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+							MHD_OPTION_ARRAY, server->tls != NULL ? tls : none, MHD_OPTION_END);
+	/* clang-format on */
 }
 
 static void

@@ -342,7 +342,8 @@ sync_links_fail(SyncPage *page)
 		" AND (l.sync_status <> 'error' OR l.error IS DISTINCT FROM u.reason)",
 		5,
 		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID}};
-	Datum *ids = palloc(Max(page->nsorted, 1) * sizeof(Datum)), *reasons = palloc(Max(page->nsorted, 1) * sizeof(Datum));
+	Datum *ids = palloc(Max(page->nsorted, 1) * sizeof(Datum));
+	Datum *reasons = palloc(Max(page->nsorted, 1) * sizeof(Datum));
 	IntegOwnerScope scope;
 	Datum values[5];
 	int count = 0;

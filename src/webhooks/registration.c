@@ -281,7 +281,7 @@ integ_hook_input(const IntegRegistration *row, IntegHookStep step, const JsonbCo
 	const Jsonb *kept = row->kept;
 	int64 lifetime = integ_json_get_int(manifest, "expiresAfterSeconds", 0);
 	TimestampTz expires_at = lifetime == 0 ? 0 : GetCurrentTimestamp() + lifetime * USECS_PER_SEC;
-	const Jsonb *input, *rendered;
+	const Jsonb *input, *known, *rendered;
 	JsonbValue value;
 
 	if (step == INTEG_HOOK_REMOVE && row->former != NULL)
@@ -290,7 +290,8 @@ integ_hook_input(const IntegRegistration *row, IntegHookStep step, const JsonbCo
 		kept = integ_json_get(&row->former->root, "kept", &value) ? integ_json_value_jsonb(&value) : NULL;
 	}
 	input = usual_input(row, external_id, expires_at, properties);
-	rendered = render_inputs(manifest, input_key(manifest, step), describe(row, external_id, kept, expires_at), instance);
+	known = describe(row, external_id, kept, expires_at);
+	rendered = render_inputs(manifest, input_key(manifest, step), known, instance);
 	input = integ_input_with(input, rendered);
 	return integ_input_with(input, integ_input_known(row->input, properties));
 }

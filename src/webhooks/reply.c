@@ -145,14 +145,16 @@ read_one(const char *name, const JsonbValue *value, void *arg)
 static void
 read_body(const JsonbValue *body, IntegWebhookReply *reply)
 {
+	bool is_text = body->type == jbvString;
+
 	if (body->type == jbvNull)
 	{
 		reply->content_type = reply->body = NULL;
 		reply->body_len = 0;
 		return;
 	}
-	reply->content_type = body->type == jbvString ? TEXT_TYPE : JSON_TYPE;
-	reply->body = body->type == jbvString ? integ_json_value_text(body) : integ_json_print(integ_json_value_jsonb(body));
+	reply->content_type = is_text ? TEXT_TYPE : JSON_TYPE;
+	reply->body = is_text ? integ_json_value_text(body) : integ_json_print(integ_json_value_jsonb(body));
 	reply->body_len = strlen(reply->body);
 }
 

@@ -210,7 +210,8 @@ take_deliveries(IntegWebhookBatch *batch)
 		{UUIDARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID}};
 	static const bool nulls[lengthof(types)];
 	TimestampTz expires_at = GetCurrentTimestamp() + integ_log_retention * USECS_PER_DAY;
-	IntegWebhookStaged **deliveries = palloc_extended(sizeof(IntegWebhookStaged *) * (batch->count + 1), MCXT_ALLOC_HUGE);
+	IntegWebhookStaged **deliveries =
+		palloc_extended(sizeof(IntegWebhookStaged *) * (batch->count + 1), MCXT_ALLOC_HUGE);
 	int count = sort_deliveries(batch, deliveries);
 	IntegRows rows;
 	uint64 taken, next = 0;
