@@ -11,6 +11,9 @@
 /* Enough for any address that integ_address_text writes, with its NUL. */
 #define INTEG_ADDRESS_TEXT_SIZE 64
 
+/* For integ_ingress.so too: from PostgreSQL 16 on a library exports only what says so. */
+#define INTEG_ADDRESS_EXPORT __attribute__((visibility("default")))
+
 /*
  * Whether list (comma-separated CIDR networks or single addresses, may be empty) is well
  * formed. Bits beyond a network's mask are refused, since they are nearly always a slip. On
@@ -42,9 +45,9 @@ extern bool integ_address_listed(const char *address, const char *list);
  * Rewrites an address, as text, as integ_address_text writes it, an IPv4 address that is mapped as that; false where it
  * is none. size as there.
  */
-extern bool integ_address_normal(char *address, size_t size);
+extern INTEG_ADDRESS_EXPORT bool integ_address_normal(char *address, size_t size);
 
 /* Writes the address (without port) to text, "?" for families other than IPv4 and IPv6. */
-extern void integ_address_text(const struct sockaddr *address, char *text, size_t size);
+extern INTEG_ADDRESS_EXPORT void integ_address_text(const struct sockaddr *address, char *text, size_t size);
 
 #endif /* INTEG_HTTP_ADDRESS_H */
