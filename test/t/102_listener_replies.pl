@@ -111,7 +111,7 @@ is(last_run(), 'succeeded 2', 'at its second attempt');
 
 SKIP:
 {
-	skip Integ::Node->missing, 1 if Integ::Node->missing;
+	skip(Integ::Node->missing, 1) if Integ::Node->missing;
 	require Integ::Authorization;
 	my $redirect = $listener->url('/oauth/callback');
 	my $server = Integ::Authorization->start(redirectUri => $redirect);
