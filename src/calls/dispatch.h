@@ -14,6 +14,7 @@
 #include "access/xlogdefs.h"
 #include "calls/verdict.h"
 #include "calls/wake.h"
+#include "core/query.h"
 #include "core/shmem.h"
 #include "execute/call.h"
 #include "http/transfer.h"
@@ -313,10 +314,19 @@ extern void integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flig
 extern int64 integ_lease_take(void);
 extern bool integ_recover(IntegDispatcher *dispatcher);
 
-/* Whether the process of the lease is gone: no row of it can become running any more then. */
-extern bool integ_lease_is_orphaned(int64 lease);
+/* Takes back what the process of the lease had, which is gone: no row of it can become its own any more. */
+typedef void (*IntegLeaseGiveBack)(const IntegDispatcher *dispatcher, int64 lease);
+
+/*
+ * The same of any queue. leases finds those that rows have besides the dispatcher's own ($1), in the part of the queue
+ * that is number $3 of $2; give_back is called for each whose process is gone. Opens a transaction for all of them.
+ */
+extern bool integ_leases_recover(const IntegDispatcher *dispatcher, IntegQuery *leases, IntegLeaseGiveBack give_back);
 
 /* Deletes idempotency keys whose time is over, a batch at a time. Opens a transaction. */
 extern void integ_sweep_keys(void);
+
+/* Runs a statement that deletes so many rows in a transaction of its own. */
+extern void integ_sweep(IntegQuery *sweep);
 
 #endif /* INTEG_CALLS_DISPATCH_H */

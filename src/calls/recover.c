@@ -49,8 +49,8 @@ integ_lease_take(void)
 	return lease;
 }
 
-bool
-integ_lease_is_orphaned(int64 lease)
+static bool
+lease_is_orphaned(int64 lease)
 {
 	LOCKTAG tag = lease_tag(lease);
 
@@ -92,13 +92,8 @@ give_back(const IntegDispatcher *dispatcher, int64 lease)
 }
 
 bool
-integ_recover(IntegDispatcher *dispatcher)
+integ_leases_recover(const IntegDispatcher *dispatcher, IntegQuery *leases, IntegLeaseGiveBack give_back_lease)
 {
-	static IntegQuery leases = {
-		"SELECT DISTINCT o.lease FROM integ.calls_open o WHERE o.state = 'running' AND o.lease <> $1"
-		" AND " MINE,
-		3,
-		{INT8OID, INT4OID, INT4OID}};
 	Datum values[] = {Int64GetDatum(dispatcher->lease), Int32GetDatum(dispatcher->total),
 					  Int32GetDatum(dispatcher->number)};
 	bool all = true;
@@ -108,14 +103,14 @@ integ_recover(IntegDispatcher *dispatcher)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	count = integ_query(&leases, values, NULL);
+	count = integ_query(leases, values, NULL);
 	found = palloc(Max(count, 1) * sizeof(int64));
 	for (uint64 i = 0; i < count; i++)
 		found[i] = integ_result_int8(i, 1);
 	for (uint64 i = 0; i < count; i++)
 	{
-		if (integ_lease_is_orphaned(found[i]))
-			give_back(dispatcher, found[i]);
+		if (lease_is_orphaned(found[i]))
+			give_back_lease(dispatcher, found[i]);
 		else
 			all = false;
 	}
@@ -127,6 +122,30 @@ integ_recover(IntegDispatcher *dispatcher)
 	return all;
 }
 
+bool
+integ_recover(IntegDispatcher *dispatcher)
+{
+	static IntegQuery leases = {
+		"SELECT DISTINCT o.lease FROM integ.calls_open o WHERE o.state = 'running' AND o.lease <> $1"
+		" AND " MINE,
+		3,
+		{INT8OID, INT4OID, INT4OID}};
+
+	return integ_leases_recover(dispatcher, &leases, give_back);
+}
+
+void
+integ_sweep(IntegQuery *sweep)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	(void) integ_query(sweep, NULL, NULL);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 void
 integ_sweep_keys(void)
 {
@@ -136,11 +155,5 @@ integ_sweep_keys(void)
 		" ORDER BY expires_at LIMIT " KEYS_PER_SWEEP " FOR UPDATE SKIP LOCKED))",
 		0};
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	(void) integ_query(&sweep, NULL, NULL);
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	integ_sweep(&sweep);
 }

@@ -5,10 +5,8 @@
 #include "endpoints/deliver.h"
 #include "endpoints/done.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/query.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* A delivery that this many dispatchers did not survive is not tried again. */
@@ -50,31 +48,8 @@ integ_deliveries_recover(IntegDeliveryDesk *desk)
 		" AND " MINE,
 		3,
 		{INT8OID, INT4OID, INT4OID}};
-	const IntegDispatcher *dispatcher = desk->dispatcher;
-	Datum values[] = {Int64GetDatum(dispatcher->lease), Int32GetDatum(dispatcher->total),
-					  Int32GetDatum(dispatcher->number)};
-	bool all = true;
-	int64 *found;
-	uint64 count;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	count = integ_query(&leases, values, NULL);
-	found = palloc(Max(count, 1) * sizeof(int64));
-	for (uint64 i = 0; i < count; i++)
-		found[i] = integ_result_int8(i, 1);
-	for (uint64 i = 0; i < count; i++)
-	{
-		if (integ_lease_is_orphaned(found[i]))
-			give_back(dispatcher, found[i]);
-		else
-			all = false;
-	}
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	return all;
+	return integ_leases_recover(desk->dispatcher, &leases, give_back);
 }
 
 void
@@ -86,11 +61,5 @@ integ_message_keys_sweep(void)
 		" ORDER BY expires_at LIMIT " KEYS_PER_SWEEP " FOR UPDATE SKIP LOCKED))",
 		0};
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	(void) integ_query(&sweep, NULL, NULL);
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	integ_sweep(&sweep);
 }
