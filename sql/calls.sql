@@ -1,6 +1,8 @@
 -- Durable calls against the local service of the tests.
 \getenv provider_url INTEG_PROVIDER_URL
 \set VERBOSITY terse
+-- The service counts by key, also over the runs of this test.
+SELECT gen_random_uuid() AS run \gset
 
 SELECT integ_define($$
 {
@@ -77,7 +79,7 @@ SELECT integ_enqueue('calls_main', 'post');
 ROLLBACK;
 
 -- A read that fails is tried again; a final answer is final.
-SELECT integ_enqueue('calls_main', 'once', '{"key": "calls-1"}') AS id \gset
+SELECT integ_enqueue('calls_main', 'once', jsonb_build_object('key', 'calls-1-' || :'run')) AS id \gset
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts FROM integ_await(:'id', '20 s') o;
 SELECT integ_enqueue('calls_main', 'status', '{"code": 500}', '{"max_attempts": 1}') AS id \gset
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate FROM integ_await(:'id', '20 s') o;
@@ -90,7 +92,7 @@ SELECT integ_enqueue('calls_main', 'post', '{"n": 3}') AS id \gset
 SELECT integ_await(:'id', '20 s') - 'call' AS outcome;
 SELECT integ_enqueue('calls_main', 'post_fails') AS unknown_id \gset
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate FROM integ_await(:'unknown_id', '20 s') o;
-SELECT integ_enqueue('calls_main', 'post_again', '{"key": "calls-2"}') AS id \gset
+SELECT integ_enqueue('calls_main', 'post_again', jsonb_build_object('key', 'calls-2-' || :'run')) AS id \gset
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts FROM integ_await(:'id', '20 s') o;
 
 -- A call whose outcome is unknown is repeated by a person's word only.

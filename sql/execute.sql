@@ -123,13 +123,29 @@ SELECT status FROM integ.instances WHERE instance_id = 'iso_main';
 SELECT integ_credential_set('iso_main', 'token', :'provider_token');
 SELECT integ_test('iso_main') ->> 'state' AS state;
 
+-- What the definition's status says: beta and deprecated warn once a session each, disabled is refused and leaves nothing.
+UPDATE integ.definitions SET status = 'beta' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+UPDATE integ.definitions SET status = 'deprecated' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+UPDATE integ.definitions SET status = 'disabled' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT integ_enqueue('iso_main', 'get_country', '{"code": "FI"}');
+SELECT * FROM integ_request('iso_main', 'GET', '/v1/countries/FI');
+SELECT h ->> 'state' AS state, h ->> 'error' AS error FROM integ_test('iso_main') AS h;
+UPDATE integ.definitions SET status = 'active' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+
 -- Everything is on record: wait for the recorder, which lags by integ.log_flush at most.
 DO $$
 BEGIN
     FOR i IN 1..200 LOOP
         EXIT WHEN (SELECT count(*) >= 2 FROM integ.audit_log
                    WHERE instance_id = 'iso_main' AND action = 'call.write' AND outcome = 'succeeded')
-              AND (SELECT count(*) >= 16 FROM integ.requests WHERE instance_id = 'iso_main');
+              AND (SELECT count(*) >= 21 FROM integ.requests WHERE instance_id = 'iso_main');
         PERFORM pg_sleep(0.05);
         COMMIT;
     END LOOP;

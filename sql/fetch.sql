@@ -1,4 +1,5 @@
--- All pages of a list, in every style, from the local service of the tests.
+-- All pages of a list, in every style, from the local service of the tests. It has more currencies than are
+-- taken, in every release of Debian.
 \getenv provider_url INTEG_PROVIDER_URL
 \getenv provider_token INTEG_PROVIDER_TOKEN
 CREATE SCHEMA fetch_test;
@@ -17,38 +18,38 @@ CREATE FUNCTION fetch_test.define(methods jsonb) RETURNS text LANGUAGE sql AS $$
 $$;
 
 SELECT fetch_test.define($$[
-  {"id": "cursor", "request": {"method": "GET", "path": "/v1/currencies", "query": {"limit": "{limit}"}},
+  {"id": "cursor", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "limit": "{limit}"}},
    "response": {"records": ".data"},
    "pagination": {"style": "cursor", "param": "cursor", "next": ".next_cursor", "pageSizeParam": "limit", "delta": ".next_sync_token"}},
-  {"id": "more", "request": {"method": "GET", "path": "/v1/currencies", "query": {"limit": "{limit}"}},
+  {"id": "more", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "limit": "{limit}"}},
    "response": {"records": ".data"},
    "pagination": {"style": "cursor", "param": "cursor", "next": ".next_cursor", "more": ".has_more"}},
-  {"id": "body", "request": {"method": "POST", "path": "/v1/currencies/search", "body": {"limit": "{limit}", "filter": {}}},
+  {"id": "body", "request": {"method": "POST", "path": "/v1/currencies/search", "body": {"take": 170, "limit": "{limit}", "filter": {}}},
    "response": {"records": ".data"},
    "pagination": {"style": "cursor", "in": "body", "param": "cursor", "next": ".next_cursor", "pageSizeParam": "limit"}},
-  {"id": "header", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "header", "limit": "{limit}"}},
+  {"id": "header", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "header", "limit": "{limit}"}},
    "response": {"records": ".data"},
    "pagination": {"style": "cursor", "in": "header", "from": "header", "param": "X-Cursor", "next": "X-Next-Cursor"}},
-  {"id": "page", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "page", "limit": "{limit}", "page": "{page}"}},
+  {"id": "page", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "page", "limit": "{limit}", "page": "{page}"}},
    "response": {"records": ".data"}, "pagination": {"style": "page", "param": "page"}},
-  {"id": "pages", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "page", "limit": "{limit}"}},
+  {"id": "pages", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "page", "limit": "{limit}"}},
    "response": {"records": ".data"}, "pagination": {"style": "page", "param": "page", "totalPages": ".pages"}},
-  {"id": "page_total", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "page", "limit": "{limit}"}},
+  {"id": "page_total", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "page", "limit": "{limit}"}},
    "response": {"records": ".data"}, "pagination": {"style": "page", "param": "page", "total": ".total"}},
-  {"id": "offset", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "offset", "limit": "{limit}", "offset": "{offset}"}},
+  {"id": "offset", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "offset", "limit": "{limit}", "offset": "{offset}"}},
    "response": {"records": ".data"}, "pagination": {"style": "offset", "param": "offset", "total": ".total"}},
-  {"id": "short", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "offset"}},
+  {"id": "short", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "offset"}},
    "response": {"records": ".data"},
    "pagination": {"style": "offset", "param": "offset", "pageSizeParam": "limit", "pageSize": 100, "maxPageSize": 1000, "shortPage": true}},
-  {"id": "link", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "link", "limit": "{limit}"}},
+  {"id": "link", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "link", "limit": "{limit}"}},
    "response": {"records": ".data"}, "pagination": {"style": "link"}},
-  {"id": "next_url", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "next_url", "limit": "{limit}"}},
+  {"id": "next_url", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "next_url", "limit": "{limit}"}},
    "response": {"records": ".data"}, "pagination": {"style": "next_url", "next": ".next"}},
-  {"id": "relative", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "next_url_relative", "limit": "{limit}"}},
+  {"id": "relative", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "next_url_relative", "limit": "{limit}"}},
    "response": {"records": ".data"}, "pagination": {"style": "next_url", "next": ".next"}},
-  {"id": "last_id", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "last_id", "limit": "{limit}"}},
+  {"id": "last_id", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "last_id", "limit": "{limit}"}},
    "response": {"records": ".data"}, "pagination": {"style": "last_id", "param": "starting_after", "next": "id", "more": ".has_more"}},
-  {"id": "none", "request": {"method": "GET", "path": "/v1/currencies", "query": {"paging": "none"}}, "response": {"records": ".data"}},
+  {"id": "none", "request": {"method": "GET", "path": "/v1/currencies", "query": {"take": 170, "paging": "none"}}, "response": {"records": ".data"}},
   {"id": "one", "request": {"method": "GET", "path": "/v1/countries/{code}"}, "response": {"map": {"name": ".data.name"}}},
   {"id": "write", "access": "write", "request": {"method": "POST", "path": "/echo"}},
   {"id": "refused", "request": {"method": "GET", "path": "/fault/status", "query": {"code": "422"}}, "pagination": {"style": "link"}},
@@ -121,7 +122,8 @@ BEGIN
     requests := fetch_test.requests(path) - before;
 END $$;
 
-SELECT jsonb_array_length(integ_execute('lists', 'none')) > 180 AS many, jsonb_array_length(integ_execute('lists', 'none')) AS n \gset
+SELECT jsonb_array_length(integ_execute('lists', 'none')) AS n \gset
+\echo :n records
 -- Every style gives all records, once each.
 SELECT m AS method, f.records = :n AND f.different = :n AS "all", f.requests
 FROM unnest('{cursor,more,body,header,page,pages,page_total,offset,link,next_url,relative,last_id,none}'::text[]) WITH ORDINALITY AS m(m, i),

@@ -7,19 +7,20 @@
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
-/* Warns of a definition once a session. */
+/* Warns of a definition once a session, and again where its status is another one meanwhile. */
 static void
 warn_once(const IntegDefinition *definition)
 {
 	static List *warned = NIL;
 	MemoryContext old;
 	ListCell *cell;
+	char *what = psprintf("%s %s", definition->status, definition->id);
 
 	foreach (cell, warned)
-		if (strcmp(lfirst(cell), definition->id) == 0)
+		if (strcmp(lfirst(cell), what) == 0)
 			return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	warned = lappend(warned, pstrdup(definition->id));
+	warned = lappend(warned, pstrdup(what));
 	MemoryContextSwitchTo(old);
 	if (strcmp(definition->status, "beta") == 0)
 		ereport(WARNING, (errmsg("the definition \"%s\" is in beta", definition->id),
