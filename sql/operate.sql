@@ -51,6 +51,8 @@ CALL pg_temp.wait_for($$SELECT count(*) >= 4 FROM pg_inherits WHERE inhparent = 
                         AND inhrelid::regclass::text ~ '_20\d{6}$'$$);
 CALL pg_temp.wait_for($$SELECT last_run_at IS NOT NULL AND last_duration IS NOT NULL AND next_run_at > now() FROM integ.maintenance_jobs WHERE name = 'partitions'$$);
 SELECT name, schedule, is_active, last_error FROM integ.maintenance_jobs WHERE name IN ('partitions', 'retention') ORDER BY name;
+-- Today and three more; a fifth where midnight (UTC) has passed meanwhile.
+SELECT state ~ '^[45] days$' AS days FROM integ_status() WHERE component = 'partitions';
 SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'integ'::regnamespace AND c.relispartition
   AND (c.relacl IS NOT NULL OR NOT c.relrowsecurity) AND c.relkind = 'r';
 SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'integ'::regnamespace AND c.relkind IN ('r', 'p')

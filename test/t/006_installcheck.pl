@@ -6,6 +6,7 @@ use warnings;
 use Integ::Cluster;
 use Integ::Provider;
 use Integ::Test qw(slurp);
+use PostgreSQL::Test::Utils ();
 use Test::More;
 
 plan skip_all => 'all tests of SQL twice: make check-long does' unless $ENV{INTEG_LONG};
@@ -21,10 +22,11 @@ for my $run (1, 2)
 	local $ENV{INTEG_PROVIDER_TOKEN} = 'provider-token';
 	local $ENV{PGHOST} = $node->host;
 	local $ENV{PGPORT} = $node->port;
-	my $log = PostgreSQL::Test::Utils::tempdir() . '/log';
+	my $log = "$PostgreSQL::Test::Utils::log_path/installcheck_$run.log";
 
 	is(system("make -C '$source' --no-print-directory installcheck PG_CONFIG='$pg_config' >'$log' 2>&1"),
 		0, "run $run of make installcheck passes")
-	  or diag join "\n", (grep { /not ok|FAILED|^make/ } split /\n/, slurp($log)), eval { slurp("$source/regression.diffs") };
+	  or diag join "\n", (grep { !/^ok|^test.* ok / } split /\n/, slurp($log)),
+		grep { defined } map { eval { slurp("$source/$_") } } qw(regression.diffs build/isolation/regression.diffs);
 }
 done_testing();

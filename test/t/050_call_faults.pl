@@ -72,6 +72,7 @@ sub fails
 	is($got, $state, "$name: $state") or diag $report;
 	like($report, $like, "$name: the report tells why");
 	like($report, qr/DETAIL:/, "$name: it has a detail");
+	like($report, qr/HINT:/, "$name: and a hint");
 	return $report;
 }
 
