@@ -64,7 +64,9 @@ source_copy() {
     # Test data beside the checkout; tests that want it skip where it is not there.
     unset INTEG_SHARED
     if [ -d "$checkout/../shared" ]; then
-        cp -r --no-preserve=ownership,mode "$checkout/../shared" "$scratch/shared"
+        # Its content, so that a link to it becomes a copy, too.
+        mkdir "$scratch/shared"
+        cp -r --no-preserve=ownership,mode "$checkout/../shared/." "$scratch/shared"
         chmod -R a+rX "$scratch/shared"
         export INTEG_SHARED=$scratch/shared
     fi
