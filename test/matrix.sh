@@ -9,7 +9,7 @@ if [ "$(id -u)" != 0 ]; then
         echo "matrix.sh: a chroot needs root" >&2
         exit 1
     }
-    exec sudo MATRIX="${MATRIX:-}" INTEG_LONG="${INTEG_LONG:-}" TESTS="${TESTS:-}" "$0" "$@"
+    exec sudo MATRIX="${MATRIX:-}" INTEG_LONG="${INTEG_LONG:-}" TESTS="${TESTS:-}" LAYERS="${LAYERS:-}" "$0" "$@"
 fi
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/lib.sh"
