@@ -5,6 +5,7 @@
  * "errors" say so, the method's rules before the definition's.
  */
 #include "core/errors.h"
+#include "core/guc.h"
 #include "core/json.h"
 #include "execute/call.h"
 #include "execute/decode.h"
@@ -50,11 +51,15 @@ classify_failure(IntegCall *call)
 		[INTEG_HTTP_INTERNAL] = {ERRCODE_INTEG_INSTALLATION, NULL},
 	};
 
+	char *hint = kinds[response->failure].hint;
+
+	if (integ_proxy[0] != '\0' && (response->failure == INTEG_HTTP_DNS || response->failure == INTEG_HTTP_CONNECT))
+		hint = "Requests leave through integ.proxy: check that it is up, and that it may connect to the service.";
 	fail(call, kinds[response->failure].sqlerrcode, psprintf("%s failed: %s", integ_call_name(call), response->error),
 		 psprintf("%s %s%s after %lld ms; %s.", call->request.method, call->origin,
 				  call->exchange->path_source, (long long) (response->duration_us / 1000),
 				  response->maybe_sent ? "the request may have been received" : "nothing was sent"),
-		 kinds[response->failure].hint);
+		 hint);
 }
 
 /* The beginning of a text answer, on one line. */
