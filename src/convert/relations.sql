@@ -169,9 +169,9 @@ $$;
 COMMENT ON FUNCTION integ.link_relations_by_field(text, regclass, text, text, text[], jsonb[]) IS
     'Completes the relations that waited for rows of a table by a column''s value; returns how many';
 
-CREATE FUNCTION integ.tg_schema_relations() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_schema_relations';
-COMMENT ON FUNCTION integ.tg_schema_relations() IS
-    'Forgets the foreign keys that waited for a deleted schema to set them';
-CREATE TRIGGER conversion_schemas_relations AFTER DELETE ON integ.conversion_schemas
-    FOR EACH ROW EXECUTE FUNCTION integ.tg_schema_relations();
+CREATE FUNCTION integ.tg_schema_deleted() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_schema_deleted';
+COMMENT ON FUNCTION integ.tg_schema_deleted() IS
+    'Forgets the links of a deleted schema, and the foreign keys that waited for it to set them; the local side stays';
+CREATE TRIGGER conversion_schemas_deleted AFTER DELETE ON integ.conversion_schemas
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_schema_deleted();
