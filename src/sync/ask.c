@@ -361,6 +361,8 @@ integ_sync_execution_store(PG_FUNCTION_ARGS)
 	struct varlena *stored;
 	IntegOwnerScope scope;
 
+	if (task_text == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg(STORE " must be told which task")));
 	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(task_text));
 	values[1] = JsonbPGetDatum(asked);
 	integ_owner_enter(&scope);
