@@ -116,6 +116,12 @@ DELETE FROM orders WHERE id = 3;
 SELECT event_type, key, payload FROM integ.deliveries_open d JOIN integ.endpoints e ON e.id = d.endpoint
 WHERE endpoint_id = 'orders' AND payload ? 'operation' ORDER BY d.id;
 COMMIT;
+-- Loaded by COPY it publishes too; only a COPY into our own tables is a restore, which would hold the database.
+COPY orders (id, customer) FROM STDIN;
+7	c7
+\.
+SELECT event_type, key FROM integ.deliveries WHERE key = '7';
+SELECT count(*) AS restored FROM integ.identity WHERE system_identifier = '';
 ALTER TABLE orders ADD COLUMN note text;
 ALTER TABLE orders DROP COLUMN total;
 INSERT INTO orders (id, note) VALUES (9, 'n');

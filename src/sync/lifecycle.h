@@ -67,6 +67,9 @@ extern bool integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *o
 extern void integ_sync_seen_forget(const pg_uuid_t *execution);
 extern void integ_sync_seen_expire(void);
 
+/* dropped.c: a maintenance job: forgets links, cursors and waiting foreign keys of tables that were dropped. */
+extern void integ_sync_dropped_forget(void);
+
 /* What the scheduler knows from its last look. */
 typedef struct IntegSyncHorizon
 {
