@@ -33,7 +33,8 @@ SET integ.hold = off;
 SHOW integ.master_key_file;
 SHOW integ.proxy;
 \set VERBOSITY default
-SELECT name FROM pg_settings WHERE name IN ('integ.master_key_file', 'integ.master_key_command', 'integ.env_allowed', 'integ.proxy');
+SELECT name FROM pg_settings WHERE name IN ('integ.master_key_file', 'integ.master_key_command', 'integ.env_allowed',
+    'integ.proxy');
 RESET ROLE;
 DROP ROLE settings_ann;
 

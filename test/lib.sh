@@ -135,7 +135,8 @@ cluster_start() {
     shift
     as_server mkdir -p "$dir"
     as_server chmod 700 "$dir"
-    as_server "$bindir/initdb" -D "$dir/data" -U postgres -A trust -N --no-locale -E UTF8 >"$scratch/initdb.log" 2>&1 || {
+    as_server "$bindir/initdb" -D "$dir/data" -U postgres -A trust -N --no-locale -E UTF8 \
+        >"$scratch/initdb.log" 2>&1 || {
         cat "$scratch/initdb.log"
         say "initdb failed."
         return 1

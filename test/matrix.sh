@@ -64,8 +64,8 @@ run() {
     mkdir "$root/root/integ"
     tar -C "$checkout" --exclude=./build --exclude=./.git --exclude='*.o' --exclude='*.so' -cf - . |
         tar -C "$root/root/integ" -xf -
-    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root INTEG_LONG="${INTEG_LONG:-}" TESTS="${TESTS:-}" \
-        LAYERS="${LAYERS:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
+    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root INTEG_LONG="${INTEG_LONG:-}" \
+        TESTS="${TESTS:-}" LAYERS="${LAYERS:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
         make --no-print-directory -C /root/integ check </dev/null
 }
 

@@ -45,7 +45,8 @@ static void
 require_switched_on(const IntegInstance *instance)
 {
 	if (!instance->is_active)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("the instance \"%s\" is switched off", instance->instance_id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("the instance \"%s\" is switched off", instance->instance_id),
 						instance->deactivated_reason != NULL ? errdetail("%s", instance->deactivated_reason)
 						: instance->deactivated_by != NULL	 ? errdetail("By \"%s\".", instance->deactivated_by)
 															 : 0,
@@ -70,7 +71,8 @@ require_connected(const IntegInstance *instance, const char *status)
 	bool borrowed = status == instance->lender_status;
 
 	if (strcmp(status, "disconnected") == 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("the instance \"%s\" is disconnected", instance->instance_id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("the instance \"%s\" is disconnected", instance->instance_id),
 						borrowed ? errdetail("The connection that it borrows is.") : 0,
 						errhint("SELECT integ_connect(…) connects it again; then its credentials are entered anew.")));
 	if (strcmp(status, "reauth_required") == 0)

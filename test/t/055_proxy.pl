@@ -111,20 +111,23 @@ sub use_proxy
 # --- without one ---
 
 instance('near', $provider->url(''));
-is($node->safe_psql('postgres', q(SELECT integ_execute('near', 'echo'))), '"/echo"', 'proxies of the environment are ignored');
+is($node->safe_psql('postgres', q(SELECT integ_execute('near', 'echo'))), '"/echo"',
+	'proxies of the environment are ignored');
 
 # --- a plain request: the proxy gets it whole ---
 
 instance('plain', 'http://far.example');
 use_proxy("http://127.0.0.1:$plain");
-like($node->safe_psql('postgres', q(SELECT integ_execute('plain', 'json'))), qr/seen/, 'a name that only the proxy knows');
+like($node->safe_psql('postgres', q(SELECT integ_execute('plain', 'json'))), qr/seen/,
+	'a name that only the proxy knows');
 like(slurp($seen), qr{^GET http://far\.example/json HTTP/1\.1\r\n}, 'it is asked for the whole URL');
 
 # --- TLS: a tunnel, of which the proxy sees host and port ---
 
 use_proxy("http://127.0.0.1:$tunnel");
 instance('secure', 'https://far.example');
-is($node->safe_psql('postgres', q(SELECT integ_execute('secure', 'json') ->> 'seen')), '*' x 16, 'through a tunnel, with its token');
+is($node->safe_psql('postgres', q(SELECT integ_execute('secure', 'json') ->> 'seen')), '*' x 16,
+	'through a tunnel, with its token');
 like(slurp($seen), qr{^CONNECT far\.example:443 HTTP/1\.1\r\n}, 'it is asked to connect');
 unlike(slurp($seen), qr{json|token|Authorization}i, 'and sees neither path nor credentials');
 instance('other', 'https://other.example');
@@ -154,7 +157,8 @@ like($report, qr/the proxy does not connect to https:.*HTTP 407.*nothing was sen
 use_proxy("http://127.0.0.1:$dead");
 ($state, $report) = $node->sql_error(q(SELECT integ_execute('secure', 'json')));
 is($state, 'IG504', 'a proxy that is not there');
-like($report, qr/through the proxy: Connection refused.*nothing was sent.*HINT: .*integ\.proxy/s, 'the report says what to look at');
+like($report, qr/through the proxy: Connection refused.*nothing was sent.*HINT: .*integ\.proxy/s,
+	'the report says what to look at');
 use_proxy('http://no-such-proxy.invalid:3128');
 ($state, $report) = $node->sql_error(q(SELECT integ_execute('secure', 'json')));
 is($state, 'IG504', 'a proxy whose name is none');
