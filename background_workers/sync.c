@@ -172,6 +172,8 @@ integ_sync_main(Datum arg)
 	if (!attach())
 		proc_exit(0);
 	integ_worker_connect_as_owner();
+	/* To compile the statements of a run takes seconds, where tables are new and nobody knows how small they are. */
+	SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	connected = true;
 	integ_sync_attach_slot(mine, slot);
 	scratch = AllocSetContextCreate(TopMemoryContext, "integ sync", ALLOCSET_DEFAULT_SIZES);
