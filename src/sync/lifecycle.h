@@ -100,7 +100,8 @@ extern TimestampTz integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizo
 
 /*
  * choose.c: the executions that may begin now, oldest first, in CurrentMemoryContext; in an owner scope. Begins at
- * *queue, and moves it on, so that rows that an old snapshot keeps behind it cost nothing. next is when another one may.
+ * *queue, and moves it on, so that rows that an old snapshot keeps behind it cost nothing. next is when another one
+ * may.
  */
 typedef struct IntegSyncCandidate
 {

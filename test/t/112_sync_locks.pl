@@ -153,7 +153,8 @@ $_ ne '' and kill 'TERM', $_ for split /\n/,
 	sql(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker'));
 $node->wait_for_sql(q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'integ sync worker'),
 	'workers that have the new setting');
-sql(qq(UPDATE integ.sync_tasks SET status = 'active', config = '{"fault": "delay", "ms": 3000}' WHERE task_id = 'kept'));
+sql(q(UPDATE integ.sync_tasks SET status = 'active', config = '{"fault": "delay", "ms": 3000}'
+	WHERE task_id = 'kept'));
 my $kept = sql(q(SELECT id FROM integ_sync_run('kept')));
 my $worker = Integ::Sync::worker($node, 'kept');
 $session = holder("SELECT FROM integ.sync_executions_open WHERE id = '$kept' FOR UPDATE");
