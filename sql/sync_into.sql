@@ -53,7 +53,9 @@ SELECT s.name, t.config, t.next_run_at IS NULL OR t.next_run_at > now() AS not_s
 FROM integ.sync_tasks t JOIN integ.conversion_schemas s ON s.id = t.schema WHERE task_id LIKE 'into%';
 -- The table is made again where it is gone.
 DROP TABLE into_test.orders;
+UPDATE integ.sync_tasks SET status = 'error' WHERE task_id = 'into_iso_main.Order';
 SELECT integ_sync_into('into_iso_main', 'Order', 'into_test.orders') - 'schedule';
+SELECT status FROM integ.sync_tasks WHERE task_id = 'into_iso_main.Order';
 
 -- No schema: a page of the list tells.
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.countries', '{"start": false}') - 'mappings';

@@ -174,6 +174,10 @@ BEGIN
       AND (t.schedule, t.config, t.name) IS DISTINCT FROM
           (coalesce(task_for.schedule, t.schedule), t.config || coalesce(options -> 'config', '{}'),
            coalesce(options ->> 'name', t.name));
+    -- Its target has been looked at: what was wrong with it is not any more.
+    IF found.status = 'error' THEN
+        PERFORM @extschema@.integ_sync_resume(found.id::text);
+    END IF;
     RETURN false;
 END
 $$;
