@@ -158,13 +158,11 @@ SELECT endpoint IS NOT NULL AS added
 FROM integ_endpoint_add(:'provider_url' || '/echo/own', '{integ.delivery.*}', '{"endpoint_id": "own"}');
 SELECT integ_publish('unsigned', '{"n": 5}') AS message \gset
 SELECT delivered(:'message');
-DO $$
-BEGIN
-    FOR i IN 1..600 LOOP
-        EXIT WHEN EXISTS (SELECT FROM integ.deliveries_done WHERE event_type = 'integ.delivery.delivered');
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT count(*) > 0 FROM integ.deliveries_done
+    WHERE event_type = 'integ.delivery.delivered'$$);
 SELECT event_type, payload ->> 'event_type' AS about, payload ->> 'attempt' AS attempt, payload ->> 'status' AS status
 FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'message' = :'message';
 SELECT count(*) FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'event_type' LIKE 'integ.%';
