@@ -117,6 +117,7 @@ typedef struct IntegFlight
 	pg_uuid_t subject;				  /* of an errand */
 	bool repeatable;				  /* it looks at the service before it repeats a write */
 	void *errand_state;				  /* the errand's own */
+	bool closed;					  /* stopped by what is no call's: it is held, or nobody records it */
 	bool later;						  /* prepared once it is claimed: an errand, which locks its row */
 
 	/* on its way */
@@ -239,6 +240,9 @@ extern bool integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *ins
 extern void integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
 extern void integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
 extern bool integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key);
+
+/* send.c: nothing may leave now, for a reason that is no call's: it is held, or nobody records what leaves. */
+extern bool integ_dispatcher_is_closed(const IntegDispatcher *dispatcher);
 
 /*
  * claim.c: look at everything again; take the news of others; whether a claim may find something, and when;
