@@ -2,9 +2,9 @@
  * The dispatcher's work, step by step: claim, prepare, send, settle.
  *
  * A dispatcher serves the instances whose hash falls to its number, so that
- * what must be exact for an instance (its concurrency, the order of a key) is
- * known to one process. No step waits for the network, and none has a
- * transaction open while another runs.
+ * what must be exact for an instance (its limits, the order of a key) is
+ * known to one process; calls that need none of that are shared by all of them.
+ * No step waits for the network, and none has a transaction open while another runs.
  */
 #ifndef INTEG_CALLS_DISPATCH_H
 #define INTEG_CALLS_DISPATCH_H
@@ -191,6 +191,13 @@ typedef struct IntegDispatcher
 /* Whether an instance falls to the dispatcher, as a condition in SQL; arguments: total and number. */
 #define INTEG_MINE(instance, total, number) \
 	"(" total " = 1 OR (pg_catalog.uuid_hash(" instance ") & 2147483647) % " total " = " number ")"
+
+/*
+ * The same of a call o. What must be exact for an instance (limits, the order of a key) is known to one dispatcher;
+ * calls that keep none of it are shared out one by one.
+ */
+#define INTEG_MY_CALL(total, number) \
+	"(" total " = 1 OR COALESCE(o.share, pg_catalog.uuid_hash(o.instance) & 2147483647) % " total " = " number ")"
 
 /*
  * lane.c: the lane of an instance, made if there is none; how many more calls may run in it now, and how many of
