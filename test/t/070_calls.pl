@@ -140,8 +140,7 @@ SELECT count(integ_enqueue('snail', 'read', '{"a": "fault", "b": "delay", "ms": 
 SELECT count(integ_enqueue('other', 'read', jsonb_build_object('a', 'echo', 'b', 'fast'))) FROM generate_series(1, 100);
 SQL
 $node->wait_for_sql(q(SELECT count(*) = 100 FROM integ.calls_done WHERE input ->> 'b' = 'fast'), 'the fast calls');
-is( $node->safe_psql('postgres', <<'SQL'), 't',
-	'a hundred fast calls ended while a thousand slow ones went four at a time');
+is( $node->safe_psql('postgres', <<'SQL'), 't', 'a hundred fast calls ended while slow ones went four at a time');
 SELECT count(*) FILTER (WHERE d.finished_at < f.last) <= 40
 FROM integ.calls_done d, (SELECT max(finished_at) AS last FROM integ.calls_done WHERE input ->> 'b' = 'fast') f
 WHERE d.instance_id = 'snail'
