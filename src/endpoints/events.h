@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "endpoints/publish.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -15,11 +16,23 @@
  */
 extern PGDLLEXPORT bool integ_own_event_wanted(const char *client, const char *kind);
 
+/* The same outside of an owner scope, which it enters only where the list is not cached. */
+extern bool integ_own_event_asked_for(const char *client, const char *kind);
+
+/* Events of integ that are no rows of integ.events, since there are too many of them: for those that are wanted. */
+typedef struct IntegOwnEvents
+{
+	IntegMessage *items;
+	int count, room;
+} IntegOwnEvents;
+
 /*
- * Publishes an event that is no row of integ.events, since there are too many of it: for those that are wanted.
- * instance may be NULL. Payloads hold no secrets. Inside an owner scope.
+ * Collects events and publishes all of them in one statement. instance may be NULL. Payloads are objects, and hold no
+ * secrets. In CurrentMemoryContext, which stays the same; integ_own_events_publish inside an owner scope.
  */
-extern PGDLLEXPORT void integ_own_event_publish(const char *client, const char *kind, const pg_uuid_t *instance,
-												const Jsonb *payload);
+extern PGDLLEXPORT void integ_own_events_begin(IntegOwnEvents *events);
+extern PGDLLEXPORT void integ_own_events_add(IntegOwnEvents *events, const char *client, const char *kind,
+											 const pg_uuid_t *instance, const Jsonb *payload);
+extern PGDLLEXPORT void integ_own_events_publish(const IntegOwnEvents *events);
 
 #endif /* INTEG_ENDPOINTS_EVENTS_H */

@@ -299,7 +299,7 @@ tell_listeners(const Ended *ended)
 	if (ended->message != NULL)
 		integ_json_add_string(&payload, "message", ended->message);
 	if (ended->retry_at != 0)
-		integ_json_add_string(&payload, "retry_at", timestamptz_to_str(ended->retry_at));
+		integ_json_add_time(&payload, "retry_at", ended->retry_at);
 	integ_event_emit("sync.finished", ended->client_id, ended->has_instance ? &ended->instance : NULL,
 					 integ_json_end(&payload));
 	integ_announce_ids(CHANNEL, &id, 1);
