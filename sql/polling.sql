@@ -134,6 +134,7 @@ CALL poll_code.poll('item_changed', true);
 CALL poll_code.poll('item_changed', true);
 SELECT failures, last_error, next_poll_at > now() + interval '50 minutes' AS later FROM integ.polls WHERE trigger =
     'item_changed';
+SELECT state, last_error, hint IS NOT NULL AS hint FROM integ_status() WHERE component = 'polls';
 CALL poll_code.poll('item_changed');
 SELECT failures, last_error FROM integ.polls WHERE trigger = 'item_changed';
 

@@ -107,6 +107,40 @@ integ_own_events_publish(const IntegOwnEvents *events)
 	(void) integ_messages_publish(events->items, events->count, NULL, 0);
 }
 
+/* One of the client's own goes before one of '*' with the same handle. */
+static const IntegEndpoint *
+find_named(const char *client, const char *name)
+{
+	const IntegEndpoints *endpoints = integ_endpoints_of(client);
+	const IntegEndpoint *found = NULL;
+
+	for (int i = 0; i < endpoints->count; i++)
+	{
+		const IntegEndpoint *endpoint = &endpoints->items[i];
+
+		if (strcmp(endpoint->endpoint_id, name) != 0 && strcmp(integ_uuid_text(&endpoint->id), name) != 0)
+			continue;
+		if (found == NULL || strcmp(endpoint->client_id, client) == 0)
+			found = endpoint;
+	}
+	return found;
+}
+
+bool
+integ_own_event_send(const char *client, const char *endpoint, const char *kind, const pg_uuid_t *instance,
+					 const Jsonb *payload)
+{
+	const IntegEndpoint *found = find_named(client, endpoint);
+	IntegMessage message;
+
+	if (found == NULL)
+		return false;
+	message = message_of(client, kind, instance, payload);
+	integ_uuid_make(&message.id);
+	integ_message_send(&message, found);
+	return true;
+}
+
 /* AFTER INSERT on integ.events. Where no endpoint wants the event it costs a look at a cached list. */
 Datum
 integ_tg_event_publish(PG_FUNCTION_ARGS)

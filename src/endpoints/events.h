@@ -35,4 +35,12 @@ extern PGDLLEXPORT void integ_own_events_add(IntegOwnEvents *events, const char 
 											 const pg_uuid_t *instance, const Jsonb *payload);
 extern PGDLLEXPORT void integ_own_events_publish(const IntegOwnEvents *events);
 
+/*
+ * Sends an event of integ to the endpoint of that handle or key, among those that may get the client's events; its
+ * types, filter and instance are not asked, since it was named. False where there is none, or it is disabled. Inside an
+ * owner scope.
+ */
+extern bool integ_own_event_send(const char *client, const char *endpoint, const char *kind,
+								 const pg_uuid_t *instance, const Jsonb *payload);
+
 #endif /* INTEG_ENDPOINTS_EVENTS_H */

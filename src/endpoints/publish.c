@@ -114,6 +114,16 @@ integ_messages_publish(const IntegMessage *messages, int count, const pg_uuid_t 
 	return deliveries.total;
 }
 
+void
+integ_message_send(const IntegMessage *message, const IntegEndpoint *endpoint)
+{
+	Deliveries deliveries = {.first = DT_NOEND};
+
+	integ_rows_begin(&deliveries.rows, row_types, lengthof(row_types));
+	add_row(&deliveries, endpoint, message);
+	write_rows(&deliveries);
+}
+
 bool
 integ_event_wanted(const char *client, const char *event_type)
 {

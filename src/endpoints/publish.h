@@ -36,6 +36,9 @@ extern PGDLLEXPORT bool integ_event_wanted(const char *client, const char *event
  */
 extern int integ_messages_publish(const IntegMessage *messages, int count, const pg_uuid_t *only, int nonly);
 
+/* Writes the delivery of an event to one endpoint, whatever that subscribes to. As above. */
+extern void integ_message_send(const IntegMessage *message, const IntegEndpoint *endpoint);
+
 /* Whether the text can be the type of an event, or a pattern of types. */
 extern bool integ_event_type_valid(const char *text, bool is_pattern);
 

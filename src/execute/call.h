@@ -88,7 +88,7 @@ typedef struct IntegCall
 	const char *method_id;
 	const Jsonb *input;
 	IntegCallOptions options;
-	int attempt;								   /* of a durable call, from 1; 0: the only one */
+	int attempt; /* of a durable call, from 1; 0: the only one */
 	TimestampTz began_at;
 	int64 token_version;						   /* of the OAuth token that the exchange carries */
 	bool token_pending;							   /* asynchronous: a token is being refreshed; to come again */

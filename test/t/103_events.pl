@@ -91,7 +91,7 @@ sql(q(SELECT integ_execute('flaky', 'look', '{"fault": "once", "key": "f", "time
 sql(q(SELECT integ_execute('main', 'limited'))) for 1 .. 5;
 is(($node->sql_error(q(SELECT integ_execute('main', 'limited'))))[0], 'IG429', 'the limit is reached');
 my $refused = sql(q(SELECT integ_enqueue('stale', 'countries')));
-is(($node->sql_error("SELECT integ_await('$refused', '30 s')"))[0], 'IG401', 'a wrong token is refused');
+is(sql("SELECT integ_await('$refused', '30 s') ->> 'state'"), 'failed', 'a wrong token is refused');
 
 # --- actions: of the caller's own session, many, durable; a rolled back one was carried out all the same ---
 
@@ -102,22 +102,33 @@ is( ($node->sql_error(q(SELECT integ_execute('main', 'sell', '{"name": "lost", "
 	'IG504', 'an answer is lost');
 sql(q(SELECT count(*) FROM integ_execute_many('main', 'sell', ARRAY[jsonb '{"name": "a"}', '{"name": "b"}'])));
 my $dead = sql(q(SELECT integ_enqueue('main', 'sell', '{"name": "no", "fault": "status", "code": 422}')));
-is(($node->sql_error("SELECT integ_await('$dead', '30 s')"))[0], 'IG422', 'a durable call fails');
+is(sql("SELECT integ_await('$dead', '30 s') ->> 'state'"), 'failed', 'a durable call fails');
 
-# --- a sync that succeeds, and one that cannot: its failure goes to an endpoint too ---
+# --- a sync that succeeds, one that cannot, and what an endpoint is told that their tasks name ---
 
 sql("SELECT integ_endpoint_add('" . $provider->url('/echo/syncs') . q[', '{shop.*}', '{"endpoint_id": "syncs"}')]);
-sql(q(SELECT integ_sync_into('main', 'Country', 'public.countries')));
-$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.sync_executions_done WHERE status = 'success'), 'the sync to end');
-sql(q(INSERT INTO integ.sync_tasks (task_id, next_run_at) VALUES ('hopeless', now())));
-
-$node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.sync_executions_done WHERE status = 'failed'), 'the other to fail');
+sql(q(SELECT integ_sync_into('main', 'Country', 'public.countries', '{"start": false}')));
+sql(q(UPDATE integ.sync_tasks SET notifications = '{"onSuccess": true, "endpoint": "syncs"}'));
+sql(q(INSERT INTO integ.sync_tasks (task_id, notifications) VALUES
+	('hopeless', '{"endpoint": "syncs", "recipients": ["ann"]}'), ('nobody', '{"endpoint": "nowhere"}'), ('plain', '{}')));
+is( ($node->sql_error(q(UPDATE integ.sync_tasks SET notifications = '{"endpoint": 1}')))[0],
+	'IG400', 'an endpoint is named by a text');
+sql(q(UPDATE integ.sync_tasks SET next_run_at = now()));
+$node->wait_for_sql(q(SELECT count(*) = 4 FROM integ.sync_executions_done), 'the syncs to end');
+is( sql(q(SELECT string_agg(d.event_type || ' ' || (d.payload ->> 'task'), ', ' ORDER BY d.event_type)
+	FROM integ.deliveries d JOIN integ.endpoints e ON e.id = d.endpoint WHERE e.endpoint_id = 'syncs')),
+	'integ.sync.failed hopeless, integ.sync.succeeded main.Country', 'the endpoint that was named is told, and nothing else');
+is( sql(q(SELECT string_agg(coalesce(recipient, 'administrators') || ' ' || (text ~ 'plain')::text || ' '
+	|| (hint ~ 'endpoint "nowhere"')::text, ', ' ORDER BY recipient, text)
+	FROM integ.notifications WHERE kind ~ '^sync')),
+	'ann false false, administrators false true, administrators true false',
+	'people are told who were named too, administrators where there is no such endpoint, or none was named');
 sql(q(SELECT integ_disconnect('main')));
 
 my @wanted = qw(instance.connected instance.disconnected definition.defined approval.requested approval.approved
   approval.rejected webhook.received delivery.delivered delivery.failed delivery.dead endpoint.disabled
   breaker.opened breaker.half_opened breaker.closed rate_limit.approaching rate_limit.hit instance.reauth_required
-  sync.started sync.finished action.executed api.request);
+  sync.started sync.finished sync.succeeded sync.failed action.executed api.request);
 for my $kind (@wanted)
 {
 	$node->wait_for_sql(
