@@ -116,6 +116,28 @@ DELETE FROM orders WHERE id = 3;
 SELECT event_type, key, payload FROM integ.deliveries_open d JOIN integ.endpoints e ON e.id = d.endpoint
 WHERE endpoint_id = 'orders' AND payload ? 'operation' ORDER BY d.id;
 COMMIT;
+-- Their values read the same whatever the writer's session has set.
+CREATE TABLE formats (id integer PRIMARY KEY, at timestamptz, during tstzrange, took interval, part float8, seen bytea);
+SELECT integ_publish_changes('formats', '{"event": "order", "columns": ["at", "during", "took", "part", "seen"],
+  "key": "id"}');
+BEGIN;
+SET LOCAL datestyle = 'German';
+SET LOCAL intervalstyle = 'sql_standard';
+SET LOCAL extra_float_digits = -10;
+SET LOCAL bytea_output = 'escape';
+SET LOCAL timezone = 'Asia/Kathmandu';
+INSERT INTO formats VALUES (70, '2026-01-02 03:04:05+00', '[2026-01-02 03:04:05+00,)', '1 day 2:00',
+    0.1::float8 + 0.2, '\x01');
+SELECT current_setting('datestyle') AS datestyle, current_setting('timezone') AS timezone;
+COMMIT;
+SELECT payload -> 'row' AS row FROM integ.deliveries WHERE key = '70';
+DROP TABLE formats;
+-- Loaded by COPY it publishes too; only a COPY into our own tables is a restore, which would hold the database.
+COPY orders (id, customer) FROM STDIN;
+7	c7
+\.
+SELECT event_type, key FROM integ.deliveries WHERE key = '7';
+SELECT count(*) AS restored FROM integ.identity WHERE system_identifier = '';
 ALTER TABLE orders ADD COLUMN note text;
 ALTER TABLE orders DROP COLUMN total;
 INSERT INTO orders (id, note) VALUES (9, 'n');

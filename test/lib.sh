@@ -64,7 +64,9 @@ source_copy() {
     # Test data beside the checkout; tests that want it skip where it is not there.
     unset INTEG_SHARED
     if [ -d "$checkout/../shared" ]; then
-        cp -r --no-preserve=ownership,mode "$checkout/../shared" "$scratch/shared"
+        # Its content, so that a link to it becomes a copy, too.
+        mkdir "$scratch/shared"
+        cp -r --no-preserve=ownership,mode "$checkout/../shared/." "$scratch/shared"
         chmod -R a+rX "$scratch/shared"
         export INTEG_SHARED=$scratch/shared
     fi
@@ -133,7 +135,8 @@ cluster_start() {
     shift
     as_server mkdir -p "$dir"
     as_server chmod 700 "$dir"
-    as_server "$bindir/initdb" -D "$dir/data" -U postgres -A trust -N --no-locale -E UTF8 >"$scratch/initdb.log" 2>&1 || {
+    as_server "$bindir/initdb" -D "$dir/data" -U postgres -A trust -N --no-locale -E UTF8 \
+        >"$scratch/initdb.log" 2>&1 || {
         cat "$scratch/initdb.log"
         say "initdb failed."
         return 1

@@ -190,7 +190,8 @@ put_recorder(ReturnSetInfo *result, IntegDatabase *slot)
 	line.depth = (int64) (ring.queued - ring.settled);
 	line.oldest = ring.oldest;
 	if (ring.stalled)
-		line.hint = "Entries are being lost (a gap row will say how many): see the keeper's last error; raise integ.log_buffer if it only lags.";
+		line.hint = "Entries are being lost (a gap row will say how many): see the keeper's last error; "
+					"raise integ.log_buffer if it only lags.";
 	integ_status_put(result, &line);
 	line = (IntegStatusLine){.component = "writes under way", .database = slot->database, .depth = in_flight};
 	line.state = psprintf("%d of %d outcome slots used", in_flight, integ_shmem_outcomes());
@@ -269,7 +270,8 @@ put_sync_workers(ReturnSetInfo *result, const IntegDatabase *copy)
 	if (integ_max_sync_workers == 0)
 		line.hint = "Sync tasks do not run: set integ.max_sync_workers in postgresql.conf and reload.";
 	else if (copy->sync.lacking)
-		line.hint = "All max_worker_processes are in use: raise it and restart the server; integ tries again every ten seconds.";
+		line.hint = "All max_worker_processes are in use: raise it and restart the server; "
+					"integ tries again every ten seconds.";
 	integ_status_put(result, &line);
 }
 
@@ -284,7 +286,11 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 	LWLockRelease(integ_shared->lock);
 	if (!OidIsValid(copy.database))
 		return;
-	line = (IntegStatusLine){.component = "keeper", .database = copy.database, .state = state_name(copy.state), .since = copy.since, .last_error = copy.last_error, .depth = -1, .hint = keeper_hint(&copy)};
+	line = (IntegStatusLine){.component = "keeper", .database = copy.database, .depth = -1};
+	line.state = state_name(copy.state);
+	line.since = copy.since;
+	line.last_error = copy.last_error;
+	line.hint = keeper_hint(&copy);
 	integ_status_put(result, &line);
 	put_recorder(result, slot);
 	line = (IntegStatusLine){.component = "maintenance worker", .database = copy.database, .depth = -1};
@@ -351,7 +357,8 @@ static void
 put_partitions(ReturnSetInfo *result)
 {
 	static IntegQuery count = {
-		"SELECT pg_catalog.count(*) FILTER (WHERE c.relname ~ '_[0-9]{8}$'),"
+		"SELECT pg_catalog.count(DISTINCT pg_catalog.right(c.relname::pg_catalog.text, 8))"
+		"   FILTER (WHERE c.relname ~ '_[0-9]{8}$'),"
 		" (SELECT pg_catalog.string_agg(name || ': ' || last_error, '; ' ORDER BY name) FROM integ.maintenance_jobs"
 		"   WHERE last_error IS NOT NULL),"
 		" EXISTS (SELECT FROM pg_catalog.pg_class t WHERE t.relnamespace = 'integ'::regnamespace AND t.relname ="
@@ -371,7 +378,8 @@ put_partitions(ReturnSetInfo *result)
 	today = integ_result_bool(0, 3);
 	integ_owner_leave(&scope);
 	if (!today)
-		line.hint = "Today has no partition: rows go to the default one until the job \"partitions\" in integ.maintenance_jobs has run.";
+		line.hint = "Today has no partition: rows go to the default one until the job \"partitions\" in "
+					"integ.maintenance_jobs has run.";
 	else if (line.last_error != NULL)
 		line.hint = "A maintenance job failed: see integ.maintenance_jobs; next_run_at = now() runs it again.";
 	integ_status_put(result, &line);
@@ -402,7 +410,8 @@ put_tokens(ReturnSetInfo *result, const IntegActor *actor)
 							 .oldest = oauth.persons_since};
 	line.state = oauth.persons > 0 ? "a person is needed" : "complete";
 	if (oauth.persons > 0)
-		line.hint = "SELECT instance_id, last_error FROM integ.instances WHERE status = 'reauth_required'; integ_oauth_start authorizes again.";
+		line.hint = "SELECT instance_id, last_error FROM integ.instances WHERE status = 'reauth_required'; "
+					"integ_oauth_start authorizes again.";
 	integ_status_put(result, &line);
 }
 
@@ -435,7 +444,8 @@ put_sync(ReturnSetInfo *result)
 	line.last_error = integ_result_text(0, 5, context);
 	integ_owner_leave(&scope);
 	if (broken > 0)
-		line.hint = psprintf(INT64_FORMAT " of integ.sync_tasks are in error: mend them (last_error says what), then integ_sync_resume.",
+		line.hint = psprintf(INT64_FORMAT " of integ.sync_tasks are in error: mend them (last_error says what), "
+										  "then integ_sync_resume.",
 							 broken);
 	integ_status_put(result, &line);
 }

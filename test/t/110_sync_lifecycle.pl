@@ -12,7 +12,7 @@ use Test::More;
 
 my $provider = Integ::Provider->start;
 my $node = Integ::Cluster->create('main', conf => [ 'integ.max_sync_workers = 3',
-	'integ.instance_sync_concurrency = 3' ]);
+	'integ.instance_sync_concurrency = 3', "integ.retry_delay = '20ms'" ]);
 Integ::Sync::set_up($node, $provider);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -201,6 +201,33 @@ sql("UPDATE integ.sync_tasks SET config = $fast WHERE task_id = 'failing'");
 is(sql(q(SELECT status FROM integ_sync_run('failing', wait => true))), 'success', 'a person need not wait for it');
 is(sql(q(SELECT count(*) FROM integ.sync_executions_open WHERE task_id = 'failing')), 0, 'whose run takes its place');
 is(sql(q(SELECT last_error IS NULL FROM integ.sync_tasks WHERE task_id = 'failing')), 't', 'and the error is over');
+
+# The delays of its retries, in steps of 1,000 seconds, as the rows have them: each is begun before its time.
+sub delays
+{
+	my ($retry_config) = @_;
+	my @delays;
+
+	sql("UPDATE integ.sync_tasks SET config = '{\"fault\": \"status\", \"code\": 503}', retry_config = '$retry_config',
+		next_run_at = now() WHERE task_id = 'failing'");
+	for my $count (1 .. 4)
+	{
+		$node->wait_for_sql("SELECT count(*) = 1 FROM integ.sync_executions_open WHERE task_id = 'failing'
+			AND status = 'queued' AND retry_count = $count", "retry $count");
+		push @delays, sql(q(WITH now AS (UPDATE integ.sync_executions_open SET run_at = clock_timestamp()
+			WHERE task_id = 'failing' RETURNING id)
+			SELECT trunc(extract(epoch FROM o.run_at - d.completed_at) / 1000)
+			FROM integ.sync_executions_open o JOIN integ.sync_executions_done d ON d.id = o.retry_of, now));
+	}
+	wait_for('failing', 'retry_count = 4 AND completed_at IS NOT NULL', 'the last one');
+	return join ' ', @delays;
+}
+
+is(delays('{"maxRetries": 4, "retryDelaySeconds": 1000, "exponentialBackoff": true}'), '1 2 4 8',
+	'the delay of a retry doubles each time');
+is(delays('{"maxRetries": 4, "retryDelaySeconds": 1000, "exponentialBackoff": false}'), '1 1 1 1',
+	'... where it is to');
+is(delays('{"maxRetries": 4, "retryDelaySeconds": 50000}'), '50 86 86 86', '... up to a day');
 
 task('wrong', schedule => q('{"every": "1 hour"}'));
 sql('ALTER TABLE synced.wrong DROP COLUMN name');
