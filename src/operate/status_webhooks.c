@@ -9,9 +9,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* Whose rows: $1 is a client, NULL for a superadmin. */
-#define OURS(alias) "($1 IS NULL OR " alias ".client_id = $1)"
-
 /* A delivery or poll that is due and still waits after this long is worth a look. */
 #define LATE USECS_PER_MINUTE
 
@@ -66,6 +63,8 @@ is_late(const IntegStatusLine *line)
 	return line->oldest != 0 && GetCurrentTimestamp() - line->oldest > LATE;
 }
 
+/* Each condition on client_id: $1 is a client, NULL for a superadmin. */
+
 static void
 put_deliveries(ReturnSetInfo *result, const IntegActor *actor)
 {
@@ -77,7 +76,8 @@ put_deliveries(ReturnSetInfo *result, const IntegActor *actor)
 		" count(*) FILTER (WHERE d.state = 'queued' AND d.next_attempt_at <= now() AND e.status = 'active'),"
 		" min(d.next_attempt_at) FILTER (WHERE d.state = 'queued' AND d.next_attempt_at <= now()"
 		"  AND e.status = 'active'), NULL::text, NULL::text"
-		" FROM integ.deliveries_open d JOIN integ.endpoints e ON e.id = d.endpoint WHERE " OURS("e"),
+		" FROM integ.deliveries_open d JOIN integ.endpoints e ON e.id = d.endpoint"
+		" WHERE $1 IS NULL OR e.client_id = $1",
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "deliveries"};
@@ -87,7 +87,8 @@ put_deliveries(ReturnSetInfo *result, const IntegActor *actor)
 	take(&line, &look);
 	look_end(&look);
 	if (is_late(&line))
-		line.hint = "Deliveries are late: look at the dispatchers, and at rate_limit, concurrency and ordered of integ.endpoints.";
+		line.hint = "Deliveries are late: look at the dispatchers, and at rate_limit, concurrency and ordered of"
+					" integ.endpoints.";
 	integ_status_put(result, &line);
 }
 
@@ -100,25 +101,30 @@ put_endpoints(ReturnSetInfo *result, const IntegActor *actor)
 		"  count(*) FILTER (WHERE e.status = 'active' AND e.failing_since IS NOT NULL),"
 		"  count(*) FILTER (WHERE e.status = 'paused'), count(*) FILTER (WHERE e.status = 'disabled')),"
 		" -1::bigint, NULL::timestamptz,"
-		" (SELECT b.endpoint_id || ': ' || coalesce(CASE WHEN b.status = 'disabled' THEN b.status_reason END, b.last_error)"
-		"  FROM integ.endpoints b WHERE (b.status = 'disabled' OR b.failing_since IS NOT NULL) AND " OURS("b") "  ORDER BY greatest(b.status_changed_at, b.failing_since) DESC LIMIT 1),"
-																											   " CASE WHEN bool_or(e.status = 'disabled') THEN"
-																											   "  'SELECT endpoint_id, status_reason FROM integ.endpoints WHERE status = ''disabled''; once it is mended:"
-																											   " UPDATE … SET status = ''active'', or DELETE.'"
-																											   "  WHEN bool_or(e.failing_since IS NOT NULL AND e.status = 'active') THEN"
-																											   "  'SELECT endpoint_id, failing_since, failures, last_error FROM integ.endpoints WHERE failing_since IS NOT NULL;"
-																											   " one that fails for integ.endpoint_disable_after is disabled.' END,"
-																											   " min(e.failing_since) FILTER (WHERE e.status = 'active')"
-																											   " FROM integ.endpoints e WHERE " OURS("e"),
+		" (SELECT b.endpoint_id || ': '"
+		"   || coalesce(CASE WHEN b.status = 'disabled' THEN b.status_reason END, b.last_error)"
+		"  FROM integ.endpoints b"
+		"  WHERE (b.status = 'disabled' OR b.failing_since IS NOT NULL) AND ($1 IS NULL OR b.client_id = $1)"
+		"  ORDER BY greatest(b.status_changed_at, b.failing_since) DESC LIMIT 1), NULL::text,"
+		" min(e.failing_since) FILTER (WHERE e.status = 'active'), coalesce(bool_or(e.status = 'disabled'), false)"
+		" FROM integ.endpoints e WHERE $1 IS NULL OR e.client_id = $1",
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "endpoints"};
+	bool any_disabled;
 	Look look;
 
 	look_begin(&look, &query, actor);
 	take(&line, &look);
 	line.since = time_of(6);
+	any_disabled = integ_result_bool(0, 7);
 	look_end(&look);
+	if (any_disabled)
+		line.hint = "SELECT endpoint_id, status_reason FROM integ.endpoints WHERE status = 'disabled'; once it is mended:"
+					" UPDATE … SET status = 'active', or DELETE.";
+	else if (line.since != 0)
+		line.hint = "SELECT endpoint_id, failing_since, failures, last_error FROM integ.endpoints WHERE failing_since IS"
+					" NOT NULL; one that fails for integ.endpoint_disable_after is disabled.";
 	integ_status_put(result, &line);
 }
 
@@ -138,8 +144,9 @@ put_registrations(ReturnSetInfo *result, const IntegActor *actor)
 		"   coalesce(b.hint, 'SELECT webhook_id, status, last_error, hint FROM integ.webhook_status;"
 		" integ_webhook_register registers it again.') AS hint"
 		"  FROM integ.webhook_registrations b JOIN integ.webhooks w ON w.id = b.webhook"
-		"  WHERE b.status IN ('failing', 'lost', 'failed', 'unknown') AND " OURS("b") "  ORDER BY b.status = 'failing' DESC, b.expires_at NULLS LAST, b.webhook LIMIT 1) AS worst ON true"
-																					  " WHERE " OURS("r"),
+		"  WHERE b.status IN ('failing', 'lost', 'failed', 'unknown') AND ($1 IS NULL OR b.client_id = $1)"
+		"  ORDER BY b.status = 'failing' DESC, b.expires_at NULLS LAST, b.webhook LIMIT 1) AS worst ON true"
+		" WHERE $1 IS NULL OR r.client_id = $1",
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "registrations"};
@@ -166,8 +173,9 @@ put_polls(ReturnSetInfo *result, const IntegActor *actor)
 		" LEFT JOIN (SELECT b.definition || '.' || b.trigger || ': ' || b.last_error AS error,"
 		"   coalesce(b.hint, 'SELECT trigger, failures, last_error, hint FROM integ.polls WHERE failures > 0;"
 		" it is asked again at next_poll_at.') AS hint"
-		"  FROM integ.polls b WHERE b.is_active AND b.failures > 0 AND " OURS("b") "  ORDER BY b.failures DESC, b.id LIMIT 1) AS worst ON true"
-																				   " WHERE " OURS("p"),
+		"  FROM integ.polls b WHERE b.is_active AND b.failures > 0 AND ($1 IS NULL OR b.client_id = $1)"
+		"  ORDER BY b.failures DESC, b.id LIMIT 1) AS worst ON true"
+		" WHERE $1 IS NULL OR p.client_id = $1",
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "polls"};

@@ -292,7 +292,8 @@ tell_endpoint(const Ended *ended, const char *endpoint, const char *kind, const 
 		integ_json_add_string(&payload, "hint", hint);
 	if (!integ_own_event_send(ended->client_id, endpoint, kind, instance_of(ended), integ_json_end(&payload)))
 		integ_notify(NULL, ended->client_id, kind, text,
-					 psprintf("It was to go to the endpoint \"%s\", which is disabled or not there: see notifications of integ.sync_tasks.",
+					 psprintf("It was to go to the endpoint \"%s\", which is disabled or not there: see notifications of"
+							  " integ.sync_tasks.",
 							  endpoint),
 					 NULL);
 }

@@ -35,11 +35,14 @@ for my $name (qw(good bad gone))
 	sql("SELECT integ_endpoint_add('" . $provider->url($path) . qq[', '{$name.*}', '{"endpoint_id": "$name"}')]);
 }
 
-sql("SELECT integ_endpoint_add('" . $provider->url('/echo/requests') . q[', '{integ.api.request}', '{"endpoint_id": "requests"}')]);
+sql("SELECT integ_endpoint_add('"
+	  . $provider->url('/echo/requests')
+	  . q[', '{integ.api.request}', '{"endpoint_id": "requests"}')]);
 
 sql(q(SELECT integ_define($$
 {"integrationId": "shop", "name": "Shop", "version": "1.0.0", "category": "custom", "authType": "bearer",
- "baseUrl": "{config.base_url}", "auth": {"in": "header", "name": "Authorization", "value": "Bearer {credentials.token}"},
+ "baseUrl": "{config.base_url}",
+ "auth": {"in": "header", "name": "Authorization", "value": "Bearer {credentials.token}"},
  "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"}}},
  "configSchema": {"type": "object", "properties": {"base_url": {"type": "string"}}},
  "circuitBreaker": {"failureThreshold": 2, "resetTimeoutMs": 100},
@@ -47,11 +50,15 @@ sql(q(SELECT integ_define($$
   {"id": "buy", "name": "Buy", "access": "write", "approvalRequired": true, "inputSchema": {"type": "object"},
    "outputSchema": {}, "request": {"method": "POST", "path": "/echo"}},
   {"id": "sell", "name": "Sell", "access": "write", "outputSchema": {},
-   "inputSchema": {"type": "object", "properties": {"name": {"type": "string"}, "fault": {"type": "string"}, "code": {"type": "integer"}}},
-   "request": {"method": "POST", "path": "/echo/{name}", "query": {"_fault": "{fault}", "key": "{name}", "code": "{code}"}}},
+   "inputSchema": {"type": "object", "properties": 
+    {"name": {"type": "string"}, "fault": {"type": "string"}, "code": {"type": "integer"}}},
+   "request": {"method": "POST", "path": "/echo/{name}",
+    "query": {"_fault": "{fault}", "key": "{name}", "code": "{code}"}}},
   {"id": "look", "name": "Look", "access": "read", "outputSchema": {},
-   "inputSchema": {"type": "object", "properties": {"fault": {"type": "string"}, "key": {"type": "string"}, "times": {"type": "string"}, "code": {"type": "string"}}},
-   "request": {"method": "GET", "path": "/fault/{fault}", "query": {"key": "{key}", "times": "{times}", "code": "{code}"}}},
+   "inputSchema": {"type": "object", "properties": 
+    {"fault": {"type": "string"}, "key": {"type": "string"}, "times": {"type": "string"}, "code": {"type": "string"}}},
+   "request": {"method": "GET", "path": "/fault/{fault}",
+    "query": {"key": "{key}", "times": "{times}", "code": "{code}"}}},
   {"id": "limited", "name": "Limited", "access": "read", "inputSchema": {"type": "object"}, "outputSchema": {},
    "rateLimit": {"requestsPerHour": 5}, "request": {"method": "GET", "path": "/echo"}},
   {"id": "countries", "name": "Countries", "access": "read", "outputSchema": {},
@@ -85,9 +92,11 @@ is( sql(
 
 # --- a breaker, limits, credentials that are refused ---
 
-$node->sql_error(q(SELECT integ_execute('flaky', 'look', '{"fault": "once", "key": "f", "times": "2", "code": "503"}'))) for 1 .. 2;
-$node->wait_for_sql(q(SELECT half_open_at < now() FROM integ.circuit_breakers WHERE instance_id = 'flaky'), 'the breaker may be tried');
-sql(q(SELECT integ_execute('flaky', 'look', '{"fault": "once", "key": "f", "times": "2", "code": "503"}')));
+my $look = q(SELECT integ_execute('flaky', 'look', '{"fault": "once", "key": "f", "times": "2", "code": "503"}'));
+$node->sql_error($look) for 1 .. 2;
+$node->wait_for_sql(q(SELECT half_open_at < now() FROM integ.circuit_breakers WHERE instance_id = 'flaky'),
+	'the breaker may be tried');
+sql($look);
 sql(q(SELECT integ_execute('main', 'limited'))) for 1 .. 5;
 is(($node->sql_error(q(SELECT integ_execute('main', 'limited'))))[0], 'IG429', 'the limit is reached');
 my $refused = sql(q(SELECT integ_enqueue('stale', 'countries')));
@@ -117,7 +126,8 @@ sql(q(UPDATE integ.sync_tasks SET next_run_at = now()));
 $node->wait_for_sql(q(SELECT count(*) = 4 FROM integ.sync_executions_done), 'the syncs to end');
 is( sql(q(SELECT string_agg(d.event_type || ' ' || (d.payload ->> 'task'), ', ' ORDER BY d.event_type)
 	FROM integ.deliveries d JOIN integ.endpoints e ON e.id = d.endpoint WHERE e.endpoint_id = 'syncs')),
-	'integ.sync.failed hopeless, integ.sync.succeeded main.Country', 'the endpoint that was named is told, and nothing else');
+	'integ.sync.failed hopeless, integ.sync.succeeded main.Country',
+	'the endpoint that was named is told, and nothing else');
 is( sql(q(SELECT string_agg(coalesce(recipient, 'administrators') || ' ' || (text ~ 'plain')::text || ' '
 	|| (hint ~ 'endpoint "nowhere"')::text, ', ' ORDER BY recipient, text)
 	FROM integ.notifications WHERE kind ~ '^sync')),
@@ -138,7 +148,8 @@ for my $kind (@wanted)
 }
 
 # Whatever came besides is described too.
-for my $kind (split /\n/, sql(q(SELECT DISTINCT substr(event_type, 7) FROM integ.deliveries WHERE event_type LIKE 'integ.%')))
+my $came = sql(q(SELECT DISTINCT substr(event_type, 7) FROM integ.deliveries WHERE event_type LIKE 'integ.%'));
+for my $kind (split /\n/, $came)
 {
 	ok($schemas{$kind}, "$kind came and is described") or next;
 	is( sql("SELECT count(*) FROM integ.deliveries d,"
@@ -163,8 +174,10 @@ is(actions(q(payload ->> 'method' = 'sell')), 'failed succeeded succeeded succee
 	'each once: rolled back, lost, two of many, and a durable one');
 is(actions("payload ->> 'call' = '$dead' AND payload ->> 'sqlstate' = 'IG422'"), 'failed', 'by its call');
 is(actions(q(payload ->> 'method' = 'buy')), 'succeeded', 'one that was approved, and none that was rejected');
-is(actions(q(payload ->> 'method' = 'limited')), 'succeeded succeeded succeeded succeeded succeeded', 'what did not leave is not told of');
-is(actions(q(payload ->> 'instance_id' = 'main' AND payload ->> 'method' = 'countries')), '', 'nor are the pages of a sync');
+is(actions(q(payload ->> 'method' = 'limited')), 'succeeded succeeded succeeded succeeded succeeded',
+	'what did not leave is not told of');
+is(actions(q(payload ->> 'instance_id' = 'main' AND payload ->> 'method' = 'countries')), '',
+	'nor are the pages of a sync');
 
 # --- what is told of requests: what the log has, to those who name it ---
 
@@ -179,7 +192,8 @@ is(sql(q(SELECT count(*) FROM integ.requests r WHERE kind = 'request' AND NOT EX
 	AND (d.payload ->> 'started_at')::timestamptz = r.created_at))), 0, 'with what the log has');
 is(sql(q(SELECT count(*) FROM integ.deliveries d JOIN integ.endpoints e ON e.id = d.endpoint
 	WHERE d.event_type = 'integ.api.request' AND e.endpoint_id <> 'requests')), 0, 'to nobody who did not name it');
-is(sql("SELECT count(*) FROM integ.deliveries d WHERE d.payload::text ~ '$token|wrong'"), 0, 'no secret is in any of them');
+is(sql("SELECT count(*) FROM integ.deliveries d WHERE d.payload::text ~ '$token|wrong'"), 0,
+	'no secret is in any of them');
 
 # Nobody wants it any more: nothing is made.
 sql(q(DELETE FROM integ.endpoints WHERE endpoint_id = 'requests'));

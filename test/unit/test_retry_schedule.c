@@ -100,7 +100,18 @@ test_accepted(void **state)
 		IntegHttpFailure failure;
 		long status;
 		bool accepted;
-	} cases[] = {{INTEG_HTTP_OK, 200, true}, {INTEG_HTTP_OK, 299, true}, {INTEG_HTTP_OK, 302, false}, {INTEG_HTTP_OK, 199, false}, {INTEG_HTTP_OK, 410, false}, {INTEG_HTTP_OK, 500, false}, {INTEG_HTTP_TOO_LARGE, 200, true}, {INTEG_HTTP_TIMEOUT, 204, true}, {INTEG_HTTP_TIMEOUT, 0, false}, {INTEG_HTTP_CANCELLED, 200, false}};
+	} cases[] = {
+		{INTEG_HTTP_OK, 200, true},
+		{INTEG_HTTP_OK, 299, true},
+		{INTEG_HTTP_OK, 302, false},
+		{INTEG_HTTP_OK, 199, false},
+		{INTEG_HTTP_OK, 410, false},
+		{INTEG_HTTP_OK, 500, false},
+		{INTEG_HTTP_TOO_LARGE, 200, true},
+		{INTEG_HTTP_TIMEOUT, 204, true},
+		{INTEG_HTTP_TIMEOUT, 0, false},
+		{INTEG_HTTP_CANCELLED, 200, false},
+	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
