@@ -356,7 +356,8 @@ integ_tg_sync_task_changed(PG_FUNCTION_ARGS)
 
 /*
  * Statement trigger of what the keeper acts on; with an argument, of tasks. The keeper knows what it changed itself. A
- * run that has ended changes its task, but not when it is due.
+ * run that has ended changes its task, but not when it is due. An execution is queued for now or later, but may be
+ * given any time afterwards.
  */
 Datum
 integ_tg_sync_wake(PG_FUNCTION_ARGS)
@@ -373,6 +374,8 @@ integ_tg_sync_wake(PG_FUNCTION_ARGS)
 			what |= INTEG_WAKE_SYNC_TASKS;
 		checked = retimes = false;
 	}
+	else
+		what |= TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? INTEG_WAKE_SYNC_QUEUE : INTEG_WAKE_SYNC_MOVED;
 	if (database != NULL && database->keeper_pid != MyProcPid)
 		integ_wake_at_commit(what);
 	return PointerGetDatum(NULL);

@@ -343,6 +343,7 @@ integ_sync_finish(IntegSyncRun *run, const IntegSyncOutcome *outcome)
 	MemoryContextSwitchTo(context);
 	integ_owner_enter(&scope);
 	integ_query_by_indexes();
+	integ_sync_limit_waits();
 	integ_sync_lock(&run->id);
 	integ_owner_leave(&scope);
 	if (!run->lost && integ_sync_save(run))

@@ -245,7 +245,7 @@ CREATE TABLE integ.sync_executions_open (
 ) WITH (fillfactor = 50);
 CREATE INDEX sync_executions_open_queue_idx ON integ.sync_executions_open
     (client_id, (COALESCE(instance, '00000000-0000-0000-0000-000000000000')), run_at, id) WHERE status = 'queued';
-CREATE INDEX sync_executions_open_due_idx ON integ.sync_executions_open (run_at) WHERE status = 'queued';
+CREATE INDEX sync_executions_open_due_idx ON integ.sync_executions_open (run_at, id) WHERE status = 'queued';
 CREATE INDEX sync_executions_open_task_idx ON integ.sync_executions_open (task, status, run_at, id);
 CREATE INDEX sync_executions_open_cancel_idx ON integ.sync_executions_open (id) WHERE cancel_requested;
 CREATE UNIQUE INDEX sync_executions_open_running_key ON integ.sync_executions_open (task) WHERE status = 'running';
