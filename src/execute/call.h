@@ -68,6 +68,9 @@ typedef struct IntegOutcome
 	const Jsonb *result;
 } IntegOutcome;
 
+/* Shorter strings are no secrets, and would mask half of an ordinary answer. */
+#define INTEG_SHORTEST_MASKED 6
+
 /* A secret, or a string built from one: wiped at the end, and masked where the answer echoes it. */
 typedef struct IntegCallSecret
 {
