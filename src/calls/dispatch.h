@@ -305,6 +305,12 @@ extern void integ_give_up(IntegDispatcher *dispatcher);
 extern bool integ_settle(IntegDispatcher *dispatcher);
 
 /*
+ * tell.c: integ.action.executed of those among these that have ended and are being moved to history, for the endpoints
+ * that want to know. In the transaction that moves them.
+ */
+extern void integ_flights_tell(IntegFlight *const *flights, int count);
+
+/*
  * failing.c: notes how a call has ended, once that is stored; writes what was noted, in a transaction, and switches
  * off the instances that have failed for too long; when that is due.
  */

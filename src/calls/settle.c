@@ -435,6 +435,7 @@ store_batch(void *arg)
 	if (any_done)
 	{
 		store_done(batch);
+		integ_flights_tell(batch->flights, batch->count);
 		announce_done(batch);
 	}
 	SPI_finish();
