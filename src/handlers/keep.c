@@ -81,14 +81,6 @@ owner_of(Round *round, Oid role)
 	return &round->owners[round->nowners++];
 }
 
-static bool
-has_stopped(int number)
-{
-	pid_t pid;
-
-	return started[number] != NULL && GetBackgroundWorkerPid(started[number], &pid) == BGWH_STOPPED;
-}
-
 /* Slots whose worker never got as far as to take them. */
 static void
 collect_failures(Round *round)
@@ -98,7 +90,7 @@ collect_failures(Round *round)
 	for (int i = 0; i < INTEG_MAX_HANDLERS; i++)
 	{
 		IntegHandlerSlot *slot = &handlers->slots[i];
-		bool stopped = slot->state == INTEG_HANDLER_STARTING && has_stopped(i);
+		bool stopped = slot->state == INTEG_HANDLER_STARTING && integ_worker_has_stopped(started[i]);
 		Oid failed = InvalidOid;
 		Owner *owner;
 
@@ -407,25 +399,14 @@ static void
 start(Round *round, int number)
 {
 	IntegHandlerSlot *slot = &round->database->handlers.slots[number];
-	IntegWorkerExtra extra = *integ_worker_extra();
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	if (started[number] != NULL)
-		pfree(started[number]);
-	started[number] = NULL;
-	extra.owner = slot->owner;
-	extra.number = number;
-	extra.total = slot->ticket;
-	if (!integ_worker_start("integ_handler_main", "handler", &extra, &started[number]))
-	{
-		started[number] = NULL;
-		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
-		slot->state = INTEG_HANDLER_FREE;
-		LWLockRelease(integ_shared->lock);
-		integ_shmem_error(round->database, "no free background worker slot for a handler worker");
-		round->due = Min(round->due, round->now + START_RETRY);
-	}
-	MemoryContextSwitchTo(old);
+	if (integ_worker_start_for("integ_handler_main", "handler", slot->owner, number, slot->ticket, &started[number]))
+		return;
+	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+	slot->state = INTEG_HANDLER_FREE;
+	LWLockRelease(integ_shared->lock);
+	integ_shmem_error(round->database, "no free background worker slot for a handler worker");
+	round->due = Min(round->due, round->now + START_RETRY);
 }
 
 TimestampTz
