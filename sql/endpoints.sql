@@ -197,6 +197,28 @@ SELECT integ_credential_set('endpoint:' || id, 'another', 'whsec_' || repeat('QU
 WHERE endpoint_id = 'mine';
 SELECT DISTINCT client_id FROM integ.credential_hints WHERE owner_kind = 'endpoint' AND name = 'another';
 
+-- integ_status() tells of them, and an administrator only of those of the client
+UPDATE integ.endpoints SET status = 'disabled', status_reason = 'it answered 410' WHERE endpoint_id = 'orders';
+UPDATE integ.endpoints SET failing_since = now() - interval '1 hour', failures = 3, last_error = 'HTTP 500'
+WHERE endpoint_id = 'mine';
+SELECT state, now() - since >= '1 hour' AS since, last_error, hint FROM integ_status() WHERE component = 'endpoints';
+SET ROLE endpoints_admin;
+SELECT state, last_error, hint FROM integ_status() WHERE component = 'endpoints';
+RESET ROLE;
+INSERT INTO integ.deliveries_open (id, endpoint, message, created_at, next_attempt_at, client_id, event_client,
+                                   event_type, payload, attempt, state)
+SELECT integ.uuid_generate(), e.id, integ.uuid_generate(), now(), d.at, e.client_id, '*', 'order.x', '{}', d.attempt,
+       'queued'
+FROM integ.endpoints e, (VALUES (now() - interval '1 day', 0), (now() + interval '1 day', 1)) d (at, attempt)
+WHERE e.endpoint_id = 'orders';
+SELECT state, queue_depth, oldest_age, hint FROM integ_status() WHERE component = 'deliveries';
+BEGIN;
+UPDATE integ.endpoints SET status = 'active' WHERE endpoint_id = 'orders';
+SELECT state, queue_depth, oldest_age >= '1 day' AS oldest, hint FROM integ_status() WHERE component = 'deliveries';
+ROLLBACK;
+DELETE FROM integ.deliveries_open WHERE event_type = 'order.x';
+UPDATE integ.endpoints SET status = 'active' WHERE endpoint_id = 'orders';
+
 -- what goes with an endpoint
 SELECT integ_publish('order.late', '{}', '{"deliver_at": "2999-01-01", "endpoint": "orders"}') AS message \gset
 DELETE FROM integ.endpoints;

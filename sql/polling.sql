@@ -96,6 +96,8 @@ SELECT poll_code.put('a', '[{"id": 2, "changed": "2024-01-01T00:00:09Z", "n": 2}
     '"2024-01-01T00:00:04Z", "n": 1}, {"id": 5, "changed": "2024-01-01T00:00:05Z"}]');
 CALL poll_code.poll('item_changed');
 CALL poll_code.poll('item_changed');
+CALL poll_code.wait('SELECT count(*) = 2 FROM integ.webhook_events WHERE definition = ''poll_svc'''
+    ' AND state = ''handled''');
 SELECT event, triggers, delivery_id, occurred_at AT TIME ZONE 'UTC' AS occurred_at, source, payload, webhook, state,
     last_error FROM integ.webhook_events WHERE definition = 'poll_svc' ORDER BY id;
 CALL poll_code.wait('SELECT count(*) = 2 FROM poll_code.seen');
@@ -134,6 +136,7 @@ CALL poll_code.poll('item_changed', true);
 CALL poll_code.poll('item_changed', true);
 SELECT failures, last_error, next_poll_at > now() + interval '50 minutes' AS later FROM integ.polls WHERE trigger =
     'item_changed';
+SELECT state, last_error, hint IS NOT NULL AS hint FROM integ_status() WHERE component = 'polls';
 CALL poll_code.poll('item_changed');
 SELECT failures, last_error FROM integ.polls WHERE trigger = 'item_changed';
 

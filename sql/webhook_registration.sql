@@ -188,6 +188,8 @@ SELECT integ_execute('reg_main', 'forget', '{"shop": "b", "id": "1"}') ? 'made' 
 UPDATE integ.webhook_registrations SET check_at = now() WHERE webhook = :'second';
 SELECT reg_code.job();
 CALL reg_code.wait('SELECT status = ''lost'' FROM integ.webhook_registrations WHERE trigger = ''order_changed''');
+SELECT regexp_replace(state, '20[0-9].*', 'TIME') AS state, last_error, hint FROM integ_status()
+WHERE component = 'registrations';
 SELECT status, last_error, hint, external_id FROM integ.webhook_status WHERE webhook = :'second';
 SELECT webhook = :'second' AS same, status, call FROM integ_webhook_register('reg_main', 'order_changed',
     '{"input": {"shop": "b"}, "reregister": true}') \gset

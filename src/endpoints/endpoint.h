@@ -61,6 +61,9 @@ typedef struct IntegEndpoints
  */
 extern const IntegEndpoints *integ_endpoints_of(const char *client);
 
+/* Whether it takes no SPI, and so no owner scope. */
+extern bool integ_endpoints_are_cached(const char *client);
+
 /* The endpoint with that key; NULL where there is none. As above. */
 extern const IntegEndpoint *integ_endpoint_get(const pg_uuid_t *id);
 

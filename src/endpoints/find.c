@@ -101,18 +101,25 @@ read_list(const char *client, MemoryContext parent)
 	return found;
 }
 
+static IntegPinnedTable lists = {.name = "integ endpoints of clients"};
+
+bool
+integ_endpoints_are_cached(const char *client)
+{
+	return integ_pinned_find(&lists, generation(), client) != NULL;
+}
+
 const IntegEndpoints *
 integ_endpoints_of(const char *client)
 {
-	static IntegPinnedTable cache = {.name = "integ endpoints of clients"};
 	MemoryContext context = CurrentMemoryContext;
-	IntegEndpoints *found = integ_pinned_find(&cache, generation(), client);
+	IntegEndpoints *found = integ_pinned_find(&lists, generation(), client);
 
 	if (found != NULL)
 		return found;
 	found = read_list(client, context);
 	MemoryContextSwitchTo(context);
-	integ_pinned_keep(&cache, generation(), client, &found->pinned);
+	integ_pinned_keep(&lists, generation(), client, &found->pinned);
 	return found;
 }
 

@@ -94,13 +94,14 @@ wants(const IntegEndpoint *endpoint, const IntegMessage *message)
 int
 integ_messages_publish(const IntegMessage *messages, int count, const pg_uuid_t *only, int nonly)
 {
-	const IntegEndpoints *endpoints = count == 0 ? NULL : integ_endpoints_of(messages[0].client);
+	const IntegEndpoints *endpoints = NULL;
 	Deliveries deliveries = {.first = DT_NOEND};
 
-	if (endpoints == NULL || endpoints->count == 0)
-		return 0;
 	integ_rows_begin(&deliveries.rows, row_types, lengthof(row_types));
 	for (int i = 0; i < count; i++)
+	{
+		if (i == 0 || strcmp(messages[i].client, messages[i - 1].client) != 0)
+			endpoints = integ_endpoints_of(messages[i].client);
 		for (int j = 0; j < endpoints->count; j++)
 		{
 			const IntegEndpoint *endpoint = &endpoints->items[j];
@@ -108,8 +109,19 @@ integ_messages_publish(const IntegMessage *messages, int count, const pg_uuid_t 
 			if ((only == NULL || is_among(&endpoint->id, only, nonly)) && wants(endpoint, &messages[i]))
 				add_row(&deliveries, endpoint, &messages[i]);
 		}
+	}
 	write_rows(&deliveries);
 	return deliveries.total;
+}
+
+void
+integ_message_send(const IntegMessage *message, const IntegEndpoint *endpoint)
+{
+	Deliveries deliveries = {.first = DT_NOEND};
+
+	integ_rows_begin(&deliveries.rows, row_types, lengthof(row_types));
+	add_row(&deliveries, endpoint, message);
+	write_rows(&deliveries);
 }
 
 bool

@@ -149,11 +149,13 @@ check_notifications(const Jsonb *notifications)
 {
 	bool on_success, on_failure, on_partial;
 	Jsonb *recipients = NULL;
+	char *endpoint = NULL;
 	IntegOption known[] = {
 		{"onSuccess", INTEG_OPTION_BOOL, &on_success},
 		{"onFailure", INTEG_OPTION_BOOL, &on_failure},
 		{"onPartial", INTEG_OPTION_BOOL, &on_partial},
 		{"recipients", INTEG_OPTION_ARRAY, &recipients},
+		{"endpoint", INTEG_OPTION_TEXT, &endpoint},
 	};
 	IntegJsonWalk walk;
 	JsonbValue recipient;

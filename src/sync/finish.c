@@ -13,6 +13,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "endpoints/events.h"
 #include "operate/operate.h"
 #include "storage/condition_variable.h"
 #include "utils/builtins.h"
@@ -257,12 +258,53 @@ wish_of(const Ended *ended, const char **kind)
 	return strcmp(ended->status, "failed") == 0 && ended->retry_at == 0 ? "onFailure" : NULL;
 }
 
+/* What is said of it in either way. */
+static void
+describe(const Ended *ended, IntegJsonBuilder *payload)
+{
+	integ_json_begin_object(payload);
+	integ_json_add_string(payload, "execution", integ_uuid_text(&ended->id));
+	integ_json_add_string(payload, "task", ended->task_id);
+	integ_json_add_string(payload, "trigger", ended->trigger);
+	integ_json_add_string(payload, "status", ended->status);
+	integ_json_add_bool(payload, "dry_run", ended->dry_run);
+	integ_json_add_jsonb(payload, "results", integ_json_parse(ended->counters));
+	if (ended->message != NULL)
+		integ_json_add_string(payload, "message", ended->message);
+	if (ended->retry_at != 0)
+		integ_json_add_time(payload, "retry_at", ended->retry_at);
+}
+
+static const pg_uuid_t *
+instance_of(const Ended *ended)
+{
+	return ended->has_instance ? &ended->instance : NULL;
+}
+
+static void
+tell_endpoint(const Ended *ended, const char *endpoint, const char *kind, const char *text, const char *hint)
+{
+	IntegJsonBuilder payload;
+
+	describe(ended, &payload);
+	integ_json_add_string(&payload, "text", text);
+	if (hint != NULL)
+		integ_json_add_string(&payload, "hint", hint);
+	if (!integ_own_event_send(ended->client_id, endpoint, kind, instance_of(ended), integ_json_end(&payload)))
+		integ_notify(NULL, ended->client_id, kind, text,
+					 psprintf("It was to go to the endpoint \"%s\", which is disabled or not there: see notifications of"
+							  " integ.sync_tasks.",
+							  endpoint),
+					 NULL);
+}
+
 static void
 tell_people(const Ended *ended, const IntegSyncOutcome *outcome, const Jsonb *notifications)
 {
 	const JsonbContainer *recipients = integ_json_get_array(&notifications->root, "recipients");
 	const char *kind;
 	const char *wish = wish_of(ended, &kind);
+	char *endpoint = integ_json_get_string(&notifications->root, "endpoint");
 	const char *text;
 	IntegJsonWalk walk;
 	JsonbValue recipient;
@@ -273,9 +315,12 @@ tell_people(const Ended *ended, const IntegSyncOutcome *outcome, const Jsonb *no
 								  : psprintf("Sync task \"%s\" %s: %s", ended->task_id,
 											 strcmp(ended->status, "partial") == 0 ? "succeeded in part" : "failed",
 											 ended->message);
+	if (endpoint != NULL)
+		tell_endpoint(ended, endpoint, kind, text, outcome->hint);
 	if (recipients == NULL || JsonContainerSize(recipients) == 0)
 	{
-		integ_notify(NULL, ended->client_id, kind, text, outcome->hint, NULL);
+		if (endpoint == NULL)
+			integ_notify(NULL, ended->client_id, kind, text, outcome->hint, NULL);
 		return;
 	}
 	integ_json_walk_begin(&walk, recipients);
@@ -289,19 +334,8 @@ tell_listeners(const Ended *ended)
 	const pg_uuid_t *id = &ended->id;
 	IntegJsonBuilder payload;
 
-	integ_json_begin_object(&payload);
-	integ_json_add_string(&payload, "execution", integ_uuid_text(&ended->id));
-	integ_json_add_string(&payload, "task", ended->task_id);
-	integ_json_add_string(&payload, "trigger", ended->trigger);
-	integ_json_add_string(&payload, "status", ended->status);
-	integ_json_add_bool(&payload, "dry_run", ended->dry_run);
-	integ_json_add_jsonb(&payload, "results", integ_json_parse(ended->counters));
-	if (ended->message != NULL)
-		integ_json_add_string(&payload, "message", ended->message);
-	if (ended->retry_at != 0)
-		integ_json_add_string(&payload, "retry_at", timestamptz_to_str(ended->retry_at));
-	integ_event_emit("sync.finished", ended->client_id, ended->has_instance ? &ended->instance : NULL,
-					 integ_json_end(&payload));
+	describe(ended, &payload);
+	integ_event_emit("sync.finished", ended->client_id, instance_of(ended), integ_json_end(&payload));
 	integ_announce_ids(CHANNEL, &id, 1);
 }
 

@@ -105,7 +105,7 @@ COMMENT ON COLUMN integ.sync_tasks.retry_config IS
     'What follows a failure that may pass: maxRetries, retryDelaySeconds, exponentialBackoff';
 COMMENT ON COLUMN integ.sync_tasks.notifications IS
     'Who is told of what: onSuccess, onFailure, onPartial, recipients (user ids; none: the administrators of the '
-    'client)';
+    'client), endpoint (handle of one that gets them as events, instead of the administrators)';
 COMMENT ON COLUMN integ.sync_tasks.stats IS
     'totalRuns, successfulRuns, failedRuns, lastSuccessAt, lastFailureAt, recordsProcessed, recordsCreated, '
     'recordsUpdated, recordsSkipped, recordsFailed';
