@@ -41,7 +41,8 @@ is(Integ::SyncLists::summary($sync->run('copy')), 'success fetched 1108 created 
 my $before = -s $node->logfile;
 $sync->configure('copy', { n => $n, limit => $limit, without => 11, version => 2, changed => 3 });
 is($sync->run('copy')->{status}, 'success', 'a run with changes, new records and records that have gone');
-is_deeply($sync->difference('public.copy', $n, without => 11, version => 2, changed => 3), [], 'the target is as the source');
+is_deeply($sync->difference('public.copy', $n, without => 11, version => 2, changed => 3), [],
+	'the target is as the source');
 is(wasteful($before), '', '... and no statement has looked at other rows');
 
 # A whole page that fails.
