@@ -123,8 +123,8 @@ def make_task(name, table, url):
     psql(f"SELECT integ_connect('bench_sync', '{name}', '{{\"base_url\": \"{url}\"}}');",
          f"CREATE TABLE {table} ({COLUMNS});",
          "INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_table, deduplication,"
-         f" delete_if_removed, field_mappings) VALUES ('{name}', 'Record', 'public.{table}', '{json.dumps(dedupe)}', true,"
-         f" '{json.dumps(mappings)}');",
+         f" delete_if_removed, field_mappings) VALUES ('{name}', 'Record', 'public.{table}', '{json.dumps(dedupe)}',"
+         f" true, '{json.dumps(mappings)}');",
          f"INSERT INTO integ.sync_tasks (task_id, instance, schema) SELECT '{name}', i.id, s.id FROM integ.instances i,"
          f" integ.conversion_schemas s WHERE i.instance_id = '{name}' AND s.schema_id = '{name}';")
 
