@@ -31,6 +31,8 @@ detach(int code, Datum arg)
 	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
 	slot->pid = 0;
 	slot->latch = NULL;
+	if (slot->state == INTEG_SYNC_BUSY)
+		mine->sync.lost++;
 	slot->state = connected ? INTEG_SYNC_FREE : INTEG_SYNC_BROKEN;
 	ConditionVariableBroadcast(&mine->changed);
 	LWLockRelease(integ_shared->lock);
