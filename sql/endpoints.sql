@@ -195,7 +195,9 @@ SELECT integ_credential_set('endpoint:' || id, 'another', 'whsec_' || repeat('QU
 WHERE endpoint_id = 'mine';
 SELECT DISTINCT client_id FROM integ.credential_hints WHERE owner_kind = 'endpoint' AND name = 'another';
 
--- integ_status() tells of them, and an administrator only of those of the client
+-- integ_status() tells of them, and an administrator only of those of the client; in one transaction, since a
+-- success of a moment ago may be written yet
+BEGIN;
 UPDATE integ.endpoints SET status = 'disabled', status_reason = 'it answered 410' WHERE endpoint_id = 'orders';
 UPDATE integ.endpoints SET failing_since = now() - interval '1 hour', failures = 3, last_error = 'HTTP 500'
 WHERE endpoint_id = 'mine';
@@ -203,6 +205,7 @@ SELECT state, now() - since >= '1 hour' AS since, last_error, hint FROM integ_st
 SET ROLE endpoints_admin;
 SELECT state, last_error, hint FROM integ_status() WHERE component = 'endpoints';
 RESET ROLE;
+COMMIT;
 CALL pg_temp.wait_for($$SELECT count(*) = 0 FROM integ.deliveries_open WHERE state = 'sending'$$);
 INSERT INTO integ.deliveries_open (id, endpoint, message, created_at, next_attempt_at, client_id, event_client,
                                    event_type, payload, attempt, state)
