@@ -183,12 +183,13 @@ give_back_orphans(Round *round)
 {
 	static IntegQuery running = {"SELECT DISTINCT lease FROM integ.handler_runs WHERE state = 'running'", 0};
 	static IntegQuery orphaned = {
-		"UPDATE integ.handler_runs SET lease = NULL, state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'waiting' END,"
+		"UPDATE integ.handler_runs SET lease = NULL,"
+		" state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'waiting' END,"
 		" finished_at = CASE WHEN attempt >= max_attempts THEN pg_catalog.clock_timestamp() END,"
 		" next_attempt_at = " BACKOFF_SQL("attempt - 1", "$2", "$3") ","
 																	 " last_sqlstate = '57P01', last_error = 'the worker ended while it called the function',"
-																	 " error_detail = 'What the function had done was rolled back. It did not stop when its time was over, the worker"
-																	 " was terminated, or the server crashed.', error_hint = 'The server log says why.'"
+																	 " error_detail = 'What the function had done was rolled back. It did not stop when its time was over, the"
+																	 " worker was terminated, or the server crashed.', error_hint = 'The server log says why.'"
 																	 " WHERE state = 'running' AND lease = ANY ($1)",
 		3,
 		{INT8ARRAYOID, INT4OID, INT4OID}};
@@ -210,7 +211,8 @@ refuse_runs(const Owner *owner)
 		" state = CASE WHEN $3 OR attempt + 1 >= max_attempts THEN 'dead' ELSE 'waiting' END,"
 		" finished_at = CASE WHEN $3 OR attempt + 1 >= max_attempts THEN pg_catalog.clock_timestamp() END,"
 		" next_attempt_at = " BACKOFF_SQL("attempt", "$4", "$5") ","
-																 " last_sqlstate = 'IG403', last_error = $2, error_detail = 'A function is run by a worker whose session user is its owner.',"
+																 " last_sqlstate = 'IG403', last_error = $2,"
+																 " error_detail = 'A function is run by a worker whose session user is its owner.',"
 																 " error_hint = 'Give the role what it needs; then integ_handler_retry tries again what is dead.'"
 																 " WHERE id IN (SELECT id FROM integ.handler_runs WHERE owner = $1::pg_catalog.regrole"
 																 "  AND state IN ('queued', 'waiting') AND next_attempt_at <= pg_catalog.clock_timestamp()"
