@@ -188,8 +188,9 @@ give_back_orphans(Round *round)
 		" finished_at = CASE WHEN attempt >= max_attempts THEN pg_catalog.clock_timestamp() END,"
 		" next_attempt_at = " BACKOFF_SQL("attempt - 1", "$2", "$3") ","
 																	 " last_sqlstate = '57P01', last_error = 'the worker ended while it called the function',"
-																	 " error_detail = 'What the function had done was rolled back. It did not stop when its time was over, the"
-																	 " worker was terminated, or the server crashed.', error_hint = 'The server log says why.'"
+																	 " error_detail = 'What the function had done was rolled back. It did not stop when its"
+																	 " time was over, the worker was terminated, or the server crashed.',"
+																	 " error_hint = 'The server log says why.'"
 																	 " WHERE state = 'running' AND lease = ANY ($1)",
 		3,
 		{INT8ARRAYOID, INT4OID, INT4OID}};
