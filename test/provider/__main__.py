@@ -44,6 +44,7 @@ Faults (faults.py), by path or, on any other path, by `_fault=NAME` in the query
 """
 import argparse
 import os
+import signal
 import sys
 import threading
 import time
@@ -83,6 +84,8 @@ def main():
 
     provider = Provider(options.port, options.token, options.tls, options.tls_ca)
     port = provider.server_address[1]
+    # What runs in a test's folder is ended by SIGQUIT, which a shell has its background processes ignore.
+    signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
     if options.pid_file:
         write_whole(options.pid_file, f"{os.getpid()}\n")
     if options.port_file:
