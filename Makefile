@@ -115,6 +115,11 @@ $(EXTENSION)--$(EXTVERSION).sql: $(wildcard $(SQL_PARTS)) $(CONNECTORS) Makefile
 	      printf '\nSELECT integ.mirror_definition($$integ$$\n'; cat $$file; printf '$$integ$$);\n'; \
 	  done; } > $@
 
+# pg_isolation_regress makes no folder above its own.
+installcheck: | build/isolation
+build/isolation:
+	mkdir -p $@
+
 all: integ_ingress$(DLSUFFIX)
 integ_ingress$(DLSUFFIX): $(INGRESS_OBJS)
 	$(CC) $(CFLAGS) $(INGRESS_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ -lmicrohttpd -lgnutls

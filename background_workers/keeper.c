@@ -204,7 +204,7 @@ step_listeners(void)
 static TimestampTz
 step_sync(void)
 {
-	return integ_sync_keep(mine, (woken & INTEG_WAKE_SYNC_TASKS) != 0);
+	return integ_sync_keep(mine, woken);
 }
 
 static void

@@ -31,6 +31,8 @@ detach(int code, Datum arg)
 	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
 	slot->pid = 0;
 	slot->latch = NULL;
+	if (slot->state == INTEG_SYNC_BUSY)
+		mine->sync.lost++;
 	slot->state = connected ? INTEG_SYNC_FREE : INTEG_SYNC_BROKEN;
 	ConditionVariableBroadcast(&mine->changed);
 	LWLockRelease(integ_shared->lock);
@@ -170,6 +172,8 @@ integ_sync_main(Datum arg)
 	if (!attach())
 		proc_exit(0);
 	integ_worker_connect_as_owner();
+	/* To compile the statements of a run takes seconds, where tables are new and nobody knows how small they are. */
+	SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	connected = true;
 	integ_sync_attach_slot(mine, slot);
 	scratch = AllocSetContextCreate(TopMemoryContext, "integ sync", ALLOCSET_DEFAULT_SIZES);

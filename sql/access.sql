@@ -115,6 +115,33 @@ SET ROLE access_nobody;
 SELECT integ_current_level() IS NULL AS no_level;
 RESET ROLE;
 
+-- A relation leads from and to what its writer sees; one that was there by other means fills no other client's record.
+INSERT INTO integ.records (id, client_id, context_type, context_id, type, data) VALUES
+    ('00000000-0000-7000-8000-0000000acce1', 'access_acme', 'client', 'access_acme', 'c_company', '{"name": "Acme"}'),
+    ('00000000-0000-7000-8000-0000000acce2', 'access_bolt', 'client', 'access_bolt', 'c_contact', '{"name": "Bea"}');
+INSERT INTO integ.conversion_schemas (id, schema_id, client_id, context_type, context_id, source_entity, target_type,
+    field_mappings)
+VALUES ('00000000-0000-7000-8000-0000000acce3', 'access_bolt', 'access_bolt', 'client',
+    'access_bolt', 'Contact', 'c_contact',
+    '[{"targetField": "name", "mappingType": "direct", "config": {"sourceField": "Name"}}]');
+SET ROLE access_adm;
+INSERT INTO integ.record_relations (client_id, relation_type, from_record, to_type, to_field, to_value, field)
+VALUES ('access_acme', 'belongs_to', '00000000-0000-7000-8000-0000000acce2', 'c_company', 'name', 'Acme', 'companyId');
+INSERT INTO integ.record_relations (client_id, relation_type, from_table, from_key, schema, to_type, to_field,
+    to_value, field)
+VALUES ('access_acme', 'belongs_to', 'integ.records', '{"id": 1}', '00000000-0000-7000-8000-0000000acce3',
+    'c_company', 'name', 'Acme', 'companyId');
+INSERT INTO integ.record_relations (client_id, relation_type, from_record, to_type, to_external_id)
+VALUES ('access_acme', 'belongs_to', '00000000-0000-7000-8000-0000000acce1', 'c_company', '001');
+RESET ROLE;
+INSERT INTO integ.record_relations (client_id, relation_type, from_record, to_type, to_field, to_value, field)
+VALUES ('access_acme', 'belongs_to', '00000000-0000-7000-8000-0000000acce2', 'c_company', 'name', 'Acme', 'companyId');
+SELECT integ.link_relations('{00000000-0000-7000-8000-0000000acce1}');
+SELECT data FROM integ.records WHERE client_id = 'access_bolt';
+DELETE FROM integ.record_relations WHERE client_id = 'access_acme';
+DELETE FROM integ.records WHERE client_id LIKE 'access_%';
+DELETE FROM integ.conversion_schemas WHERE client_id = 'access_bolt';
+
 -- Rows that make no sense are refused.
 \set VERBOSITY terse
 INSERT INTO integ.clients (id, name) VALUES ('*', 'everything');

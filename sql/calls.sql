@@ -1,6 +1,8 @@
 -- Durable calls against the local service of the tests.
 \getenv provider_url INTEG_PROVIDER_URL
 \set VERBOSITY terse
+-- The service counts by key, also over the runs of this test.
+SELECT gen_random_uuid() AS run \gset
 
 SELECT integ_define($$
 {
@@ -15,8 +17,10 @@ SELECT integ_define($$
      "request": {"method": "GET", "path": "/echo/get", "query": {"n": "{n}", "limit": "{limit}"}},
      "response": {"map": {"path": ".path", "query": ".query"}}},
     {"id": "once", "name": "Fails first", "access": "read", "outputSchema": {},
-     "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}, "times": {"type": "integer", "default": 1}, "code": {"type": "integer", "default": 500}}},
-     "request": {"method": "GET", "path": "/fault/once", "query": {"key": "{key}", "times": "{times}", "code": "{code}"}},
+     "inputSchema": {"type": "object", "properties": {"key": {"type": "string"},
+         "times": {"type": "integer", "default": 1}, "code": {"type": "integer", "default": 500}}},
+     "request": {"method": "GET", "path": "/fault/once",
+         "query": {"key": "{key}", "times": "{times}", "code": "{code}"}},
      "response": {"map": {"ok": "."}}},
     {"id": "status", "name": "Status", "access": "read", "outputSchema": {},
      "inputSchema": {"type": "object", "properties": {"code": {"type": "integer"}}},
@@ -38,7 +42,8 @@ SELECT integ_define($$
   ]
 }
 $$::jsonb);
-SELECT integ_connect('calls_svc', 'calls_main', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_connect('calls_svc', 'calls_main',
+    jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
 
 -- A committed call is done, and its outcome waits to be read.
 SELECT integ_enqueue('calls_main', 'get', '{"n": 1}') AS id \gset
@@ -77,20 +82,23 @@ SELECT integ_enqueue('calls_main', 'post');
 ROLLBACK;
 
 -- A read that fails is tried again; a final answer is final.
-SELECT integ_enqueue('calls_main', 'once', '{"key": "calls-1"}') AS id \gset
+SELECT integ_enqueue('calls_main', 'once', jsonb_build_object('key', 'calls-1-' || :'run')) AS id \gset
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts FROM integ_await(:'id', '20 s') o;
 SELECT integ_enqueue('calls_main', 'status', '{"code": 500}', '{"max_attempts": 1}') AS id \gset
-SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate FROM integ_await(:'id', '20 s') o;
+SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate
+    FROM integ_await(:'id', '20 s') o;
 SELECT integ_enqueue('calls_main', 'status', '{"code": 404}') AS id \gset
-SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate FROM integ_await(:'id', '20 s') o;
+SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate
+    FROM integ_await(:'id', '20 s') o;
 SELECT count(*) FROM integ.calls_open WHERE instance_id = 'calls_main';
 
 -- A write: done once; unknown where it may have been carried out; repeated only where the service knows it again.
 SELECT integ_enqueue('calls_main', 'post', '{"n": 3}') AS id \gset
 SELECT integ_await(:'id', '20 s') - 'call' AS outcome;
 SELECT integ_enqueue('calls_main', 'post_fails') AS unknown_id \gset
-SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate FROM integ_await(:'unknown_id', '20 s') o;
-SELECT integ_enqueue('calls_main', 'post_again', '{"key": "calls-2"}') AS id \gset
+SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts, o #>> '{error,sqlstate}' AS sqlstate
+    FROM integ_await(:'unknown_id', '20 s') o;
+SELECT integ_enqueue('calls_main', 'post_again', jsonb_build_object('key', 'calls-2-' || :'run')) AS id \gset
 SELECT o ->> 'state' AS state, o ->> 'attempts' AS attempts FROM integ_await(:'id', '20 s') o;
 
 -- A call whose outcome is unknown is repeated by a person's word only.
@@ -108,10 +116,12 @@ SELECT integ_call_retry('00000000-0000-7000-8000-000000000000');
 SELECT count(integ_enqueue('calls_main', 'status', jsonb_build_object('code', code), '{"max_attempts": 1}'))
 FROM unnest(ARRAY[404, 404, 404, 500]) code;
 SELECT integ_await(id, '20 s') ->> 'state' AS state FROM integ.calls WHERE method = 'status' ORDER BY id;
-SELECT count(*) FROM integ_calls_retry(jsonb_build_object('instance', 'calls_main', 'method', 'status', 'sqlstate', 'IG502', 'since', now() - interval '1 hour'));
+SELECT count(*) FROM integ_calls_retry(jsonb_build_object('instance', 'calls_main', 'method', 'status', 'sqlstate',
+    'IG502', 'since', now() - interval '1 hour'));
 SELECT count(*) FROM integ_calls_retry(jsonb_build_object('method', 'status', 'until', now() - interval '1 hour'));
 BEGIN;
-SELECT count(r) = 2 AS limited, min(r::text) = (SELECT min(id::text) FROM integ.calls WHERE method = 'status' AND last_sqlstate = 'IG422') AS oldest_first
+SELECT count(r) = 2 AS limited, min(r::text) = (SELECT min(id::text) FROM integ.calls
+    WHERE method = 'status' AND last_sqlstate = 'IG422') AS oldest_first
 FROM integ_calls_retry('{"definition": "calls_svc", "sqlstate": "IG422", "state": "failed", "limit": 2}') r;
 ROLLBACK;
 SELECT count(*) FROM integ_calls_retry('{"instance": "calls_main", "state": "cancelled"}');
@@ -124,10 +134,12 @@ SELECT integ_calls_retry('{"method": "post_fails", "limit": 0}');
 SELECT integ_calls_retry('{"since": "tomorrow or so"}');
 SELECT integ_calls_retry('{"instances": "calls_main"}');
 SELECT count(*) AS repeated FROM integ_calls_retry('{"method": "post_fails", "state": "unknown", "confirm": true}');
-SELECT integ_await(id, '20 s') ->> 'state' AS state FROM integ.calls WHERE method IN ('status', 'post_fails') ORDER BY id;
+SELECT integ_await(id, '20 s') ->> 'state' AS state FROM integ.calls WHERE method IN ('status', 'post_fails')
+    ORDER BY id;
 
 -- Cancelled before it ran; and run after all.
-SELECT integ_enqueue('calls_main', 'get', '{"n": 4}', jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
+SELECT integ_enqueue('calls_main', 'get', '{"n": 4}',
+    jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
 SELECT integ_call_cancel(:'id');
 SELECT integ_call_cancel(:'id');
 SELECT state, attempt, result FROM integ.calls WHERE id = :'id';
@@ -138,7 +150,8 @@ SELECT integ_call_cancel(:'id');
 \set VERBOSITY terse
 
 -- Steered by UPDATE: what was to run tomorrow runs now.
-SELECT integ_enqueue('calls_main', 'get', '{"n": 5}', jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
+SELECT integ_enqueue('calls_main', 'get', '{"n": 5}',
+    jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
 \set VERBOSITY sqlstate
 SELECT integ_await(:'id', '100 ms');
 \set VERBOSITY terse
@@ -147,7 +160,8 @@ SELECT o ->> 'state' AS state FROM integ_await(:'id', '20 s') o;
 UPDATE integ.calls_open SET run_at = 'infinity' WHERE false;
 
 -- Too late to begin.
-SELECT integ_enqueue('calls_main', 'get', '{}', jsonb_build_object('expires_at', now() - interval '1 second')) AS id \gset
+SELECT integ_enqueue('calls_main', 'get', '{}',
+    jsonb_build_object('expires_at', now() - interval '1 second')) AS id \gset
 SELECT o ->> 'state' AS state, o #>> '{error,message}' AS message FROM integ_await(:'id', '20 s') o;
 
 -- The same idempotency key is the same call; for another request it is a conflict.
@@ -160,13 +174,15 @@ ROLLBACK;
 SELECT integ_enqueue('calls_main', 'get', '{"n": 8}', '{"idempotency_key": "order-8"}') <> :'gone' AS another;
 
 -- One at a time and in order, whatever their priority.
-SELECT count(integ_enqueue('calls_main', 'get', jsonb_build_object('n', g), jsonb_build_object('ordering_key', 'k', 'priority', g % 3)))
+SELECT count(integ_enqueue('calls_main', 'get', jsonb_build_object('n', g),
+    jsonb_build_object('ordering_key', 'k', 'priority', g % 3)))
 FROM generate_series(1, 20) g;
 SELECT id AS last FROM integ.calls WHERE ordering_key = 'k' ORDER BY id DESC LIMIT 1 \gset
 SELECT integ_await(:'last', '20 s') ->> 'state' AS state;
 SELECT count(*) AS calls, bool_and(state = 'succeeded') AS succeeded,
        bool_and(started_at >= previous) AS one_after_the_other
-FROM (SELECT state, started_at, lag(finished_at) OVER (ORDER BY id) AS previous FROM integ.calls WHERE ordering_key = 'k') c;
+FROM (SELECT state, started_at, lag(finished_at) OVER (ORDER BY id) AS previous FROM integ.calls
+    WHERE ordering_key = 'k') c;
 
 -- SERIALIZABLE sees nothing newer than its snapshot.
 BEGIN ISOLATION LEVEL SERIALIZABLE;
@@ -182,10 +198,13 @@ CREATE ROLE calls_adm LOGIN;
 GRANT integ_user TO calls_ann, calls_bob;
 GRANT integ_admin TO calls_adm;
 INSERT INTO integ.members (role, client_id, user_id, level) VALUES
-    ('calls_ann', 'calls_acme', 'ann', 'user'), ('calls_bob', 'calls_acme', 'bob', 'user'), ('calls_adm', 'calls_acme', NULL, 'admin');
-INSERT INTO integ.instance_grants (instance, client_id) SELECT id, 'calls_acme' FROM integ.instances WHERE instance_id = 'calls_main';
+    ('calls_ann', 'calls_acme', 'ann', 'user'), ('calls_bob', 'calls_acme', 'bob', 'user'),
+        ('calls_adm', 'calls_acme', NULL, 'admin');
+INSERT INTO integ.instance_grants (instance, client_id) SELECT id, 'calls_acme' FROM integ.instances
+    WHERE instance_id = 'calls_main';
 SET ROLE calls_ann;
-SELECT integ_enqueue('calls_main', 'get', '{"n": 9}', jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
+SELECT integ_enqueue('calls_main', 'get', '{"n": 9}',
+    jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
 SELECT client_id, user_id, owner, state FROM integ.calls;
 INSERT INTO integ.calls_open SELECT * FROM integ.calls_open;
 UPDATE integ.calls_open SET state = 'running', lease = 1;
@@ -218,7 +237,8 @@ RESET ROLE;
 -- A call runs with the rights its owner has when it runs.
 DELETE FROM integ.members WHERE role = 'calls_ann'::regrole;
 UPDATE integ.calls_open SET next_attempt_at = now() WHERE id = :'id';
-SELECT o ->> 'state' AS state, o #>> '{error,sqlstate}' AS sqlstate, o #>> '{error,message}' AS message FROM integ_await(:'id', '20 s') o;
+SELECT o ->> 'state' AS state, o #>> '{error,sqlstate}' AS sqlstate, o #>> '{error,message}' AS message
+    FROM integ_await(:'id', '20 s') o;
 
 -- A call to an instance that is no more.
 SELECT integ_enqueue('calls_main', 'get', '{}', jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset

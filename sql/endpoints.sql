@@ -116,6 +116,28 @@ DELETE FROM orders WHERE id = 3;
 SELECT event_type, key, payload FROM integ.deliveries_open d JOIN integ.endpoints e ON e.id = d.endpoint
 WHERE endpoint_id = 'orders' AND payload ? 'operation' ORDER BY d.id;
 COMMIT;
+-- Their values read the same whatever the writer's session has set.
+CREATE TABLE formats (id integer PRIMARY KEY, at timestamptz, during tstzrange, took interval, part float8, seen bytea);
+SELECT integ_publish_changes('formats', '{"event": "order", "columns": ["at", "during", "took", "part", "seen"],
+  "key": "id"}');
+BEGIN;
+SET LOCAL datestyle = 'German';
+SET LOCAL intervalstyle = 'sql_standard';
+SET LOCAL extra_float_digits = -10;
+SET LOCAL bytea_output = 'escape';
+SET LOCAL timezone = 'Asia/Kathmandu';
+INSERT INTO formats VALUES (70, '2026-01-02 03:04:05+00', '[2026-01-02 03:04:05+00,)', '1 day 2:00',
+    0.1::float8 + 0.2, '\x01');
+SELECT current_setting('datestyle') AS datestyle, current_setting('timezone') AS timezone;
+COMMIT;
+SELECT payload -> 'row' AS row FROM integ.deliveries WHERE key = '70';
+DROP TABLE formats;
+-- Loaded by COPY it publishes too; only a COPY into our own tables is a restore, which would hold the database.
+COPY orders (id, customer) FROM STDIN;
+7	c7
+\.
+SELECT event_type, key FROM integ.deliveries WHERE key = '7';
+SELECT count(*) AS restored FROM integ.identity WHERE system_identifier = '';
 ALTER TABLE orders ADD COLUMN note text;
 ALTER TABLE orders DROP COLUMN total;
 INSERT INTO orders (id, note) VALUES (9, 'n');
@@ -136,13 +158,11 @@ SELECT endpoint IS NOT NULL AS added
 FROM integ_endpoint_add(:'provider_url' || '/echo/own', '{integ.delivery.*}', '{"endpoint_id": "own"}');
 SELECT integ_publish('unsigned', '{"n": 5}') AS message \gset
 SELECT delivered(:'message');
-DO $$
-BEGIN
-    FOR i IN 1..600 LOOP
-        EXIT WHEN EXISTS (SELECT FROM integ.deliveries_done WHERE event_type = 'integ.delivery.delivered');
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT count(*) > 0 FROM integ.deliveries_done
+    WHERE event_type = 'integ.delivery.delivered'$$);
 SELECT event_type, payload ->> 'event_type' AS about, payload ->> 'attempt' AS attempt, payload ->> 'status' AS status
 FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'message' = :'message';
 SELECT count(*) FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'event_type' LIKE 'integ.%';
@@ -174,6 +194,32 @@ SELECT client_id, event_client FROM integ.deliveries WHERE message = :'message';
 SELECT integ_credential_set('endpoint:' || id, 'another', 'whsec_' || repeat('QUJD', 8)) FROM integ.endpoints
 WHERE endpoint_id = 'mine';
 SELECT DISTINCT client_id FROM integ.credential_hints WHERE owner_kind = 'endpoint' AND name = 'another';
+
+-- integ_status() tells of them, and an administrator only of those of the client; in one transaction, since a
+-- success of a moment ago may be written yet
+BEGIN;
+UPDATE integ.endpoints SET status = 'disabled', status_reason = 'it answered 410' WHERE endpoint_id = 'orders';
+UPDATE integ.endpoints SET failing_since = now() - interval '1 hour', failures = 3, last_error = 'HTTP 500'
+WHERE endpoint_id = 'mine';
+SELECT state, now() - since >= '1 hour' AS since, last_error, hint FROM integ_status() WHERE component = 'endpoints';
+SET ROLE endpoints_admin;
+SELECT state, last_error, hint FROM integ_status() WHERE component = 'endpoints';
+RESET ROLE;
+COMMIT;
+CALL pg_temp.wait_for($$SELECT count(*) = 0 FROM integ.deliveries_open WHERE state = 'sending'$$);
+INSERT INTO integ.deliveries_open (id, endpoint, message, created_at, next_attempt_at, client_id, event_client,
+                                   event_type, payload, attempt, state)
+SELECT integ.uuid_generate(), e.id, integ.uuid_generate(), now(), d.at, e.client_id, '*', 'order.x', '{}', d.attempt,
+       'queued'
+FROM integ.endpoints e, (VALUES (now() - interval '1 day', 0), (now() + interval '1 day', 1)) d (at, attempt)
+WHERE e.endpoint_id = 'orders';
+SELECT state, queue_depth, oldest_age, hint FROM integ_status() WHERE component = 'deliveries';
+BEGIN;
+UPDATE integ.endpoints SET status = 'active' WHERE endpoint_id = 'orders';
+SELECT state, queue_depth, oldest_age >= '1 day' AS oldest, hint FROM integ_status() WHERE component = 'deliveries';
+ROLLBACK;
+DELETE FROM integ.deliveries_open WHERE event_type = 'order.x';
+UPDATE integ.endpoints SET status = 'active' WHERE endpoint_id = 'orders';
 
 -- what goes with an endpoint
 SELECT integ_publish('order.late', '{}', '{"deliver_at": "2999-01-01", "endpoint": "orders"}') AS message \gset

@@ -11,7 +11,8 @@ SELECT integ_define($$
   "baseUrl": "{config.base_url}",
   "authType": "bearer",
   "auth": {"in": "header", "name": "Authorization", "value": "Bearer {credentials.token}"},
-  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string", "format": "uri"}}},
+  "configSchema": {"type": "object", "required": ["base_url"],
+      "properties": {"base_url": {"type": "string", "format": "uri"}}},
   "credentialSchema": {"type": "object", "required": ["token"], "properties": {"token": {"type": "string"}}},
   "headers": {"X-Definition": "iso"},
   "healthCheck": "list_languages",
@@ -29,7 +30,8 @@ SELECT integ_define($$
      "response": {"records": ".data"}},
     {"id": "echo", "name": "Echo", "access": "read", "outputSchema": {"type": "object", "required": ["nowhere"]},
      "inputSchema": {"type": "object", "properties": {
-        "segment": {"type": "string", "default": "x"}, "tags": {"type": "array"}, "header": {"type": "string"}, "note": {"type": "string"}}},
+        "segment": {"type": "string", "default": "x"}, "tags": {"type": "array"}, "header": {"type": "string"},
+            "note": {"type": "string"}}},
      "request": {"method": "GET", "path": "/echo/{segment}", "query": {"tags": "{tags}", "note": "{note}"},
                  "headers": {"X-Header": "{header}"}}},
     {"id": "post", "name": "Post", "access": "write", "outputSchema": {},
@@ -47,7 +49,8 @@ SELECT integ_define($$
 }
 $$::jsonb);
 
-SELECT integ_connect('execute_iso', 'iso_main', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_connect('execute_iso', 'iso_main',
+    jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
 
 -- Without its credential a call is refused before anything is sent.
 SELECT integ_execute('iso_main', 'get_country', '{"code": "FR"}');
@@ -68,7 +71,8 @@ SELECT r ->> 'path' AS path, r ->> 'query' AS query,
 FROM (SELECT integ_execute('iso_main', 'echo',
     '{"segment": "a b/c?d", "tags": ["x", 1], "header": "h", "note": "é&="}') AS r) AS e;
 SELECT r ->> 'body' AS sent, r ->> 'method' AS method
-FROM (SELECT integ_execute('iso_main', 'post', '{"title": "T", "lines": [{"sku": "a"}, {"sku": 12345678901234567890.10}]}') AS r) AS e;
+FROM (SELECT integ_execute('iso_main', 'post',
+    '{"title": "T", "lines": [{"sku": "a"}, {"sku": 12345678901234567890.10}]}') AS r) AS e;
 
 -- Input that does not match.
 SELECT integ_execute('iso_main', 'get_country', '{"code": "fr"}');
@@ -123,17 +127,30 @@ SELECT status FROM integ.instances WHERE instance_id = 'iso_main';
 SELECT integ_credential_set('iso_main', 'token', :'provider_token');
 SELECT integ_test('iso_main') ->> 'state' AS state;
 
+-- What the definition's status says: beta and deprecated warn once a session each, disabled is refused and leaves
+-- nothing.
+UPDATE integ.definitions SET status = 'beta' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+UPDATE integ.definitions SET status = 'deprecated' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+UPDATE integ.definitions SET status = 'disabled' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT integ_enqueue('iso_main', 'get_country', '{"code": "FI"}');
+SELECT * FROM integ_request('iso_main', 'GET', '/v1/countries/FI');
+SELECT h ->> 'state' AS state, h ->> 'error' AS error FROM integ_test('iso_main') AS h;
+UPDATE integ.definitions SET status = 'active' WHERE id = 'execute_iso';
+SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
+
 -- Everything is on record: wait for the recorder, which lags by integ.log_flush at most.
-DO $$
-BEGIN
-    FOR i IN 1..200 LOOP
-        EXIT WHEN (SELECT count(*) >= 2 FROM integ.audit_log
-                   WHERE instance_id = 'iso_main' AND action = 'call.write' AND outcome = 'succeeded')
-              AND (SELECT count(*) >= 16 FROM integ.requests WHERE instance_id = 'iso_main');
-        PERFORM pg_sleep(0.05);
-        COMMIT;
-    END LOOP;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT (SELECT count(*) >= 2 FROM integ.audit_log
+    WHERE instance_id = 'iso_main' AND action = 'call.write' AND outcome = 'succeeded')
+    AND (SELECT count(*) >= 21 FROM integ.requests WHERE instance_id = 'iso_main')$$);
 SELECT method, http_method, path_template, status, sqlstate, is_write, count(*)
 FROM integ.requests WHERE instance_id = 'iso_main'
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6;
@@ -142,7 +159,8 @@ FROM integ.audit_log WHERE instance_id = 'iso_main' AND action LIKE 'call.%' GRO
 
 DELETE FROM integ.instances WHERE instance_id = 'iso_main';
 
--- What would make two requests of one, or send it elsewhere, is refused before anything is recorded; options that are none.
+-- What would make two requests of one, or send it elsewhere, is refused before anything is recorded; options that
+-- are none.
 SELECT integ_define($$
 {
   "integrationId": "execute_echo", "name": "Echo", "version": "1.0.0", "category": "custom",
@@ -160,7 +178,8 @@ SELECT integ_define($$
   ]
 }
 $$::jsonb);
-SELECT integ_connect('execute_echo', 'echo_main', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_connect('execute_echo', 'echo_main',
+    jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
 SELECT integ_execute('echo_main', 'elsewhere', '{"host": "evil.example"}');
 SELECT count(*) FROM integ.audit_log WHERE instance_id = 'echo_main' AND action LIKE 'call.%';
 SELECT integ_execute('echo_main', 'secret', '{}', '{"timeout": "soon"}');

@@ -4,19 +4,11 @@ SET client_min_messages = warning;
 SELECT integ_version() ~ '^\d+\.\d+\.\d+$' AS version;
 
 -- The keeper comes by itself.
-CREATE PROCEDURE pg_temp.wait_for(query text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    LOOP
-        EXECUTE query INTO done;
-        COMMIT;
-        EXIT WHEN done;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
-CALL pg_temp.wait_for($$SELECT state = 'running' FROM integ_status() WHERE component = 'keeper' AND database = current_database()$$);
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT state = 'running' FROM integ_status()
+    WHERE component = 'keeper' AND database = current_database()$$);
 SELECT component, state FROM integ_status()
 WHERE component IN ('preload', 'launcher', 'keeper', 'held') AND coalesce(database = current_database(), true)
 ORDER BY component;
@@ -31,7 +23,8 @@ FROM integ.identity;
 SELECT integ_resume();
 
 -- The row of another database is a restore: held until somebody says so.
-INSERT INTO integ.identity (system_identifier, database_oid, database_name, timeline) VALUES ('42', 16384, 'elsewhere', 1);
+INSERT INTO integ.identity (system_identifier, database_oid, database_name, timeline)
+    VALUES ('42', 16384, 'elsewhere', 1);
 CALL pg_temp.wait_for($$SELECT state = 'yes' FROM integ_status() WHERE component = 'held'$$);
 SELECT last_error, hint FROM integ_status() WHERE component = 'held';
 CREATE ROLE op_ada LOGIN IN ROLE integ_admin;
@@ -49,8 +42,12 @@ SELECT kind, payload FROM integ.events WHERE kind = 'database.resumed';
 UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'partitions';
 CALL pg_temp.wait_for($$SELECT count(*) >= 4 FROM pg_inherits WHERE inhparent = 'integ.requests'::regclass
                         AND inhrelid::regclass::text ~ '_20\d{6}$'$$);
-CALL pg_temp.wait_for($$SELECT last_run_at IS NOT NULL AND last_duration IS NOT NULL AND next_run_at > now() FROM integ.maintenance_jobs WHERE name = 'partitions'$$);
-SELECT name, schedule, is_active, last_error FROM integ.maintenance_jobs WHERE name IN ('partitions', 'retention') ORDER BY name;
+CALL pg_temp.wait_for($$SELECT last_run_at IS NOT NULL AND last_duration IS NOT NULL AND next_run_at > now()
+    FROM integ.maintenance_jobs WHERE name = 'partitions'$$);
+SELECT name, schedule, is_active, last_error FROM integ.maintenance_jobs WHERE name IN ('partitions', 'retention')
+    ORDER BY name;
+-- Today and three more; a fifth where midnight (UTC) has passed meanwhile.
+SELECT state ~ '^[45] days$' AS days FROM integ_status() WHERE component = 'partitions';
 SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'integ'::regnamespace AND c.relispartition
   AND (c.relacl IS NOT NULL OR NOT c.relrowsecurity) AND c.relkind = 'r';
 SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'integ'::regnamespace AND c.relkind IN ('r', 'p')
@@ -66,7 +63,8 @@ SELECT tableoid::regclass FROM integ.requests WHERE client_id = 'op_acme';
 SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'integ.requests'::regclass ORDER BY 1;
 SELECT integ.partitions_maintain('2091-05-01 00:00+00');
 INSERT INTO integ.audit_log (created_at, retention, client_id, action, outcome) VALUES
-    ('2091-05-01 12:00+00', 'short', 'op_acme', 'x', 'failed'), ('2091-05-01 12:00+00', 'standard', 'op_acme', 'x', 'failed'),
+    ('2091-05-01 12:00+00', 'short', 'op_acme', 'x', 'failed'),
+    ('2091-05-01 12:00+00', 'standard', 'op_acme', 'x', 'failed'),
     ('2091-05-01 12:00+00', 'long', 'op_acme', 'x', 'failed');
 -- 30 days after the day is over the short class goes, a year later the standard one.
 SELECT integ.partitions_maintain('2091-05-31 23:00+00') > 0 AS worked;
@@ -90,7 +88,8 @@ UPDATE integ.maintenance_jobs SET is_active = false;
 RESET ROLE;
 INSERT INTO integ.maintenance_jobs (name, schedule) VALUES ('op_nobody', '1 hour');
 CALL pg_temp.wait_for($$SELECT last_error IS NOT NULL FROM integ.maintenance_jobs WHERE name = 'op_nobody'$$);
-SELECT last_error, next_run_at < now() + interval '6 minutes' AS soon_again FROM integ.maintenance_jobs WHERE name = 'op_nobody';
+SELECT last_error, next_run_at < now() + interval '6 minutes' AS soon_again FROM integ.maintenance_jobs
+    WHERE name = 'op_nobody';
 SELECT payload FROM integ.events WHERE kind = 'maintenance.failed' AND payload ->> 'job' = 'op_nobody' LIMIT 1;
 SELECT last_error ~ 'op_nobody: this version' AS told FROM integ_status() WHERE component = 'partitions';
 INSERT INTO integ.maintenance_jobs (name, schedule, is_active) VALUES ('op_nobody', '2 hours', false);

@@ -161,6 +161,10 @@ SELECT status, created > 200 AS created FROM integ_sync_run('bad_rights', true);
 SELECT status, last_error FROM integ.sync_tasks WHERE task_id = 'bad_rights';
 RESET ROLE;
 
+-- What the keeper is asked by others than integ_sync_run.
+SELECT integ.sync_execution_store('{}');
+SELECT integ.sync_execution_store('{"task": 7}');
+
 DELETE FROM integ.sync_tasks WHERE task_id ~ '^bad_';
 DELETE FROM integ.conversion_schemas WHERE schema_id ~ '^bad_';
 DELETE FROM integ.instances WHERE instance_id = 'bad_main';

@@ -29,7 +29,8 @@ CREATE TABLE pull_test.countries (
     alpha_3 varchar(3),
     number integer,
     updated_at timestamptz,
-    note text DEFAULT 'ours');
+    note text DEFAULT 'ours',
+    compiled text DEFAULT current_setting('jit'));
 INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_table, delete_if_removed, deduplication,
     field_mappings)
 VALUES ('pull_countries', 'Country', 'pull_test.countries', true,
@@ -47,8 +48,8 @@ WHERE i.instance_id = 'pull_main' AND s.schema_id = 'pull_countries';
 -- The first run: everything.
 SELECT status, phase, fetched, created, updated, unchanged, skipped, deleted, failed, reason, error
     FROM integ_sync_run('pull_countries', true);
-SELECT count(*), count(official_name) > 100 AS official, count(*) FILTER (WHERE note = 'ours') AS ours
-    FROM pull_test.countries;
+SELECT count(*), count(official_name) > 100 AS official, count(*) FILTER (WHERE note = 'ours') AS ours,
+    count(*) FILTER (WHERE compiled = 'on') AS compiled FROM pull_test.countries;
 SELECT id, name, alpha_3, number, updated_at FROM pull_test.countries WHERE id = 'FR';
 SELECT external_type, external_id, target_table, target_key, sync_status, length(raw_hash) AS hash, external_modified_at
 FROM integ.record_links WHERE target_table = 'pull_test.countries'::regclass AND external_id = 'FR';

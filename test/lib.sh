@@ -64,7 +64,9 @@ source_copy() {
     # Test data beside the checkout; tests that want it skip where it is not there.
     unset INTEG_SHARED
     if [ -d "$checkout/../shared" ]; then
-        cp -r --no-preserve=ownership,mode "$checkout/../shared" "$scratch/shared"
+        # Its content, so that a link to it becomes a copy, too.
+        mkdir "$scratch/shared"
+        cp -r --no-preserve=ownership,mode "$checkout/../shared/." "$scratch/shared"
         chmod -R a+rX "$scratch/shared"
         export INTEG_SHARED=$scratch/shared
     fi
@@ -111,9 +113,10 @@ sanitize_server() {
     mv "$bindir/postgres" "$bindir/postgres.bare"
     cat >"$bindir/postgres" <<WRAPPER
 #!/bin/bash
-# The runtime must come first; a test's own library follows.
+# The runtime must come first; a test's own library follows. Each memmem would be checked to the end of its text,
+# which makes the search for all that is found in a long text quadratic.
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so):$scratch/early.so\${LD_PRELOAD:+:\$LD_PRELOAD}"
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$scratch/sanitizer/report
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:intercept_memmem=0:log_path=$scratch/sanitizer/report
 export UBSAN_OPTIONS=print_stacktrace=1:log_path=$scratch/sanitizer/report
 # Under its own name, which pg_ctl restart runs again.
 exec -a "$bindir/postgres" "$bindir/postgres.bare" "\$@"
@@ -133,7 +136,8 @@ cluster_start() {
     shift
     as_server mkdir -p "$dir"
     as_server chmod 700 "$dir"
-    as_server "$bindir/initdb" -D "$dir/data" -U postgres -A trust -N --no-locale -E UTF8 >"$scratch/initdb.log" 2>&1 || {
+    as_server "$bindir/initdb" -D "$dir/data" -U postgres -A trust -N --no-locale -E UTF8 \
+        >"$scratch/initdb.log" 2>&1 || {
         cat "$scratch/initdb.log"
         say "initdb failed."
         return 1

@@ -9,7 +9,7 @@ if [ "$(id -u)" != 0 ]; then
         echo "matrix.sh: a chroot needs root" >&2
         exit 1
     }
-    exec sudo MATRIX="${MATRIX:-}" INTEG_LONG="${INTEG_LONG:-}" TESTS="${TESTS:-}" "$0" "$@"
+    exec sudo MATRIX="${MATRIX:-}" INTEG_LONG="${INTEG_LONG:-}" TESTS="${TESTS:-}" LAYERS="${LAYERS:-}" "$0" "$@"
 fi
 # shellcheck source=test/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -64,8 +64,8 @@ run() {
     mkdir "$root/root/integ"
     tar -C "$checkout" --exclude=./build --exclude=./.git --exclude='*.o' --exclude='*.so' -cf - . |
         tar -C "$root/root/integ" -xf -
-    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root INTEG_LONG="${INTEG_LONG:-}" TESTS="${TESTS:-}" \
-        LAYERS="${LAYERS:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
+    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root INTEG_LONG="${INTEG_LONG:-}" \
+        TESTS="${TESTS:-}" LAYERS="${LAYERS:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
         make --no-print-directory -C /root/integ check </dev/null
 }
 

@@ -2,9 +2,9 @@
  * The dispatcher's work, step by step: claim, prepare, send, settle.
  *
  * A dispatcher serves the instances whose hash falls to its number, so that
- * what must be exact for an instance (its concurrency, the order of a key) is
- * known to one process. No step waits for the network, and none has a
- * transaction open while another runs.
+ * what must be exact for an instance (its limits, the order of a key) is
+ * known to one process; calls that need none of that are shared by all of them.
+ * No step waits for the network, and none has a transaction open while another runs.
  */
 #ifndef INTEG_CALLS_DISPATCH_H
 #define INTEG_CALLS_DISPATCH_H
@@ -117,6 +117,7 @@ typedef struct IntegFlight
 	pg_uuid_t subject;				  /* of an errand */
 	bool repeatable;				  /* it looks at the service before it repeats a write */
 	void *errand_state;				  /* the errand's own */
+	bool closed;					  /* stopped by what is no call's: it is held, or nobody records it */
 	bool later;						  /* prepared once it is claimed: an errand, which locks its row */
 
 	/* on its way */
@@ -192,6 +193,13 @@ typedef struct IntegDispatcher
 	"(" total " = 1 OR (pg_catalog.uuid_hash(" instance ") & 2147483647) % " total " = " number ")"
 
 /*
+ * The same of a call o. What must be exact for an instance (limits, the order of a key) is known to one dispatcher;
+ * calls that keep none of it are shared out one by one.
+ */
+#define INTEG_MY_CALL(total, number) \
+	"(" total " = 1 OR COALESCE(o.share, pg_catalog.uuid_hash(o.instance) & 2147483647) % " total " = " number ")"
+
+/*
  * lane.c: the lane of an instance, made if there is none; how many more calls may run in it now, and how many of
  * these may be calls that no slot was promised to. Whether a request may leave is for the
  * limits to say: a lane only keeps from claiming what could not.
@@ -203,6 +211,9 @@ extern int integ_lane_room(const IntegLane *lane, TimestampTz now);
 /* A call is claimed for the lane; it is not, after all, or has ended. */
 extern void integ_lane_take(IntegLane *lane);
 extern void integ_lane_give(IntegLane *lane);
+
+/* A dispatcher's part of what all of them together may have under way; never none, so that nothing waits for ever. */
+extern int integ_lane_part(const IntegDispatcher *dispatcher, int most);
 
 /* So many calls of the lane may run at once, and its requests go to that origin (NULL: not known). */
 extern void integ_lane_learn(IntegDispatcher *dispatcher, IntegLane *lane, int limit, const char *origin);
@@ -239,6 +250,9 @@ extern bool integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *ins
 extern void integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
 extern void integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
 extern bool integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key);
+
+/* send.c: nothing may leave now, for a reason that is no call's: it is held, or nobody records what leaves. */
+extern bool integ_dispatcher_is_closed(const IntegDispatcher *dispatcher);
 
 /*
  * claim.c: look at everything again; take the news of others; whether a claim may find something, and when;
@@ -292,6 +306,12 @@ extern void integ_give_up(IntegDispatcher *dispatcher);
  * that fails, one by one. What cannot be stored now stays answered; false then.
  */
 extern bool integ_settle(IntegDispatcher *dispatcher);
+
+/*
+ * tell.c: integ.action.executed of those among these that have ended and are being moved to history, for the endpoints
+ * that want to know. In the transaction that moves them.
+ */
+extern void integ_flights_tell(IntegFlight *const *flights, int count);
 
 /*
  * failing.c: notes how a call has ended, once that is stored; writes what was noted, in a transaction, and switches

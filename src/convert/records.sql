@@ -268,10 +268,6 @@ CREATE POLICY record_relations_read ON integ.record_relations FOR SELECT USING (
     (SELECT integ_current_level()) = 'superadmin'
     OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin'
     OR from_record IS NOT NULL AND EXISTS (SELECT FROM integ.records r WHERE r.id = record_relations.from_record));
-CREATE POLICY record_relations_write ON integ.record_relations USING (
-    (SELECT integ_current_level()) = 'superadmin'
-    OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin');
-
 CREATE POLICY currency_rates_read ON integ.currency_rates FOR SELECT USING (
     (SELECT integ_current_level()) = 'superadmin' OR client_id = (SELECT integ_current_client())
     OR client_id = '*' AND (SELECT integ_current_client()) IS NOT NULL);

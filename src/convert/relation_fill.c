@@ -44,7 +44,8 @@ schemas_to_fill(const char *client, pg_uuid_t **schemas)
 {
 	static IntegQuery query = {
 		"SELECT w.schema FROM integ.record_relations w JOIN integ.conversion_schemas s ON s.id = w.schema "
-		"WHERE w.client_id = $1 AND s.owner = $2 AND w.from_table IS NOT NULL AND w.field IS NOT NULL "
+		"WHERE w.client_id = $1 AND (s.client_id IN (w.client_id, '*') OR w.client_id = '*') AND s.owner = $2 "
+		"AND w.from_table IS NOT NULL AND w.field IS NOT NULL "
 		"AND w.error IS NULL AND w.linked_at IS NULL AND (w.to_record IS NOT NULL OR w.value IS NOT NULL) "
 		"GROUP BY w.schema ORDER BY w.schema",
 		2,

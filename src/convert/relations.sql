@@ -6,6 +6,18 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'integ_with_fiel
 COMMENT ON FUNCTION integ.with_fields(jsonb, text[], jsonb[]) IS
     'A record''s data with these target fields (also dot paths) set to these values';
 
+-- Workers complete relations with the rights of integ_owner and of the schema's owner: what a relation leads from and
+-- to must be there for whoever writes it.
+CREATE POLICY record_relations_write ON integ.record_relations USING (
+    (SELECT integ_current_level()) = 'superadmin'
+    OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin')
+    WITH CHECK (((SELECT integ_current_level()) = 'superadmin'
+        OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin')
+    AND (from_record IS NULL OR EXISTS (SELECT FROM integ.records r WHERE r.id = record_relations.from_record))
+    AND (to_record IS NULL OR EXISTS (SELECT FROM integ.records r WHERE r.id = record_relations.to_record))
+    AND (schema IS NULL
+         OR EXISTS (SELECT FROM integ.conversion_schemas s WHERE s.id = record_relations.schema)));
+
 -- Replaces what is remembered of the starting points of a page: each is the id of a record, or the key of a row of
 -- start_table. What did not change is not written.
 CREATE FUNCTION integ.store_relations(schema_id uuid, client text, of_instance uuid, start_table regclass,
@@ -72,11 +84,11 @@ BEGIN
             linked_at = CASE WHEN w.from_table IS NULL OR w.field IS NULL THEN now() END
         FROM unnest(relations, to_records, to_values) a (id, record, value)
         WHERE w.id = a.id
-        RETURNING w.from_record, w.field, coalesce(w.value, to_jsonb(w.to_record)) AS value
+        RETURNING w.from_record, w.client_id, w.field, coalesce(w.value, to_jsonb(w.to_record)) AS value
     ), filled AS (
         UPDATE integ.records r SET data = f.data, updated_at = now()
         FROM (SELECT s.id, integ.with_fields(s.data, array_agg(c.field), array_agg(c.value)) AS data
-              FROM completed_relations c JOIN integ.records s ON s.id = c.from_record
+              FROM completed_relations c JOIN integ.records s ON s.id = c.from_record AND s.client_id = c.client_id
               WHERE c.field IS NOT NULL GROUP BY s.id, s.data) f
         WHERE r.id = f.id AND r.data <> f.data
     )
@@ -169,9 +181,9 @@ $$;
 COMMENT ON FUNCTION integ.link_relations_by_field(text, regclass, text, text, text[], jsonb[]) IS
     'Completes the relations that waited for rows of a table by a column''s value; returns how many';
 
-CREATE FUNCTION integ.tg_schema_relations() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_schema_relations';
-COMMENT ON FUNCTION integ.tg_schema_relations() IS
-    'Forgets the foreign keys that waited for a deleted schema to set them';
-CREATE TRIGGER conversion_schemas_relations AFTER DELETE ON integ.conversion_schemas
-    FOR EACH ROW EXECUTE FUNCTION integ.tg_schema_relations();
+CREATE FUNCTION integ.tg_schema_deleted() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_schema_deleted';
+COMMENT ON FUNCTION integ.tg_schema_deleted() IS
+    'Forgets the links of a deleted schema, and the foreign keys that waited for it to set them; the local side stays';
+CREATE TRIGGER conversion_schemas_deleted AFTER DELETE ON integ.conversion_schemas
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_schema_deleted();

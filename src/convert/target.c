@@ -48,8 +48,8 @@ convert_table(ConvertCompile *compile, const char **name)
 		return InvalidOid;
 	table = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
 	if (!OidIsValid(table))
-		convert_invalid(compile, "Where it was renamed, give the schema its new name.", "The table \"%s\" does not exist",
-						*name);
+		convert_invalid(compile, "Make it again; or, where it was renamed, give the schema its new name.",
+						"The table \"%s\" does not exist", *name);
 	*name = quote_qualified_identifier(strVal(linitial(names)), strVal(lsecond(names)));
 	return table;
 }

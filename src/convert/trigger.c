@@ -20,7 +20,7 @@
 PG_FUNCTION_INFO_V1(integ_tg_conversion_schema_check);
 PG_FUNCTION_INFO_V1(integ_tg_record_type_check);
 PG_FUNCTION_INFO_V1(integ_tg_instance_links);
-PG_FUNCTION_INFO_V1(integ_tg_schema_relations);
+PG_FUNCTION_INFO_V1(integ_tg_schema_deleted);
 
 static Datum
 column(const TriggerData *trigger, HeapTuple row, const char *name, bool *isnull)
@@ -171,7 +171,7 @@ integ_tg_record_type_check(PG_FUNCTION_ARGS)
 
 /* AFTER DELETE: whoever deletes the row need not be allowed to delete what goes with it. */
 static Datum
-delete_with(FunctionCallInfo fcinfo, const char *name, IntegQuery *query)
+delete_with(FunctionCallInfo fcinfo, const char *name, IntegQuery *queries, int count)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	IntegOwnerScope scope;
@@ -182,7 +182,9 @@ delete_with(FunctionCallInfo fcinfo, const char *name, IntegQuery *query)
 		elog(ERROR, "integ.%s must be called as a trigger", name);
 	id = column(trigger, trigger->tg_trigtuple, "id", &isnull);
 	integ_owner_enter(&scope);
-	(void) integ_query(query, &id, NULL);
+	integ_query_by_indexes();
+	for (int i = 0; i < count; i++)
+		(void) integ_query(&queries[i], &id, NULL);
 	integ_owner_leave(&scope);
 	return PointerGetDatum(NULL);
 }
@@ -191,17 +193,23 @@ delete_with(FunctionCallInfo fcinfo, const char *name, IntegQuery *query)
 Datum
 integ_tg_instance_links(PG_FUNCTION_ARGS)
 {
-	static IntegQuery query = {"DELETE FROM integ.record_links WHERE instance = $1", 1, {UUIDOID}};
+	static IntegQuery queries[] = {{"DELETE FROM integ.record_links WHERE instance = $1", 1, {UUIDOID}}};
 
-	return delete_with(fcinfo, "tg_instance_links", &query);
+	return delete_with(fcinfo, "tg_instance_links", queries, lengthof(queries));
 }
 
-/* AFTER DELETE on integ.conversion_schemas */
+/*
+ * AFTER DELETE on integ.conversion_schemas. A link that stayed would count as another source of its row, which would
+ * then never be removed. Links begin with their instance: each one's are looked for.
+ */
 Datum
-integ_tg_schema_relations(PG_FUNCTION_ARGS)
+integ_tg_schema_deleted(PG_FUNCTION_ARGS)
 {
-	static IntegQuery query = {
-		"DELETE FROM integ.record_relations WHERE from_table IS NOT NULL AND schema = $1", 1, {UUIDOID}};
+	static IntegQuery queries[] = {
+		{"DELETE FROM integ.record_links WHERE instance = ANY (ARRAY(SELECT id FROM integ.instances)) AND schema = $1",
+		 1,
+		 {UUIDOID}},
+		{"DELETE FROM integ.record_relations WHERE from_table IS NOT NULL AND schema = $1", 1, {UUIDOID}}};
 
-	return delete_with(fcinfo, "tg_schema_relations", &query);
+	return delete_with(fcinfo, "tg_schema_deleted", queries, lengthof(queries));
 }

@@ -3,8 +3,12 @@
  */
 #include "core/json.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 bool
 integ_json_get(const JsonbContainer *object, const char *key, JsonbValue *value)
@@ -263,6 +267,15 @@ integ_json_add_bool(IntegJsonBuilder *builder, const char *key, bool value)
 	boolean.type = jbvBool;
 	boolean.val.boolean = value;
 	push(builder, key, &boolean);
+}
+
+void
+integ_json_add_time(IntegJsonBuilder *builder, const char *key, TimestampTz value)
+{
+	char text[MAXDATELEN + 1];
+	int utc = 0;
+
+	integ_json_add_string(builder, key, JsonEncodeDateTime(text, TimestampTzGetDatum(value), TIMESTAMPTZOID, &utc));
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 /* Looks a key up in an object. False where it is absent or the container is no object; the value
@@ -58,6 +59,7 @@ extern void integ_json_add_jsonb(IntegJsonBuilder *builder, const char *key, con
 extern void integ_json_add_string(IntegJsonBuilder *builder, const char *key, const char *value); /* NULL: JSON null */
 extern void integ_json_add_int(IntegJsonBuilder *builder, const char *key, int64 value);
 extern void integ_json_add_bool(IntegJsonBuilder *builder, const char *key, bool value);
+extern void integ_json_add_time(IntegJsonBuilder *builder, const char *key, TimestampTz value); /* ISO 8601, UTC */
 extern void integ_json_add_null(IntegJsonBuilder *builder, const char *key);
 extern Jsonb *integ_json_end(IntegJsonBuilder *builder);
 

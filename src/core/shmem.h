@@ -152,8 +152,10 @@ typedef struct IntegDatabase
 #define INTEG_WAKE_HANDLERS 0x10
 #define INTEG_WAKE_SYNC 0x20
 #define INTEG_WAKE_LISTENERS 0x40
-#define INTEG_WAKE_SYNC_TASKS 0x80 /* beside INTEG_WAKE_SYNC: tasks were written, which may be due */
-#define INTEG_WAKE_ALL 0xff
+#define INTEG_WAKE_SYNC_TASKS 0x80	/* beside INTEG_WAKE_SYNC: tasks were written, which may be due */
+#define INTEG_WAKE_SYNC_QUEUE 0x100 /* beside INTEG_WAKE_SYNC: executions were queued */
+#define INTEG_WAKE_SYNC_MOVED 0x200 /* beside INTEG_WAKE_SYNC: some that wait were given any other time */
+#define INTEG_WAKE_ALL 0x3ff
 
 typedef struct IntegShared
 {

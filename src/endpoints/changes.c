@@ -20,6 +20,7 @@
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -224,12 +225,34 @@ prepare_to_jsonb(Changes *changes)
 					   &changes->to_jsonb);
 }
 
+/* The same row reads the same whoever writes it, as in pg_dump and logical replication. Until AtEOXact_GUC(level). */
+static int
+pin_formats(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} formats[] = {{"bytea_output", "hex"},
+				   {"datestyle", "ISO, YMD"},
+				   {"extra_float_digits", "1"},
+				   {"intervalstyle", "postgres"},
+				   {"timezone", "UTC"}};
+	int level = NewGUCNestLevel();
+
+	for (size_t i = 0; i < lengthof(formats); i++)
+		(void) set_config_option(formats[i].name, formats[i].value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+	return level;
+}
+
 /* AFTER … FOR EACH STATEMENT with transition tables; made by integ_publish_changes. */
 Datum
 integ_tg_publish_changes(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Changes *changes = palloc0(sizeof(Changes));
+	int level;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1 ||
@@ -262,6 +285,8 @@ integ_tg_publish_changes(PG_FUNCTION_ARGS)
 	if (!is_wanted(changes))
 		return PointerGetDatum(NULL);
 	prepare_to_jsonb(changes);
+	level = pin_formats();
 	read_all(changes);
+	AtEOXact_GUC(true, level);
 	return PointerGetDatum(NULL);
 }

@@ -31,10 +31,13 @@ typedef struct IntegMessage
 extern PGDLLEXPORT bool integ_event_wanted(const char *client, const char *event_type);
 
 /*
- * Writes the deliveries of events, all of one client, to the endpoints that want them, and has the dispatchers woken at
+ * Writes the deliveries of events to the endpoints that want them, and has the dispatchers woken at
  * commit. only (nonly of them) limits the endpoints to these; NULL: all. How many deliveries. Inside an owner scope.
  */
 extern int integ_messages_publish(const IntegMessage *messages, int count, const pg_uuid_t *only, int nonly);
+
+/* Writes the delivery of an event to one endpoint, whatever that subscribes to. As above. */
+extern void integ_message_send(const IntegMessage *message, const IntegEndpoint *endpoint);
 
 /* Whether the text can be the type of an event, or a pattern of types. */
 extern bool integ_event_type_valid(const char *text, bool is_pattern);

@@ -179,7 +179,7 @@ store_attempts(Batch *batch)
 }
 
 static void
-publish_outcome(const IntegDelivery *delivery, const char *kind)
+add_outcome(IntegOwnEvents *events, const IntegDelivery *delivery, const char *kind)
 {
 	IntegJsonBuilder payload;
 
@@ -195,8 +195,8 @@ publish_outcome(const IntegDelivery *delivery, const char *kind)
 		integ_json_add_int(&payload, "status", delivery->response.status);
 	if (delivery->error != NULL)
 		integ_json_add_string(&payload, "error", delivery->error);
-	integ_own_event_publish(delivery->client_id, kind, delivery->has_instance ? &delivery->instance : NULL,
-							integ_json_end(&payload));
+	integ_own_events_add(events, delivery->client_id, kind, delivery->has_instance ? &delivery->instance : NULL,
+						 integ_json_end(&payload));
 }
 
 /* Tells who wants to know; of what tells of deliveries itself nobody is told. */
@@ -204,18 +204,21 @@ static void
 publish_outcomes(const Batch *batch)
 {
 	static const char own[] = INTEG_EVENT_PREFIX "delivery.";
+	IntegOwnEvents events;
 
+	integ_own_events_begin(&events);
 	for (int i = 0; i < batch->count; i++)
 	{
 		const IntegDelivery *delivery = batch->items[i];
 
 		if (!delivery->counts || strncmp(delivery->event_type, own, strlen(own)) == 0)
 			continue;
-		publish_outcome(delivery,
-						delivery->fate == INTEG_DELIVERY_DELIVERED ? "delivery.delivered" : "delivery.failed");
+		add_outcome(&events, delivery,
+					delivery->fate == INTEG_DELIVERY_DELIVERED ? "delivery.delivered" : "delivery.failed");
 		if (delivery->fate == INTEG_DELIVERY_DEAD)
-			publish_outcome(delivery, "delivery.dead");
+			add_outcome(&events, delivery, "delivery.dead");
 	}
+	integ_own_events_publish(&events);
 }
 
 static void

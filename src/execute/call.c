@@ -53,6 +53,7 @@ integ_call_begin(const IntegActor *actor, const char *instance, const char *meth
 	call->method_id = pstrdup(method);
 	call->input = input != NULL ? input : integ_json_empty_object();
 	call->options = *options;
+	call->began_at = GetCurrentTimestamp();
 	integ_uuid_make(&call->subject.call_id);
 	MemoryContextSwitchTo(old);
 	return call;

@@ -68,6 +68,9 @@ typedef struct IntegOutcome
 	const Jsonb *result;
 } IntegOutcome;
 
+/* Shorter strings are no secrets, and would mask half of an ordinary answer. */
+#define INTEG_SHORTEST_MASKED 6
+
 /* A secret, or a string built from one: wiped at the end, and masked where the answer echoes it. */
 typedef struct IntegCallSecret
 {
@@ -88,7 +91,8 @@ typedef struct IntegCall
 	const char *method_id;
 	const Jsonb *input;
 	IntegCallOptions options;
-	int attempt;								   /* of a durable call, from 1; 0: the only one */
+	int attempt; /* of a durable call, from 1; 0: the only one */
+	TimestampTz began_at;
 	int64 token_version;						   /* of the OAuth token that the exchange carries */
 	bool token_pending;							   /* asynchronous: a token is being refreshed; to come again */
 	bool previous_credentials;					   /* those before a rotation, which the service may still want */
@@ -299,6 +303,12 @@ extern void integ_call_map(IntegCall *call);
 /* The call's result, which may be NULL, checked against the method's outputSchema where that is wanted. */
 extern void integ_call_result(IntegCall *call, const Jsonb *result);
 extern void integ_call_record(IntegCall *call);
+
+/*
+ * What became of a write that was answered, or of which no answer came. "unknown" is honest: the request may have been
+ * carried out, and only a person or the service can tell.
+ */
+extern const char *integ_call_write_outcome(const IntegCall *call);
 
 /*
  * A call of an exchange that the caller made instead of one of the definition's methods: method describes it

@@ -5,6 +5,7 @@
  * "errors" say so, the method's rules before the definition's.
  */
 #include "core/errors.h"
+#include "core/guc.h"
 #include "core/json.h"
 #include "execute/call.h"
 #include "execute/decode.h"
@@ -35,21 +36,30 @@ classify_failure(IntegCall *call)
 		[INTEG_HTTP_TIMEOUT] = {ERRCODE_INTEG_UNREACHABLE,
 								"Raise options.timeout, integ.request_timeout or integ.max_sync_wait if the service is slow."},
 		[INTEG_HTTP_DNS] = {ERRCODE_INTEG_UNREACHABLE, "Check the host name in the instance's config, and the server's DNS."},
-		[INTEG_HTTP_CONNECT] = {ERRCODE_INTEG_UNREACHABLE, "Check that the service is up and that a firewall lets the database server reach it."},
-		[INTEG_HTTP_TLS] = {ERRCODE_INTEG_BAD_ANSWER, "Certificates are always verified; a private authority is trusted through integ.ca_file."},
-		[INTEG_HTTP_BLOCKED] = {ERRCODE_INTEG_FORBIDDEN, "A superuser can allow a private network in integ.allowed_addresses."},
+		[INTEG_HTTP_CONNECT] = {ERRCODE_INTEG_UNREACHABLE,
+								"Check that the service is up and that a firewall lets the database server reach it."},
+		[INTEG_HTTP_TLS] = {ERRCODE_INTEG_BAD_ANSWER,
+							"Certificates are always verified; a private authority is trusted through integ.ca_file."},
+		[INTEG_HTTP_BLOCKED] = {ERRCODE_INTEG_FORBIDDEN,
+								"A superuser can allow a private network in integ.allowed_addresses."},
 		[INTEG_HTTP_REDIRECT] = {ERRCODE_INTEG_BAD_ANSWER, "Point the instance's base URL at where the service really is."},
-		[INTEG_HTTP_TOO_LARGE] = {ERRCODE_INTEG_BAD_ANSWER, "Ask for less, or let a superuser raise integ.max_response_size."},
-		[INTEG_HTTP_TRUNCATED] = {ERRCODE_INTEG_BAD_ANSWER, "Try again; if it stays, the service or a proxy before it is at fault."},
+		[INTEG_HTTP_TOO_LARGE] = {ERRCODE_INTEG_BAD_ANSWER,
+								  "Ask for less, or let a superuser raise integ.max_response_size."},
+		[INTEG_HTTP_TRUNCATED] = {ERRCODE_INTEG_BAD_ANSWER,
+								  "Try again; if it stays, the service or a proxy before it is at fault."},
 		[INTEG_HTTP_PROTOCOL] = {ERRCODE_INTEG_BAD_ANSWER, "Check that the base URL leads to an HTTP service."},
 		[INTEG_HTTP_INTERNAL] = {ERRCODE_INTEG_INSTALLATION, NULL},
 	};
 
+	char *hint = kinds[response->failure].hint;
+
+	if (integ_proxy[0] != '\0' && (response->failure == INTEG_HTTP_DNS || response->failure == INTEG_HTTP_CONNECT))
+		hint = "Requests leave through integ.proxy: check that it is up, and that it may connect to the service.";
 	fail(call, kinds[response->failure].sqlerrcode, psprintf("%s failed: %s", integ_call_name(call), response->error),
 		 psprintf("%s %s%s after %lld ms; %s.", call->request.method, call->origin,
 				  call->exchange->path_source, (long long) (response->duration_us / 1000),
 				  response->maybe_sent ? "the request may have been received" : "nothing was sent"),
-		 kinds[response->failure].hint);
+		 hint);
 }
 
 /* The beginning of a text answer, on one line. */
@@ -71,6 +81,23 @@ say_when(IntegCall *call, TimestampTz when)
 	call->outcome.retry_at = when;
 	if (when != 0)
 		call->outcome.detail = psprintf("The service accepts the next request at %s.", timestamptz_to_str(when));
+}
+
+/* What to do about a status from 400 to 499. */
+static char *
+refusal_hint(long status)
+{
+	switch (status)
+	{
+		case 403:
+			return "These credentials lack a permission for it, or the service keeps it from them.";
+		case 404:
+		case 410:
+			return "What was asked for is not there, or these credentials may not see it: check the input and the "
+				   "instance's config.";
+		default:
+			return "The same request would be refused again: change what the answer names.";
+	}
 }
 
 static void
@@ -95,11 +122,12 @@ classify_status(IntegCall *call)
 			 call->exchange->is_write ? "It may have carried the write out: look before you repeat it."
 									  : "Try again later.");
 	else if (status >= 400)
-		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail, NULL);
+		fail(call, ERRCODE_INTEG_REFUSED, psprintf("the service refused %s", integ_call_name(call)), detail,
+			 refusal_hint(status));
 	else if (status == 304)
 		fail(call, ERRCODE_INTEG_BAD_ANSWER,
 			 psprintf("the service says that nothing has changed for %s, which did not ask", integ_call_name(call)), detail,
-			 NULL);
+			 "The service, or a proxy before it, is at fault: nothing in the request allows such an answer.");
 	else
 		fail(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("the service redirects %s", integ_call_name(call)), detail,
 			 "Redirects of writes and to other origins are not followed.");

@@ -7,6 +7,7 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
+#include "execute/tell.h"
 #include "http/flight.h"
 #include "libpq/libpq-fs.h"
 #include "miscadmin.h"
@@ -71,6 +72,8 @@ integ_download(IntegCall *call)
 	call->streamed = true;
 	call->amend = amend;
 	integ_call_exchange(call);
+	if (call->flight == NULL)
+		integ_call_tell(call, &call->outcome);
 	integ_call_raise(call);
 	type = integ_http_head_value(call->flight, "content-type");
 	loid = inv_create(InvalidOid);
@@ -78,6 +81,7 @@ integ_download(IntegCall *call)
 	bytes = copy_body(call, object);
 	inv_close(object);
 	integ_call_end_stream(call, false);
+	integ_call_tell(call, &call->outcome);
 	integ_call_raise(call);
 	integ_json_begin_object(&builder);
 	integ_json_add_int(&builder, "loid", loid);

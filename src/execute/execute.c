@@ -5,6 +5,7 @@
 #include "core/options.h"
 #include "execute/call.h"
 #include "execute/download.h"
+#include "execute/tell.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -104,6 +105,7 @@ integ_execute(PG_FUNCTION_ARGS)
 		PG_RETURN_JSONB_P(result);
 	}
 	integ_call_run(call);
+	integ_call_tell(call, &call->outcome);
 	integ_call_raise(call);
 	if (call->outcome.result != NULL)
 	{

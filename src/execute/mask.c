@@ -7,9 +7,6 @@
 
 #include "mb/pg_wchar.h"
 
-/* Shorter strings are no secrets, and would mask half of an ordinary answer. */
-#define SHORTEST_MASKED 6
-
 /* A byte of a secret may be spelled \\u00XX. */
 #define LONGEST_SPELLING 6
 
@@ -153,7 +150,7 @@ integ_secrets_mask(const IntegCallSecret *secrets, char *text, size_t len)
 
 	for (const IntegCallSecret *secret = secrets; secret != NULL; secret = secret->next)
 	{
-		if (!secret->masked || secret->len < SHORTEST_MASKED)
+		if (!secret->masked || secret->len < INTEG_SHORTEST_MASKED)
 			continue;
 		mask_verbatim(text, len, secret);
 		if (spelled)

@@ -6,12 +6,8 @@
 #include "core/json.h"
 #include "execute/call.h"
 
-/*
- * What became of a write. "unknown" is honest: the request may have been
- * carried out, and only a person or the service can tell.
- */
-static const char *
-write_outcome(const IntegCall *call)
+const char *
+integ_call_write_outcome(const IntegCall *call)
 {
 	const IntegHttpResponse *response = call->response;
 
@@ -78,7 +74,7 @@ integ_call_record(IntegCall *call)
 	};
 
 	if (call->intent != NULL)
-		integ_record_outcome(call->intent, write_outcome(call), audit_detail(call));
+		integ_record_outcome(call->intent, integ_call_write_outcome(call), audit_detail(call));
 	call->intent = NULL;
 	integ_record_request(&entry);
 	integ_record_used(&call->instance->id, call->outcome.sqlerrcode == 0);

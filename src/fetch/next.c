@@ -156,7 +156,8 @@ integ_pages_require_origin(const IntegCall *call, const char *url)
 	char *copy;
 
 	if (origin == NULL)
-		refuse_url(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("The service names no usable URL for it: %s", problem), NULL);
+		refuse_url(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("The service names no usable URL for it: %s", problem),
+				   "If the pagination's \"next\" names something else, correct it in the definition.");
 	copy = pstrdup(origin);
 	free(origin);
 	if (strcmp(copy, call->origin) != 0)
@@ -174,7 +175,8 @@ resolve(const IntegCall *call, const char *reference)
 	char *copy, *masked;
 
 	if (target == NULL)
-		refuse_url(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("The service names no usable URL for it: %s", problem), NULL);
+		refuse_url(call, ERRCODE_INTEG_BAD_ANSWER, psprintf("The service names no usable URL for it: %s", problem),
+				   "If the pagination's \"next\" names something else, correct it in the definition.");
 	copy = pstrdup(target);
 	explicit_bzero(target, strlen(target));
 	free(target);

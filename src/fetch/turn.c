@@ -245,28 +245,108 @@ set_size(IntegCall *call, IntegPages *pages)
 	pages->asked = wanted;
 }
 
-/* A URL may carry the credential, as the service echoed it: what belongs there is added anew. */
+static const char *
+without_pair(const char *url, const char *name)
+{
+	const char *query = strchr(url, '?');
+	char *kept;
+
+	if (query == NULL)
+		return url;
+	kept = drop_pair(query + 1, name);
+	return psprintf("%.*s%s%s", (int) (query - url), url, kept[0] != '\0' ? "?" : "", kept);
+}
+
+/* Whether a parameter is what was left of a secret that the answer echoed: asterisks, plain or encoded. */
+static bool
+is_masked(const char *pair, size_t len)
+{
+	int run = 0;
+
+	for (const char *at = pair; at < pair + len; at++)
+	{
+		bool encoded = pair + len - at >= 3 && pg_strncasecmp(at, "%2A", 3) == 0;
+
+		run = *at == '*' || encoded ? run + 1 : 0;
+		at += encoded ? 2 : 0;
+		if (run == INTEG_SHORTEST_MASKED)
+			return true;
+	}
+	return false;
+}
+
+static const char *
+without_masked_pairs(const char *url)
+{
+	const char *query = strchr(url, '?');
+	StringInfoData kept;
+
+	if (query == NULL)
+		return url;
+	initStringInfo(&kept);
+	appendBinaryStringInfo(&kept, url, query - url);
+	for (const char *pair = query + 1, *before = "?"; *pair != '\0';)
+	{
+		size_t len = strcspn(pair, "&");
+
+		if (!is_masked(pair, len))
+		{
+			appendStringInfo(&kept, "%s%.*s", before, (int) len, pair);
+			before = "&";
+		}
+		pair += len + (pair[len] == '&');
+	}
+	return kept.data;
+}
+
+static bool
+holds_secret(const IntegCall *call, const char *pair, size_t len)
+{
+	char *copy = pnstrdup(pair, len);
+
+	integ_call_mask_text(call, copy, len);
+	return strncmp(copy, pair, len) != 0;
+}
+
+/*
+ * A URL may carry the credentials of its request, as the service echoed them and as they were masked in its answer:
+ * what belongs there is added anew, of the request as it was rendered here, and later of the definition's auth.
+ */
 static void
 set_url(IntegCall *call, const char *url)
 {
-	const char *query = strchr(url, '?');
+	const char *rendered = call->query;
+	bool secret = false;
 
 	integ_pages_require_origin(call, url);
 	call->url = url;
 	call->query = NULL;
-	if (query == NULL)
-		return;
-	for (int i = 0; i < call->auth->nparts; i++)
+	for (const char *pair = rendered; pair != NULL && *pair != '\0';)
 	{
-		const IntegAuthPart *part = &call->auth->parts[i];
-		char *kept;
+		size_t len = strcspn(pair, "&");
 
-		query = strchr(call->url, '?');
-		if (part->place != INTEG_AUTH_QUERY || query == NULL)
-			continue;
-		kept = drop_pair(query + 1, part->name);
-		call->url = psprintf("%.*s%s%s", (int) (query - call->url), call->url, kept[0] != '\0' ? "?" : "", kept);
+		if (holds_secret(call, pair, len))
+		{
+			call->url = without_pair(call->url, pnstrdup(pair, strcspn(pair, "=&")));
+			integ_call_add_query(call, pnstrdup(pair, len));
+			secret = true;
+		}
+		pair += len + (pair[len] == '&');
 	}
+	for (int i = 0; i < call->auth->nparts; i++)
+		if (call->auth->parts[i].place == INTEG_AUTH_QUERY)
+		{
+			call->url = without_pair(call->url, call->auth->parts[i].name);
+			secret = true;
+		}
+	if (secret)
+		call->url = without_masked_pairs(call->url);
+}
+
+static bool
+has_pair(const char *query, const char *name)
+{
+	return query != NULL && strcmp(drop_pair(query, name), query) != 0;
 }
 
 /* The definition's query belongs to every request; a next URL mostly has it already. */
@@ -283,7 +363,7 @@ keep_definition_query(IntegCall *call)
 		size_t len = strcspn(pair, "&"), name_len = strcspn(pair, "=&");
 		char *name = pnstrdup(pair, name_len);
 
-		if (query == NULL || strcmp(drop_pair(query + 1, name), query + 1) == 0)
+		if (!has_pair(query != NULL ? query + 1 : NULL, name) && !has_pair(call->query, name))
 			integ_call_add_query(call, pnstrdup(pair, len));
 		pair += len + (pair[len] == '&');
 	}

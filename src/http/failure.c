@@ -151,7 +151,9 @@ explain_connect(IntegTransfer *transfer)
 {
 	char *error = transfer->response.error;
 	size_t size = sizeof(transfer->response.error);
-	long os_error = 0;
+	const char *proxy = transfer->request->proxy;
+	const char *through = proxy != NULL && proxy[0] != '\0' ? " through the proxy" : "";
+	long os_error = 0, refused = 0;
 
 	if (transfer->blocked && !transfer->opened)
 	{
@@ -162,10 +164,13 @@ explain_connect(IntegTransfer *transfer)
 	}
 	transfer->response.failure = INTEG_HTTP_CONNECT;
 	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &os_error);
-	if (os_error != 0)
-		snprintf(error, size, "no connection to %s: %s", transfer->origin, strerror((int) os_error));
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &refused);
+	if (refused >= 300)
+		snprintf(error, size, "the proxy does not connect to %s: HTTP %ld", transfer->origin, refused);
+	else if (os_error != 0)
+		snprintf(error, size, "no connection to %s%s: %s", transfer->origin, through, strerror((int) os_error));
 	else
-		snprintf(error, size, "no connection to %s", transfer->origin);
+		snprintf(error, size, "no connection to %s%s", transfer->origin, through);
 }
 
 /*

@@ -7,19 +7,20 @@
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
-/* Warns of a definition once a session. */
+/* Warns of a definition once a session, and again where its status is another one meanwhile. */
 static void
 warn_once(const IntegDefinition *definition)
 {
 	static List *warned = NIL;
 	MemoryContext old;
 	ListCell *cell;
+	char *what = psprintf("%s %s", definition->status, definition->id);
 
 	foreach (cell, warned)
-		if (strcmp(lfirst(cell), definition->id) == 0)
+		if (strcmp(lfirst(cell), what) == 0)
 			return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	warned = lappend(warned, pstrdup(definition->id));
+	warned = lappend(warned, pstrdup(what));
 	MemoryContextSwitchTo(old);
 	if (strcmp(definition->status, "beta") == 0)
 		ereport(WARNING, (errmsg("the definition \"%s\" is in beta", definition->id),
@@ -44,7 +45,8 @@ static void
 require_switched_on(const IntegInstance *instance)
 {
 	if (!instance->is_active)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("the instance \"%s\" is switched off", instance->instance_id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("the instance \"%s\" is switched off", instance->instance_id),
 						instance->deactivated_reason != NULL ? errdetail("%s", instance->deactivated_reason)
 						: instance->deactivated_by != NULL	 ? errdetail("By \"%s\".", instance->deactivated_by)
 															 : 0,
@@ -69,7 +71,8 @@ require_connected(const IntegInstance *instance, const char *status)
 	bool borrowed = status == instance->lender_status;
 
 	if (strcmp(status, "disconnected") == 0)
-		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN), errmsg("the instance \"%s\" is disconnected", instance->instance_id),
+		ereport(ERROR, (errcode(ERRCODE_INTEG_FORBIDDEN),
+						errmsg("the instance \"%s\" is disconnected", instance->instance_id),
 						borrowed ? errdetail("The connection that it borrows is.") : 0,
 						errhint("SELECT integ_connect(…) connects it again; then its credentials are entered anew.")));
 	if (strcmp(status, "reauth_required") == 0)

@@ -4,22 +4,9 @@
  */
 #include "limits/table.h"
 
+#include "access/actor.h"
 #include "core/json.h"
-#include "core/shmem.h"
-#include "record/entry.h"
-#include "record/ring.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
-
-/* Longest payload and kind together; texts in it are clipped to fit. */
-#define PAYLOAD_MAX 4096
-
-/* Where entries are made before they are copied. */
-static union
-{
-	char bytes[INTEG_ENTRY_MAX];
-	double aligned;
-} entry_buffer;
+#include "record/record.h"
 
 static void
 add_text(IntegJsonBuilder *payload, const char *key, const char *text)
@@ -28,7 +15,7 @@ add_text(IntegJsonBuilder *payload, const char *key, const char *text)
 		integ_json_add_string(payload, key, text);
 }
 
-static char *
+static Jsonb *
 make_payload(const IntegLimitEvent *event)
 {
 	IntegJsonBuilder payload;
@@ -49,24 +36,19 @@ make_payload(const IntegLimitEvent *event)
 	if (event->per_us > 0)
 		integ_json_add_int(&payload, "window_ms", event->per_us / 1000);
 	if (event->at > 0)
-		integ_json_add_string(&payload, "until", timestamptz_to_str(integ_limits_to_time(event->at)));
-	return integ_json_print(integ_json_end(&payload));
+		integ_json_add_time(&payload, "until", integ_limits_to_time(event->at));
+	return integ_json_end(&payload);
 }
 
 static void
 tell(const IntegLimitEvent *event)
 {
 	static const pg_uuid_t none;
-	IntegDatabase *database = integ_shmem_mine();
-	IntegEventEntry head = {.has_instance = memcmp(&event->label.instance, &none, sizeof(none)) != 0,
-							.instance = event->label.instance};
-	char *payload = make_payload(event);
+	const IntegCounterLabel *label = &event->label;
+	bool has_instance = memcmp(&label->instance, &none, sizeof(none)) != 0;
 
-	if (database == NULL || strlen(payload) >= PAYLOAD_MAX)
-		return;
-	strlcpy(head.kind, event->kind, sizeof(head.kind));
-	strlcpy(head.client, event->label.client, sizeof(head.client));
-	integ_ring_append(database, integ_entry_event(entry_buffer.bytes, &head, payload), 0);
+	integ_record_event(event->kind, label->client[0] != '\0' ? label->client : INTEG_GLOBAL_CLIENT,
+					   has_instance ? &label->instance : NULL, make_payload(event), true);
 }
 
 void

@@ -16,6 +16,7 @@
 #include "core/json.h"
 #include "core/uuid.h"
 #include "execute/call.h"
+#include "execute/tell.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "http/batch.h"
@@ -195,6 +196,8 @@ finish_item(Many *many, OneCall *item)
 	MemoryContext old = MemoryContextSwitchTo(item->context);
 	TupleTableSlot *slot;
 
+	if (item->call != NULL && item->call->method != NULL)
+		integ_call_tell(item->call, outcome);
 	nulls[2] = !ok || outcome->result == NULL;
 	if (!nulls[2])
 		values[2] = JsonbPGetDatum(outcome->result);

@@ -12,6 +12,7 @@
 #include "access/actor.h"
 #include "access/xlog.h"
 #include "calls/manage.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "core/errors.h"
@@ -220,6 +221,22 @@ integ_require_not_held(void)
 						errhint("If this database is to act from now on, call integ_resume() as a superadmin.")));
 }
 
+/*
+ * Whether the statement of the client is a COPY into this very table. Rows that triggers or defaults add here while a
+ * table of a user's is loaded by COPY are new ones.
+ */
+static bool
+is_copied_into(Oid table)
+{
+	Node *statement;
+
+	if (ActivePortal == NULL || ActivePortal->commandTag != CMDTAG_COPY || list_length(ActivePortal->stmts) != 1)
+		return false;
+	statement = linitial_node(PlannedStmt, ActivePortal->stmts)->utilityStmt;
+	return statement != NULL && IsA(statement, CopyStmt) && castNode(CopyStmt, statement)->relation != NULL &&
+		   RangeVarGetRelid(castNode(CopyStmt, statement)->relation, NoLock, true) == table;
+}
+
 void
 integ_identity_note_copy(const TriggerData *trigger)
 {
@@ -229,7 +246,7 @@ integ_identity_note_copy(const TriggerData *trigger)
 		0};
 	IntegOwnerScope scope;
 
-	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || ActivePortal == NULL || ActivePortal->commandTag != CMDTAG_COPY)
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !is_copied_into(RelationGetRelid(trigger->tg_relation)))
 		return;
 	integ_owner_enter(&scope);
 	(void) integ_query(&write, NULL, NULL);

@@ -34,6 +34,8 @@ static const IntegJob jobs[] = {
 	{"handler_runs", "1 hour", "Forgets runs of handlers that succeeded long ago", integ_handler_runs_expire},
 	{"webhook_keys", "1 hour", "Forgets deliveries of webhooks whose time is over", integ_webhook_keys_expire},
 	{"sync_seen", "1 day", "Forgets what failed runs have seen, which nobody repeats any more", integ_sync_seen_expire},
+	{"dropped_tables", "1 day", "Forgets links and cursors of sync tasks whose table was dropped",
+	 integ_sync_dropped_forget},
 	{"webhooks", "1 minute", "Renews and checks registrations of webhooks, makes those of realtime tasks",
 	 integ_webhooks_upkeep},
 	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over",

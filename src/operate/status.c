@@ -4,6 +4,7 @@
  * It answers without the preload too: what is missing is what it is for.
  */
 #include "operate/operate.h"
+#include "operate/status.h"
 
 #include "access/actor.h"
 #include "access/xlog.h"
@@ -30,21 +31,8 @@ PG_FUNCTION_INFO_V1(integ_version);
 /* A refresh has the last fifth of a token's life to succeed in; one that waits longer than this is worth a look. */
 #define LATE_REFRESH USECS_PER_MINUTE
 
-/* One line of the answer; NULL and 0 where nothing is to be said. */
-typedef struct Line
-{
-	const char *component;
-	Oid database;
-	const char *state;
-	TimestampTz since;
-	const char *last_error;
-	int64 depth; /* -1: it has no queue */
-	TimestampTz oldest;
-	const char *hint;
-} Line;
-
-static void
-put(ReturnSetInfo *result, const Line *line)
+void
+integ_status_put(ReturnSetInfo *result, const IntegStatusLine *line)
 {
 	Datum values[STATUS_COLUMNS] = {0};
 	bool nulls[STATUS_COLUMNS] = {false};
@@ -75,20 +63,20 @@ put(ReturnSetInfo *result, const Line *line)
 static void
 put_preload(ReturnSetInfo *result)
 {
-	Line line = {.component = "preload", .state = "preloaded", .depth = -1};
+	IntegStatusLine line = {.component = "preload", .state = "preloaded", .depth = -1};
 
 	if (integ_shared == NULL)
 	{
 		line.state = "missing";
 		line.hint = "Add integ to shared_preload_libraries and restart the server.";
 	}
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_launcher(ReturnSetInfo *result)
 {
-	Line line = {.component = "launcher", .depth = -1};
+	IntegStatusLine line = {.component = "launcher", .depth = -1};
 
 	LWLockAcquire(integ_shared->lock, LW_SHARED);
 	line.state = integ_shared->launcher_pid != 0 ? "running" : "stopped";
@@ -102,13 +90,13 @@ put_launcher(ReturnSetInfo *result)
 	}
 	else if (strcmp(line.state, "stopped") == 0)
 		line.hint = "The server starts it again within seconds; if not, look for free background worker slots.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_database_slots(ReturnSetInfo *result)
 {
-	Line line = {.component = "database slots", .depth = -1};
+	IntegStatusLine line = {.component = "database slots", .depth = -1};
 	int used = 0, refused;
 
 	LWLockAcquire(integ_shared->lock, LW_SHARED);
@@ -119,7 +107,7 @@ put_database_slots(ReturnSetInfo *result)
 	line.state = psprintf("%d of %d used", used, integ_max_databases);
 	if (refused > 0)
 		line.hint = "A database with integ found no slot: raise integ.max_databases and restart the server.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static bool
@@ -131,7 +119,7 @@ lacks_worker_slot(const char *error)
 static void
 put_worker_slots(ReturnSetInfo *result)
 {
-	Line line = {.component = "worker slots", .depth = -1};
+	IntegStatusLine line = {.component = "worker slots", .depth = -1};
 	int wanted = 1;
 	bool lacking;
 
@@ -150,7 +138,7 @@ put_worker_slots(ReturnSetInfo *result)
 	line.state = psprintf("%d wanted, max_worker_processes is %d", wanted, max_worker_processes);
 	if (lacking || wanted > max_worker_processes)
 		line.hint = "Raise max_worker_processes and restart the server; until then integ tries again every ten seconds.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static const char *
@@ -189,7 +177,7 @@ keeper_hint(const IntegDatabase *slot)
 static void
 put_recorder(ReturnSetInfo *result, IntegDatabase *slot)
 {
-	Line line = {.component = "recorder", .database = slot->database};
+	IntegStatusLine line = {.component = "recorder", .database = slot->database};
 	IntegRing ring;
 	int in_flight;
 
@@ -202,17 +190,18 @@ put_recorder(ReturnSetInfo *result, IntegDatabase *slot)
 	line.depth = (int64) (ring.queued - ring.settled);
 	line.oldest = ring.oldest;
 	if (ring.stalled)
-		line.hint = "Entries are being lost (a gap row will say how many): see the keeper's last error; raise integ.log_buffer if it only lags.";
-	put(result, &line);
-	line = (Line){.component = "writes under way", .database = slot->database, .depth = in_flight};
+		line.hint = "Entries are being lost (a gap row will say how many): see the keeper's last error; "
+					"raise integ.log_buffer if it only lags.";
+	integ_status_put(result, &line);
+	line = (IntegStatusLine){.component = "writes under way", .database = slot->database, .depth = in_flight};
 	line.state = psprintf("%d of %d outcome slots used", in_flight, integ_shmem_outcomes());
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_dispatchers(ReturnSetInfo *result, const IntegDatabase *copy)
 {
-	Line line = {.component = "dispatchers", .database = copy->database, .depth = -1};
+	IntegStatusLine line = {.component = "dispatchers", .database = copy->database, .depth = -1};
 	int running = 0, failures = 0;
 
 	for (int i = 0; i < INTEG_MAX_DISPATCHERS; i++)
@@ -229,13 +218,13 @@ put_dispatchers(ReturnSetInfo *result, const IntegDatabase *copy)
 		line.hint = "Durable calls wait: set integ.dispatchers in postgresql.conf and reload.";
 	else if (running < integ_dispatchers && failures > 0)
 		line.hint = "One failed and is started again after a pause; the server log has the reason.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_handlers(ReturnSetInfo *result, const IntegDatabase *copy)
 {
-	Line line = {.component = "handler workers", .database = copy->database};
+	IntegStatusLine line = {.component = "handler workers", .database = copy->database};
 
 	for (int i = 0; i < INTEG_MAX_HANDLER_REQUESTS; i++)
 		line.depth += copy->handlers.requests[i].state == INTEG_REQUEST_WAITING ? 1 : 0;
@@ -244,14 +233,14 @@ put_handlers(ReturnSetInfo *result, const IntegDatabase *copy)
 		line.hint = "Functions of users are not called: set integ.max_handler_workers in postgresql.conf and reload.";
 	else if (copy->handlers.crowded)
 		line.hint = "An owner waits for a worker: raise integ.max_handler_workers if it stays so.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 /* Nothing where the database does not listen. */
 static void
 put_listeners(ReturnSetInfo *result, const IntegDatabase *copy)
 {
-	Line line = {.component = "listeners", .database = copy->database, .depth = -1};
+	IntegStatusLine line = {.component = "listeners", .database = copy->database, .depth = -1};
 	int running = 0, failures = 0, port = 0;
 
 	for (int i = 0; i < INTEG_MAX_LISTENERS; i++)
@@ -269,40 +258,45 @@ put_listeners(ReturnSetInfo *result, const IntegDatabase *copy)
 	line.state = psprintf("%d of %d running, port %d", running, integ_listeners, port);
 	if (running < integ_listeners && failures > 0)
 		line.hint = "One failed and is started again after a pause; the server log has the reason.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_sync_workers(ReturnSetInfo *result, const IntegDatabase *copy)
 {
-	Line line = {.component = "sync workers", .database = copy->database, .depth = -1};
+	IntegStatusLine line = {.component = "sync workers", .database = copy->database, .depth = -1};
 
 	line.state = psprintf("%d of %d running", INTEG_WORKERS_RUNNING(copy->sync.slots), integ_max_sync_workers);
 	if (integ_max_sync_workers == 0)
 		line.hint = "Sync tasks do not run: set integ.max_sync_workers in postgresql.conf and reload.";
 	else if (copy->sync.lacking)
-		line.hint = "All max_worker_processes are in use: raise it and restart the server; integ tries again every ten seconds.";
-	put(result, &line);
+		line.hint = "All max_worker_processes are in use: raise it and restart the server; "
+					"integ tries again every ten seconds.";
+	integ_status_put(result, &line);
 }
 
 static void
 put_database(ReturnSetInfo *result, IntegDatabase *slot)
 {
 	IntegDatabase copy;
-	Line line;
+	IntegStatusLine line;
 
 	LWLockAcquire(integ_shared->lock, LW_SHARED);
 	memcpy(&copy, slot, sizeof(copy));
 	LWLockRelease(integ_shared->lock);
 	if (!OidIsValid(copy.database))
 		return;
-	line = (Line){.component = "keeper", .database = copy.database, .state = state_name(copy.state), .since = copy.since, .last_error = copy.last_error, .depth = -1, .hint = keeper_hint(&copy)};
-	put(result, &line);
+	line = (IntegStatusLine){.component = "keeper", .database = copy.database, .depth = -1};
+	line.state = state_name(copy.state);
+	line.since = copy.since;
+	line.last_error = copy.last_error;
+	line.hint = keeper_hint(&copy);
+	integ_status_put(result, &line);
 	put_recorder(result, slot);
-	line = (Line){.component = "maintenance worker", .database = copy.database, .depth = -1};
+	line = (IntegStatusLine){.component = "maintenance worker", .database = copy.database, .depth = -1};
 	line.state = copy.maintenance_pid != 0 ? "running" : "idle";
 	line.since = copy.maintenance_since;
-	put(result, &line);
+	integ_status_put(result, &line);
 	put_dispatchers(result, &copy);
 	put_handlers(result, &copy);
 	put_listeners(result, &copy);
@@ -312,7 +306,7 @@ put_database(ReturnSetInfo *result, IntegDatabase *slot)
 static void
 put_this_keeper(ReturnSetInfo *result)
 {
-	Line line = {.component = "keeper", .database = MyDatabaseId, .state = "missing", .depth = -1};
+	IntegStatusLine line = {.component = "keeper", .database = MyDatabaseId, .state = "missing", .depth = -1};
 
 	if (integ_shmem_mine() != NULL)
 		return;
@@ -320,13 +314,13 @@ put_this_keeper(ReturnSetInfo *result)
 		line.state = "standby";
 	else
 		line.hint = "The launcher finds the database within a minute; see the database slots.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_held(ReturnSetInfo *result)
 {
-	Line line = {.component = "held", .database = MyDatabaseId, .state = "no", .depth = -1};
+	IntegStatusLine line = {.component = "held", .database = MyDatabaseId, .state = "no", .depth = -1};
 	bool exists;
 
 	if (RecoveryInProgress())
@@ -343,27 +337,28 @@ put_held(ReturnSetInfo *result)
 		line.last_error = "integ.hold is on";
 		line.hint = "Set integ.hold = off in postgresql.conf and reload, once requests may leave.";
 	}
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_master_key(ReturnSetInfo *result)
 {
 	IntegVaultState vault = integ_vault_state();
-	Line line = {.component = "master key",
-				 .state = vault.state,
-				 .last_error = vault.problem,
-				 .depth = -1,
-				 .hint = vault.hint};
+	IntegStatusLine line = {.component = "master key",
+							.state = vault.state,
+							.last_error = vault.problem,
+							.depth = -1,
+							.hint = vault.hint};
 
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_partitions(ReturnSetInfo *result)
 {
 	static IntegQuery count = {
-		"SELECT pg_catalog.count(*) FILTER (WHERE c.relname ~ '_[0-9]{8}$'),"
+		"SELECT pg_catalog.count(DISTINCT pg_catalog.right(c.relname::pg_catalog.text, 8))"
+		"   FILTER (WHERE c.relname ~ '_[0-9]{8}$'),"
 		" (SELECT pg_catalog.string_agg(name || ': ' || last_error, '; ' ORDER BY name) FROM integ.maintenance_jobs"
 		"   WHERE last_error IS NOT NULL),"
 		" EXISTS (SELECT FROM pg_catalog.pg_class t WHERE t.relnamespace = 'integ'::regnamespace AND t.relname ="
@@ -371,7 +366,7 @@ put_partitions(ReturnSetInfo *result)
 		" FROM pg_catalog.pg_class c WHERE c.relnamespace = 'integ'::regnamespace AND c.relispartition"
 		" AND c.relkind = 'r'",
 		0};
-	Line line = {.component = "partitions", .database = MyDatabaseId, .depth = -1};
+	IntegStatusLine line = {.component = "partitions", .database = MyDatabaseId, .depth = -1};
 	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;
 	bool today;
@@ -383,21 +378,22 @@ put_partitions(ReturnSetInfo *result)
 	today = integ_result_bool(0, 3);
 	integ_owner_leave(&scope);
 	if (!today)
-		line.hint = "Today has no partition: rows go to the default one until the job \"partitions\" in integ.maintenance_jobs has run.";
+		line.hint = "Today has no partition: rows go to the default one until the job \"partitions\" in "
+					"integ.maintenance_jobs has run.";
 	else if (line.last_error != NULL)
 		line.hint = "A maintenance job failed: see integ.maintenance_jobs; next_run_at = now() runs it again.";
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 static void
 put_tokens(ReturnSetInfo *result, const IntegActor *actor)
 {
 	IntegOauthState oauth = integ_oauth_state(actor);
-	Line line = {.component = "tokens",
-				 .database = MyDatabaseId,
-				 .last_error = oauth.last_error,
-				 .depth = oauth.due,
-				 .oldest = oauth.due_since};
+	IntegStatusLine line = {.component = "tokens",
+							.database = MyDatabaseId,
+							.last_error = oauth.last_error,
+							.depth = oauth.due,
+							.oldest = oauth.due_since};
 
 	line.state = psprintf(INT64_FORMAT " kept, " INT64_FORMAT " expire within 10 minutes, " INT64_FORMAT " expired",
 						  oauth.tokens, oauth.expiring, oauth.expired);
@@ -405,17 +401,18 @@ put_tokens(ReturnSetInfo *result, const IntegActor *actor)
 		line.hint = "Refreshes are late: look at the dispatchers; if they run, raise integ.refresh_concurrency.";
 	else if (oauth.last_error != NULL)
 		line.hint = "integ.oauth_tokens has each failure, and when it is tried again (refresh_at).";
-	put(result, &line);
+	integ_status_put(result, &line);
 
-	line = (Line){.component = "authorizations",
-				  .database = MyDatabaseId,
-				  .last_error = oauth.person_error,
-				  .depth = oauth.persons,
-				  .oldest = oauth.persons_since};
+	line = (IntegStatusLine){.component = "authorizations",
+							 .database = MyDatabaseId,
+							 .last_error = oauth.person_error,
+							 .depth = oauth.persons,
+							 .oldest = oauth.persons_since};
 	line.state = oauth.persons > 0 ? "a person is needed" : "complete";
 	if (oauth.persons > 0)
-		line.hint = "SELECT instance_id, last_error FROM integ.instances WHERE status = 'reauth_required'; integ_oauth_start authorizes again.";
-	put(result, &line);
+		line.hint = "SELECT instance_id, last_error FROM integ.instances WHERE status = 'reauth_required'; "
+					"integ_oauth_start authorizes again.";
+	integ_status_put(result, &line);
 }
 
 /* Of this database: what waits and may begin, and tasks that cannot run. */
@@ -430,7 +427,7 @@ put_sync(ReturnSetInfo *result)
 		" (SELECT task_id || ': ' || (last_error ->> 'message') FROM integ.sync_tasks WHERE status = 'error'"
 		"  ORDER BY last_error ->> 'timestamp' DESC LIMIT 1)",
 		0};
-	Line line = {.component = "sync", .database = MyDatabaseId};
+	IntegStatusLine line = {.component = "sync", .database = MyDatabaseId};
 	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;
 	int64 broken;
@@ -447,9 +444,10 @@ put_sync(ReturnSetInfo *result)
 	line.last_error = integ_result_text(0, 5, context);
 	integ_owner_leave(&scope);
 	if (broken > 0)
-		line.hint = psprintf(INT64_FORMAT " of integ.sync_tasks are in error: mend them (last_error says what), then integ_sync_resume.",
+		line.hint = psprintf(INT64_FORMAT " of integ.sync_tasks are in error: mend them (last_error says what), "
+										  "then integ_sync_resume.",
 							 broken);
-	put(result, &line);
+	integ_status_put(result, &line);
 }
 
 Datum
@@ -479,6 +477,7 @@ integ_status(PG_FUNCTION_ARGS)
 	put_master_key(result);
 	put_partitions(result);
 	put_sync(result);
+	integ_status_put_webhooks(result, actor);
 	put_tokens(result, actor);
 	return (Datum) 0;
 }

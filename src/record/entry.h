@@ -64,13 +64,14 @@ extern IntegEntry *integ_entry_request(char *buffer, const IntegRequestEntry *re
 extern IntegEntry *integ_entry_audit(char *buffer, const IntegAuditEntry *audit, TimestampTz created_at);
 extern IntegEntry *integ_entry_used(char *buffer, const IntegUsed *used);
 
-/* An event on its way to integ.events. */
+/* An event of integ on its way. */
 typedef struct IntegEventEntry
 {
+	bool is_kept; /* as a row of integ.events; else it is published only */
 	bool has_instance;
 	pg_uuid_t instance;
 	char kind[64];
-	char client[256]; /* empty: global */
+	char client[256]; /* '*' is global */
 } IntegEventEntry;
 
 extern IntegEntry *integ_entry_event(char *buffer, const IntegEventEntry *event, const char *payload);

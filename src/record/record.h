@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -60,9 +61,10 @@ typedef struct IntegIntent IntegIntent;
 
 /*
  * Raises IG500 with a hint where integ is not preloaded or this database has no
- * keeper. Waits for one that is starting, interruptibly, at most integ.max_sync_wait.
+ * keeper. Who may wait waits for one that is starting, interruptibly, at most integ.max_sync_wait; a worker that
+ * does not return to its loop meanwhile does not see that it is to stop.
  */
-extern PGDLLEXPORT void integ_record_require(void);
+extern PGDLLEXPORT void integ_record_require(bool may_wait);
 
 /*
  * Queues one exchange. Waits for room at most integ.log_flush times ten; then
@@ -78,6 +80,16 @@ extern PGDLLEXPORT void integ_record_request(const IntegRequestEntry *entry);
  * by itself: the line is kept.
  */
 extern PGDLLEXPORT void integ_record_audit(const IntegAuditEntry *entry);
+
+/*
+ * Queues an event of integ, which neither the caller's ROLLBACK takes along nor a request waits for: is_kept as a row
+ * of integ.events, else for the endpoints that want it alone. instance may be NULL; payload is an object without
+ * secrets, at most INTEG_EVENT_PAYLOAD_MAX bytes of text. Lost where there is no room. Never raises but for want of
+ * memory.
+ */
+#define INTEG_EVENT_PAYLOAD_MAX 8192
+extern void integ_record_event(const char *kind, const char *client, const pg_uuid_t *instance, const Jsonb *payload,
+							   bool is_kept);
 
 /*
  * Records that a write is about to leave (outcome "pending", whatever the entry

@@ -24,6 +24,7 @@
 #include "port/pg_bswap.h"
 #include "record/entry.h"
 #include "record/insert.h"
+#include "record/publish.h"
 #include "record/ring.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -230,9 +231,8 @@ write_others(const Batch *batch, int from, int to)
 
 		if (entry->kind == INTEG_ENTRY_LIMIT)
 			integ_limits_write_block(entry);
-		else if (entry->kind == INTEG_ENTRY_EVENT)
-			integ_event_emit(event->kind, event->client[0] != '\0' ? event->client : NULL,
-							 event->has_instance ? &event->instance : NULL,
+		else if (entry->kind == INTEG_ENTRY_EVENT && event->is_kept)
+			integ_event_emit(event->kind, event->client, event->has_instance ? &event->instance : NULL,
 							 integ_json_parse((const char *) (event + 1)));
 	}
 }
@@ -259,6 +259,7 @@ write_transaction(const Batch *batch, int from, int to)
 	write_rows(batch, from, to, audit);
 	write_rows(batch, from, to, requests);
 	write_others(batch, from, to);
+	integ_recorder_publish(batch->entries + from, to - from);
 	PopActiveSnapshot();
 
 	/* Nothing may come between the commit and tail: the rows would be written twice. */

@@ -1,10 +1,11 @@
 /*
- * What is recorded without waiting for disk: exchanges, lines of the audit, use
+ * What is recorded without waiting for disk: exchanges, lines of the audit, events, use
  * of an instance.
  */
 #include "record/record.h"
 
 #include "core/guc.h"
+#include "core/json.h"
 #include "record/entry.h"
 #include "record/ring.h"
 #include "utils/hsearch.h"
@@ -40,6 +41,28 @@ integ_record_audit(const IntegAuditEntry *entry)
 	if (database != NULL)
 		integ_ring_append(database, integ_entry_audit(buffer.bytes, entry, GetCurrentTimestamp()),
 						  integ_log_flush * 10);
+}
+
+void
+integ_record_event(const char *kind, const char *client, const pg_uuid_t *instance, const Jsonb *payload, bool is_kept)
+{
+	IntegDatabase *database = integ_shmem_mine();
+	IntegEventEntry head = {.is_kept = is_kept, .has_instance = instance != NULL};
+	char *text;
+
+	if (database == NULL)
+		return;
+	text = integ_json_print(payload);
+	if (strlen(text) > INTEG_EVENT_PAYLOAD_MAX)
+	{
+		ereport(LOG, (errmsg("integ: the event %s is too long to be recorded", kind)));
+		return;
+	}
+	if (instance != NULL)
+		head.instance = *instance;
+	strlcpy(head.kind, kind, sizeof(head.kind));
+	strlcpy(head.client, client, sizeof(head.client));
+	integ_ring_append(database, integ_entry_event(buffer.bytes, &head, text), 0);
 }
 
 typedef struct UsedInstance

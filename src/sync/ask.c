@@ -121,7 +121,8 @@ raise_timeout(const pg_uuid_t *execution)
 	ereport(ERROR, (errcode(ERRCODE_INTEG_UNREACHABLE),
 					errmsg("execution %s has not ended in time", integ_uuid_text(execution)),
 					errdetail("It goes on."),
-					errhint("SELECT * FROM integ.sync_progress shows how far it is; a wait is never longer than integ.max_sync_wait.")));
+					errhint("SELECT * FROM integ.sync_progress shows how far it is; a wait is never longer than "
+							"integ.max_sync_wait.")));
 }
 
 /* Returns its row once it has ended. */
@@ -307,9 +308,11 @@ integ_sync_retry(PG_FUNCTION_ARGS)
 static void
 require_room(const pg_uuid_t *task)
 {
-	static IntegQuery locked = {"SELECT task_id, status FROM integ.sync_tasks WHERE id = $1 FOR NO KEY UPDATE", 1, {UUIDOID}};
+	static IntegQuery locked = {
+		"SELECT task_id, status FROM integ.sync_tasks WHERE id = $1 FOR NO KEY UPDATE", 1, {UUIDOID}};
 	static IntegQuery open = {
-		"SELECT id, status, trigger FROM integ.sync_executions_open WHERE task = $1 AND NOT cancel_requested AND trigger <> 'webhook'"
+		"SELECT id, status, trigger FROM integ.sync_executions_open"
+		" WHERE task = $1 AND NOT cancel_requested AND trigger <> 'webhook'"
 		" ORDER BY trigger = 'retry' AND status = 'queued', id",
 		1,
 		{UUIDOID}};
@@ -361,6 +364,8 @@ integ_sync_execution_store(PG_FUNCTION_ARGS)
 	struct varlena *stored;
 	IntegOwnerScope scope;
 
+	if (task_text == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg(STORE " must be told which task")));
 	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(task_text));
 	values[1] = JsonbPGetDatum(asked);
 	integ_owner_enter(&scope);

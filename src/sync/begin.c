@@ -149,6 +149,8 @@ pass_on(const IntegSyncRun *run)
 	Datum values[] = {UUIDPGetDatum(&run->id), ObjectIdGetDatum(run->owner)};
 
 	(void) integ_query(&back, values, NULL);
+	/* It waits with the time that it had. */
+	integ_wake_at_commit(INTEG_WAKE_SYNC | INTEG_WAKE_SYNC_MOVED);
 }
 
 /* In an owner scope. */
@@ -203,6 +205,7 @@ integ_sync_begin(const pg_uuid_t *execution, int64 lease)
 	own = integ_actor_current();
 	integ_owner_enter(&scope);
 	integ_query_by_indexes();
+	integ_sync_limit_waits();
 	taken = take(run);
 	if (taken)
 		tell_started(run);

@@ -149,11 +149,13 @@ check_notifications(const Jsonb *notifications)
 {
 	bool on_success, on_failure, on_partial;
 	Jsonb *recipients = NULL;
+	char *endpoint = NULL;
 	IntegOption known[] = {
 		{"onSuccess", INTEG_OPTION_BOOL, &on_success},
 		{"onFailure", INTEG_OPTION_BOOL, &on_failure},
 		{"onPartial", INTEG_OPTION_BOOL, &on_partial},
 		{"recipients", INTEG_OPTION_ARRAY, &recipients},
+		{"endpoint", INTEG_OPTION_TEXT, &endpoint},
 	};
 	IntegJsonWalk walk;
 	JsonbValue recipient;
@@ -356,7 +358,8 @@ integ_tg_sync_task_changed(PG_FUNCTION_ARGS)
 
 /*
  * Statement trigger of what the keeper acts on; with an argument, of tasks. The keeper knows what it changed itself. A
- * run that has ended changes its task, but not when it is due.
+ * run that has ended changes its task, but not when it is due. An execution is queued for now or later, but may be
+ * given any time afterwards.
  */
 Datum
 integ_tg_sync_wake(PG_FUNCTION_ARGS)
@@ -373,6 +376,8 @@ integ_tg_sync_wake(PG_FUNCTION_ARGS)
 			what |= INTEG_WAKE_SYNC_TASKS;
 		checked = retimes = false;
 	}
+	else
+		what |= TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? INTEG_WAKE_SYNC_QUEUE : INTEG_WAKE_SYNC_MOVED;
 	if (database != NULL && database->keeper_pid != MyProcPid)
 		integ_wake_at_commit(what);
 	return PointerGetDatum(NULL);

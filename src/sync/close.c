@@ -61,7 +61,7 @@ integ_sync_release(const pg_uuid_t *execution, int64 lease, const char *message)
 		" stalled = stalled + CASE WHEN $3 IS NULL THEN 0 ELSE 1 END, reason = $3,"
 		" run_at = pg_catalog.clock_timestamp() + CASE WHEN $3 IS NULL THEN interval '0'"
 		"  ELSE pg_catalog.power(2, least(stalled, 10)) * interval '1 second' END"
-		" WHERE id = $1 AND lease = $2",
+		" WHERE id = (SELECT id FROM integ.sync_executions_open WHERE id = $1 AND lease = $2 FOR UPDATE NOWAIT)",
 		3,
 		{UUIDOID, INT8OID, TEXTOID}};
 	char nulls[] = "   ";

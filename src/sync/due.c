@@ -104,6 +104,9 @@ with_jitter(const Due *task, TimestampTz slot)
 	return slot + (int64) (hash % (uint64) task->jitter);
 }
 
+/* Of what was queued in this call. */
+static TimestampTz first_queued;
+
 static void
 queue(const Due *task, TimestampTz slot)
 {
@@ -113,10 +116,11 @@ queue(const Due *task, TimestampTz slot)
 		" FROM integ.sync_tasks WHERE id = $1",
 		3,
 		{UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}};
-	Datum values[] = {UUIDPGetDatum(&task->id), TimestampTzGetDatum(slot),
-					  TimestampTzGetDatum(with_jitter(task, slot))};
+	TimestampTz run_at = with_jitter(task, slot);
+	Datum values[] = {UUIDPGetDatum(&task->id), TimestampTzGetDatum(slot), TimestampTzGetDatum(run_at)};
 
 	(void) integ_query(&insert, values, NULL);
+	first_queued = Min(first_queued, run_at);
 }
 
 /* Slots that no execution runs for leave one each; count is what each stands for. */
@@ -440,15 +444,15 @@ mend_queue(TimestampTz now)
 
 /* --- the whole --- */
 
-TimestampTz
-integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizon)
+static TimestampTz
+make_due(TimestampTz now, IntegSyncHorizon *horizon)
 {
 	bool mended = true;
 	TimestampTz next;
 
 	if (horizon->clock == 0 || now + CLOCK_SLACK < horizon->clock)
 	{
-		horizon->mark = DT_NOBEGIN;
+		horizon->mark = horizon->queue = DT_NOBEGIN;
 		mended = mend_intervals(now);
 		mended &= mend_queue(now);
 	}
@@ -468,13 +472,24 @@ integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizon)
 	return Min(next, now + INTEG_SYNC_LOCKED_PAUSE);
 }
 
+TimestampTz
+integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizon)
+{
+	TimestampTz next;
+
+	first_queued = DT_NOEND;
+	next = make_due(now, horizon);
+	horizon->queue = Min(horizon->queue, first_queued);
+	return next;
+}
+
 /* integ.sync_schedule(at): what the keeper does by itself; the clock is an argument so that a test can set it. */
 Datum
 integ_sync_schedule(PG_FUNCTION_ARGS)
 {
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
 	static TimestampTz clock = DT_NOBEGIN; /* of this session: the keeper has one of its own */
-	IntegSyncHorizon horizon = {.clock = clock, .mark = DT_NOBEGIN};
+	IntegSyncHorizon horizon = {.clock = clock, .mark = DT_NOBEGIN, .queue = DT_NOBEGIN};
 	IntegOwnerScope scope;
 	TimestampTz next;
 

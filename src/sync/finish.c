@@ -13,6 +13,7 @@
 #include "core/owner.h"
 #include "core/query.h"
 #include "core/uuid.h"
+#include "endpoints/events.h"
 #include "operate/operate.h"
 #include "storage/condition_variable.h"
 #include "utils/builtins.h"
@@ -147,7 +148,8 @@ count_in_task(const Ended *ended, const IntegSyncOutcome *outcome, Jsonb **retry
 	static IntegQuery count = {
 		"UPDATE integ.sync_tasks t SET"
 		" last_run_at = COALESCE(d.started_at, d.completed_at), last_run_status = d.status,"
-		" status = CASE WHEN $4 AND t.status = 'active' THEN 'error' ELSE t.status END,"
+		" status = CASE WHEN $4 AND t.status = 'active' THEN 'error'"
+		"  WHEN t.status = 'error' AND d.status IN ('success', 'partial') THEN 'active' ELSE t.status END,"
 		" last_error = CASE WHEN $2 IS NOT NULL THEN pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
 		"   'message', $2, 'timestamp', d.completed_at, 'details', COALESCE(d.error, '{}') || pg_catalog.jsonb_build_object("
 		"    'execution', d.id))) WHEN d.status = 'success' THEN NULL ELSE t.last_error END,"
@@ -257,12 +259,53 @@ wish_of(const Ended *ended, const char **kind)
 	return strcmp(ended->status, "failed") == 0 && ended->retry_at == 0 ? "onFailure" : NULL;
 }
 
+/* What is said of it in either way. */
+static void
+describe(const Ended *ended, IntegJsonBuilder *payload)
+{
+	integ_json_begin_object(payload);
+	integ_json_add_string(payload, "execution", integ_uuid_text(&ended->id));
+	integ_json_add_string(payload, "task", ended->task_id);
+	integ_json_add_string(payload, "trigger", ended->trigger);
+	integ_json_add_string(payload, "status", ended->status);
+	integ_json_add_bool(payload, "dry_run", ended->dry_run);
+	integ_json_add_jsonb(payload, "results", integ_json_parse(ended->counters));
+	if (ended->message != NULL)
+		integ_json_add_string(payload, "message", ended->message);
+	if (ended->retry_at != 0)
+		integ_json_add_time(payload, "retry_at", ended->retry_at);
+}
+
+static const pg_uuid_t *
+instance_of(const Ended *ended)
+{
+	return ended->has_instance ? &ended->instance : NULL;
+}
+
+static void
+tell_endpoint(const Ended *ended, const char *endpoint, const char *kind, const char *text, const char *hint)
+{
+	IntegJsonBuilder payload;
+
+	describe(ended, &payload);
+	integ_json_add_string(&payload, "text", text);
+	if (hint != NULL)
+		integ_json_add_string(&payload, "hint", hint);
+	if (!integ_own_event_send(ended->client_id, endpoint, kind, instance_of(ended), integ_json_end(&payload)))
+		integ_notify(NULL, ended->client_id, kind, text,
+					 psprintf("It was to go to the endpoint \"%s\", which is disabled or not there: see notifications of"
+							  " integ.sync_tasks.",
+							  endpoint),
+					 NULL);
+}
+
 static void
 tell_people(const Ended *ended, const IntegSyncOutcome *outcome, const Jsonb *notifications)
 {
 	const JsonbContainer *recipients = integ_json_get_array(&notifications->root, "recipients");
 	const char *kind;
 	const char *wish = wish_of(ended, &kind);
+	char *endpoint = integ_json_get_string(&notifications->root, "endpoint");
 	const char *text;
 	IntegJsonWalk walk;
 	JsonbValue recipient;
@@ -273,9 +316,12 @@ tell_people(const Ended *ended, const IntegSyncOutcome *outcome, const Jsonb *no
 								  : psprintf("Sync task \"%s\" %s: %s", ended->task_id,
 											 strcmp(ended->status, "partial") == 0 ? "succeeded in part" : "failed",
 											 ended->message);
+	if (endpoint != NULL)
+		tell_endpoint(ended, endpoint, kind, text, outcome->hint);
 	if (recipients == NULL || JsonContainerSize(recipients) == 0)
 	{
-		integ_notify(NULL, ended->client_id, kind, text, outcome->hint, NULL);
+		if (endpoint == NULL)
+			integ_notify(NULL, ended->client_id, kind, text, outcome->hint, NULL);
 		return;
 	}
 	integ_json_walk_begin(&walk, recipients);
@@ -289,19 +335,8 @@ tell_listeners(const Ended *ended)
 	const pg_uuid_t *id = &ended->id;
 	IntegJsonBuilder payload;
 
-	integ_json_begin_object(&payload);
-	integ_json_add_string(&payload, "execution", integ_uuid_text(&ended->id));
-	integ_json_add_string(&payload, "task", ended->task_id);
-	integ_json_add_string(&payload, "trigger", ended->trigger);
-	integ_json_add_string(&payload, "status", ended->status);
-	integ_json_add_bool(&payload, "dry_run", ended->dry_run);
-	integ_json_add_jsonb(&payload, "results", integ_json_parse(ended->counters));
-	if (ended->message != NULL)
-		integ_json_add_string(&payload, "message", ended->message);
-	if (ended->retry_at != 0)
-		integ_json_add_string(&payload, "retry_at", timestamptz_to_str(ended->retry_at));
-	integ_event_emit("sync.finished", ended->client_id, ended->has_instance ? &ended->instance : NULL,
-					 integ_json_end(&payload));
+	describe(ended, &payload);
+	integ_event_emit("sync.finished", ended->client_id, instance_of(ended), integ_json_end(&payload));
 	integ_announce_ids(CHANNEL, &id, 1);
 }
 
@@ -343,6 +378,7 @@ integ_sync_finish(IntegSyncRun *run, const IntegSyncOutcome *outcome)
 	MemoryContextSwitchTo(context);
 	integ_owner_enter(&scope);
 	integ_query_by_indexes();
+	integ_sync_limit_waits();
 	integ_sync_lock(&run->id);
 	integ_owner_leave(&scope);
 	if (!run->lost && integ_sync_save(run))

@@ -23,6 +23,9 @@
 
 #define RESCAN USECS_PER_MINUTE
 #define HELD_PAUSE (5 * USECS_PER_SEC)
+
+/* An execution is queued with the time of then, and seen when that has committed. */
+#define COMMIT_SLACK (10 * USECS_PER_SEC)
 #define START_RETRY (10 * USECS_PER_SEC)
 
 /* How long the postmaster may take to start one that nobody has heard of. */
@@ -36,6 +39,7 @@ typedef struct Round
 	bool open; /* runs may begin: the database is not held */
 	TimestampTz now;
 	TimestampTz due; /* of the next round */
+	bool orphans;	 /* there may be executions whose worker is no more */
 	IntegSyncHorizon horizon;
 	int ncandidates;
 	IntegSyncCandidate *candidates;
@@ -48,6 +52,9 @@ static BackgroundWorkerHandle *started[INTEG_MAX_SYNC_WORKERS];
 
 /* Of the last round; a failed one leaves nothing. Now and then all is looked at, whether it was told of or not. */
 static TimestampTz mark = DT_NOBEGIN;
+static TimestampTz queue = DT_NOBEGIN;
+static bool looks_for_orphans = true;
+static uint32 lost;
 static TimestampTz rescan_at;
 
 /* When a client was last served, counted in executions; clients that share an entry share their turn. */
@@ -181,11 +188,26 @@ choose(Round *round, MemoryContext context)
 	/* A worker that becomes free wakes us. */
 	if (free <= 0)
 		return;
-	found = integ_sync_candidates(round->now, free + INTEG_MAX_SYNC_WORKERS, &round->ncandidates, &next);
+	found = integ_sync_candidates(round->now, &round->horizon.queue, free + INTEG_MAX_SYNC_WORKERS, &round->ncandidates,
+								  &next);
 	round->candidates = MemoryContextAlloc(context, Max(round->ncandidates, 1) * sizeof(IntegSyncCandidate));
 	memcpy(round->candidates, found, round->ncandidates * sizeof(IntegSyncCandidate));
 	round->due = Min(round->due, next);
 	drop_unrunnable(round);
+}
+
+/* What is given back waits again with the time that it had. */
+static void
+recover(Round *round)
+{
+	if (round->orphans)
+	{
+		round->orphans = !integ_sync_recover_orphans(round->database);
+		round->horizon.queue = DT_NOBEGIN;
+	}
+	/* A slot may have cancelled what runs. */
+	if (!integ_sync_recover_cancelled(round->database) || round->orphans)
+		round->due = Min(round->due, round->now + INTEG_SYNC_LOCKED_PAUSE);
 }
 
 static void
@@ -199,9 +221,7 @@ look_at_tables(Round *round, const Refusal *refusals, int nrefusals, MemoryConte
 	integ_query_by_indexes();
 	if (round->open)
 		round->due = Min(round->due, integ_sync_make_due(round->now, &round->horizon));
-	/* A slot may have cancelled what runs. */
-	if (!integ_sync_recover(round->database))
-		round->due = Min(round->due, round->now + INTEG_SYNC_LOCKED_PAUSE);
+	recover(round);
 	for (int i = 0; i < nrefusals; i++)
 		refuse(&refusals[i]);
 	if (round->open)
@@ -390,29 +410,49 @@ start(Round *round, int number)
 	MemoryContextSwitchTo(old);
 }
 
-static IntegSyncHorizon
-begin_horizon(const Round *round, bool rescan)
+/* Whether workers have ended with an execution since it was last asked. */
+static bool
+has_lost_workers(IntegDatabase *database)
 {
-	IntegSyncHorizon horizon = {.clock = round->database->sync.clock, .mark = mark};
+	uint32 before = lost;
 
-	if (rescan || !round->open || round->now >= rescan_at)
-	{
-		horizon.mark = DT_NOBEGIN;
+	LWLockAcquire(integ_shared->lock, LW_SHARED);
+	lost = database->sync.lost;
+	LWLockRelease(integ_shared->lock);
+	return lost != before;
+}
+
+/* Where the last round ended, unless more has been written since, or it failed. */
+static void
+begin_round(Round *round, uint32 woken)
+{
+	bool all = !round->open || round->now >= rescan_at;
+
+	round->horizon = (IntegSyncHorizon){.clock = round->database->sync.clock, .mark = mark, .queue = queue};
+	if ((woken & INTEG_WAKE_SYNC_TASKS) != 0 || all)
+		round->horizon.mark = DT_NOBEGIN;
+	if ((woken & INTEG_WAKE_SYNC_MOVED) != 0 || all)
+		round->horizon.queue = DT_NOBEGIN;
+	else if ((woken & INTEG_WAKE_SYNC_QUEUE) != 0)
+		round->horizon.queue = Min(queue, round->now - COMMIT_SLACK);
+	round->orphans = has_lost_workers(round->database) || looks_for_orphans || all;
+	if (all)
 		rescan_at = round->now + RESCAN;
-	}
-	mark = DT_NOBEGIN;
-	return horizon;
+	mark = queue = DT_NOBEGIN;
+	looks_for_orphans = true;
 }
 
 static void
-keep_horizon(const Round *round)
+keep_round(const Round *round)
 {
 	mark = round->horizon.mark;
+	queue = round->horizon.queue;
+	looks_for_orphans = round->orphans;
 	round->database->sync.clock = round->horizon.clock;
 }
 
 TimestampTz
-integ_sync_keep(IntegDatabase *database, bool rescan)
+integ_sync_keep(IntegDatabase *database, uint32 woken)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Round *round = palloc0(sizeof(Round));
@@ -424,10 +464,10 @@ integ_sync_keep(IntegDatabase *database, bool rescan)
 	round->open = !integ_hold && database->held == INTEG_HELD_NO;
 	round->due = round->now + (round->open ? RESCAN : HELD_PAUSE);
 	database->sync.lacking = false;
-	round->horizon = begin_horizon(round, rescan);
+	begin_round(round, woken);
 	nrefusals = collect_failures(round, refusals);
 	look_at_tables(round, refusals, nrefusals, context);
-	keep_horizon(round);
+	keep_round(round);
 	assign(round);
 	for (int i = 0; i < round->nstarts; i++)
 		start(round, round->starts[i]);

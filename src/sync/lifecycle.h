@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "core/compat.h"
 #include "core/shmem.h"
 #include "sync/sync.h"
 
@@ -21,25 +22,34 @@ extern void integ_sync_attach_slot(IntegDatabase *database, IntegSyncSlot *slot)
 
 /*
  * keep.c: in the keeper, outside a transaction: gives back executions of workers that are no more, makes those that
- * are due, and gives them to workers, within integ.max_sync_workers. rescan: tasks were written since the last call.
- * Returns when it is next to be called. It waits for no lock that users hold.
+ * are due, and gives them to workers, within integ.max_sync_workers. woken: INTEG_WAKE_… since the last call. Returns
+ * when it is next to be called. It waits for no lock that users hold.
  */
-extern TimestampTz integ_sync_keep(IntegDatabase *database, bool rescan);
+extern TimestampTz integ_sync_keep(IntegDatabase *database, uint32 woken);
 
 /* What somebody else has locked, the keeper looks at again after this. */
 #define INTEG_SYNC_LOCKED_PAUSE USECS_PER_SEC
 
 /*
- * recover.c: what has to be put right in the rows, each in an owner scope: executions whose worker is no more wait
- * again, or have failed where that happens over and over; those that are to be cancelled and wait are. False where
- * something is left to be done later, since somebody has locked it.
+ * recover.c: what has to be put right in the rows, in an owner scope. Executions whose worker is no more wait again, or
+ * have failed where that happens over and over; those that are to be cancelled, and wait, are. False where something is
+ * left to be done later, since somebody has locked it.
  */
-extern bool integ_sync_recover(IntegDatabase *database);
+extern bool integ_sync_recover_orphans(IntegDatabase *database);
+extern bool integ_sync_recover_cancelled(IntegDatabase *database);
+
+/*
+ * lock.c: until the owner scope ends, a worker waits for a locked row of ours only so long: whoever holds it must not
+ * keep the worker from others' tasks. integ_sync_raise_locked, in a PG_CATCH, raises an error that was the end of such
+ * a wait as one that says so; any other as it is.
+ */
+extern void integ_sync_limit_waits(void);
+pg_noreturn extern void integ_sync_raise_locked(const pg_uuid_t *execution);
 
 /*
  * lock.c: locks the task of an execution, then the execution: the order in which everybody does who changes both. In an
- * owner scope. The first waits; the second returns false where somebody else has locked one of them. What is gone is
- * locked.
+ * owner scope. The first waits, as long as integ_sync_limit_waits lets it; the second returns false where somebody else
+ * has locked one of them. What is gone is locked.
  */
 extern void integ_sync_lock(const pg_uuid_t *execution);
 extern bool integ_sync_try_lock(const pg_uuid_t *execution);
@@ -50,7 +60,10 @@ extern void integ_sync_close(const pg_uuid_t *execution, const char *status, con
 /* As above for all executions of a task that wait; those that run are to be cancelled. */
 extern void integ_sync_close_task(const pg_uuid_t *task, const char *reason);
 
-/* The worker gives the execution back, to be gone on with: it was told to end, or something broke (message). */
+/*
+ * The worker gives the execution back, to be gone on with: it was told to end, or something broke (message). Raises
+ * 55P03 where somebody has locked it: once the worker has ended, the keeper gives it back.
+ */
 extern void integ_sync_release(const pg_uuid_t *execution, int64 lease, const char *message);
 
 /*
@@ -67,11 +80,15 @@ extern bool integ_sync_end(const pg_uuid_t *execution, const IntegSyncOutcome *o
 extern void integ_sync_seen_forget(const pg_uuid_t *execution);
 extern void integ_sync_seen_expire(void);
 
+/* dropped.c: a maintenance job: forgets links, cursors and waiting foreign keys of tables that were dropped. */
+extern void integ_sync_dropped_forget(void);
+
 /* What the scheduler knows from its last look. */
 typedef struct IntegSyncHorizon
 {
 	TimestampTz clock; /* how late it was; 0: nobody knows, so that it may have been later */
 	TimestampTz mark;  /* no active task is due before, but for those that were written since */
+	TimestampTz queue; /* no execution waits that may begin before, but for those that were queued since */
 } IntegSyncHorizon;
 
 /*
@@ -82,8 +99,9 @@ typedef struct IntegSyncHorizon
 extern TimestampTz integ_sync_make_due(TimestampTz now, IntegSyncHorizon *horizon);
 
 /*
- * choose.c: the executions that may begin now, oldest first, in CurrentMemoryContext; in an owner scope. next is when
- * another one may.
+ * choose.c: the executions that may begin now, oldest first, in CurrentMemoryContext; in an owner scope. Begins at
+ * *queue, and moves it on, so that rows that an old snapshot keeps behind it cost nothing. next is when another one
+ * may.
  */
 typedef struct IntegSyncCandidate
 {
@@ -96,6 +114,7 @@ typedef struct IntegSyncCandidate
 	bool taken;
 } IntegSyncCandidate;
 
-extern IntegSyncCandidate *integ_sync_candidates(TimestampTz now, int most, int *count, TimestampTz *next);
+extern IntegSyncCandidate *integ_sync_candidates(TimestampTz now, TimestampTz *queue, int most, int *count,
+												 TimestampTz *next);
 
 #endif /* INTEG_SYNC_LIFECYCLE_H */

@@ -71,9 +71,8 @@ give_back(const Orphan *orphan)
 	(void) integ_query(&back, values, NULL);
 }
 
-/* False where some are left. */
-static bool
-recover_orphans(IntegDatabase *database)
+bool
+integ_sync_recover_orphans(IntegDatabase *database)
 {
 	static const IntegSyncOutcome cancelled = {.status = INTEG_SYNC_STOPPED, .message = "cancelled"};
 	static const IntegSyncOutcome stalled = {
@@ -118,9 +117,8 @@ tell_worker(IntegDatabase *database, const pg_uuid_t *execution)
 	LWLockRelease(integ_shared->lock);
 }
 
-/* False where some are left. */
-static bool
-cancel(IntegDatabase *database)
+bool
+integ_sync_recover_cancelled(IntegDatabase *database)
 {
 	static IntegQuery asked = {
 		"SELECT id, status, COALESCE(reason, 'cancelled') FROM integ.sync_executions_open WHERE cancel_requested", 0};
@@ -143,12 +141,4 @@ cancel(IntegDatabase *database)
 			ConditionVariableBroadcast(&database->sync.finished);
 	}
 	return done;
-}
-
-bool
-integ_sync_recover(IntegDatabase *database)
-{
-	bool recovered = recover_orphans(database);
-
-	return cancel(database) && recovered;
 }

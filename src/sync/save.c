@@ -95,7 +95,16 @@ integ_sync_save(IntegSyncRun *run)
 	nulls[4] = run->difference == NULL ? 'n' : ' ';
 	integ_owner_enter(&scope);
 	integ_query_by_indexes();
-	run->lost = integ_query(&save, values, nulls) == 0;
+	integ_sync_limit_waits();
+	PG_TRY();
+	{
+		run->lost = integ_query(&save, values, nulls) == 0;
+	}
+	PG_CATCH();
+	{
+		integ_sync_raise_locked(&run->id);
+	}
+	PG_END_TRY();
 	integ_owner_leave(&scope);
 	return !run->lost;
 }

@@ -49,6 +49,7 @@ typedef struct IntegSyncWorkers
 	IntegSyncSlot slots[INTEG_MAX_SYNC_WORKERS];
 	int last_ticket;
 	TimestampTz clock;			/* at the keeper's last look at the schedules; 0: it has not looked. Its own */
+	uint32 lost;				/* workers that ended with an execution; counts up */
 	bool lacking;				/* no background worker slot was free when one was to start */
 	ConditionVariable finished; /* an execution has ended */
 } IntegSyncWorkers;

@@ -105,7 +105,7 @@ COMMENT ON COLUMN integ.sync_tasks.retry_config IS
     'What follows a failure that may pass: maxRetries, retryDelaySeconds, exponentialBackoff';
 COMMENT ON COLUMN integ.sync_tasks.notifications IS
     'Who is told of what: onSuccess, onFailure, onPartial, recipients (user ids; none: the administrators of the '
-    'client)';
+    'client), endpoint (handle of one that gets them as events, instead of the administrators)';
 COMMENT ON COLUMN integ.sync_tasks.stats IS
     'totalRuns, successfulRuns, failedRuns, lastSuccessAt, lastFailureAt, recordsProcessed, recordsCreated, '
     'recordsUpdated, recordsSkipped, recordsFailed';
@@ -245,7 +245,7 @@ CREATE TABLE integ.sync_executions_open (
 ) WITH (fillfactor = 50);
 CREATE INDEX sync_executions_open_queue_idx ON integ.sync_executions_open
     (client_id, (COALESCE(instance, '00000000-0000-0000-0000-000000000000')), run_at, id) WHERE status = 'queued';
-CREATE INDEX sync_executions_open_due_idx ON integ.sync_executions_open (run_at) WHERE status = 'queued';
+CREATE INDEX sync_executions_open_due_idx ON integ.sync_executions_open (run_at, id) WHERE status = 'queued';
 CREATE INDEX sync_executions_open_task_idx ON integ.sync_executions_open (task, status, run_at, id);
 CREATE INDEX sync_executions_open_cancel_idx ON integ.sync_executions_open (id) WHERE cancel_requested;
 CREATE UNIQUE INDEX sync_executions_open_running_key ON integ.sync_executions_open (task) WHERE status = 'running';

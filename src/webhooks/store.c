@@ -338,9 +338,9 @@ begin_event(const IntegWebhookStaged *staged, IntegHandlerRuns *runs, TimestampT
 	return "received";
 }
 
-/* Tells the endpoints that want to know what came in. */
+/* For the endpoints that want to know what came in. */
 static void
-publish_received(const IntegWebhookStaged *staged)
+add_received(IntegOwnEvents *told, const IntegWebhookStaged *staged)
 {
 	static const char kind[] = "webhook.received";
 	const IntegWebhookEvent *event = staged->event;
@@ -355,7 +355,7 @@ publish_received(const IntegWebhookStaged *staged)
 		integ_json_add_string(&payload, "name", event->name);
 	if (event->payload != NULL)
 		integ_json_add_jsonb(&payload, "payload", event->payload);
-	integ_own_event_publish(event->client_id, kind, event->instance, integ_json_end(&payload));
+	integ_own_events_add(told, event->client_id, kind, event->instance, integ_json_end(&payload));
 }
 
 int
@@ -364,12 +364,14 @@ integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored)
 	TimestampTz now = GetCurrentTimestamp();
 	const pg_uuid_t *request = NULL;
 	IntegHandlerRuns runs;
+	IntegOwnEvents told;
 	IntegRows rows;
 	int count = 0;
 
 	if (batch->count == 0)
 		return 0;
 	take_deliveries(batch);
+	integ_own_events_begin(&told);
 	integ_handler_runs_begin(&runs);
 	integ_rows_begin(&rows, event_types, lengthof(event_types));
 	for (int i = 0; i < batch->count; i++)
@@ -388,13 +390,14 @@ integ_webhook_store(IntegWebhookBatch *batch, pg_uuid_t *stored)
 			(void) insert_events(&rows);
 		if (runs.rows.bytes > INTEG_ROWS_BYTES)
 			integ_handler_runs_store(&runs);
-		publish_received(staged);
+		add_received(&told, staged);
 		if (stored != NULL)
 			stored[count] = staged->event->id;
 		count++;
 	}
 	(void) insert_events(&rows);
 	integ_handler_runs_store(&runs);
+	integ_own_events_publish(&told);
 	batch->count = 0;
 	return count;
 }

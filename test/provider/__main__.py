@@ -11,7 +11,8 @@ Nothing depends on time or chance: what a request gets is said by the request
 Records (records.py, paging.py): Debian's iso-codes, with `Authorization:
 Bearer TOKEN` where a token is set.
     GET    /v1/countries/FR             also subdivisions, currencies, languages
-    GET    /v1/countries?limit=20       filters: any field, q=, updated_since=
+    GET    /v1/countries?limit=20       filters: any field, q=, updated_since=;
+                                        take=150: no more than these, whatever Debian has by now
     GET    /v1/countries?paging=page    cursor (default), page, offset, link,
                                         next_url, next_url_relative, last_id, header
     POST   /v1/countries/search         filter, cursor and limit in the body

@@ -20,7 +20,8 @@ COLLECTIONS = {
 EPOCH = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
 
 # Parameters of a list that are not fields to filter by.
-CONTROLS = {"limit", "paging", "cursor", "page", "offset", "starting_after", "updated_since", "sync_token", "q"}
+CONTROLS = {"limit", "paging", "cursor", "page", "offset", "starting_after", "updated_since", "sync_token", "q",
+            "take"}
 
 
 def minute(number):
@@ -108,6 +109,8 @@ def listing(handler, name, values):
     with store.lock:
         rows = sorted((row for row in store.collection(name).values() if matches(row, values)),
                       key=lambda row: row["updated_at"])
+    if "take" in values:
+        rows = rows[:paging.number(handler, values, "take", 0)]
     document, headers = paging.paginate(handler, rows, values)
     handler.send_json(200, document, headers)
 

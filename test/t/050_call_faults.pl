@@ -37,17 +37,21 @@ SELECT integ_define($$
   "methods": [
     {"id": "fault", "name": "Fault", "access": "read", "outputSchema": {},
      "inputSchema": {"type": "object", "required": ["name"], "properties": {
-        "name": {"type": "string"}, "ms": {"type": "integer"}, "code": {"type": "integer"}, "bytes": {"type": "integer"},
+        "name": {"type": "string"}, "ms": {"type": "integer"}, "code": {"type": "integer"},
+        "bytes": {"type": "integer"},
         "levels": {"type": "integer"}, "to": {"type": "string"}, "retry_after": {}, "after": {"type": "integer"},
         "n": {"type": "integer"}, "size": {"type": "integer"}, "hops": {"type": "integer"}, "key": {"type": "string"},
         "claim": {"type": "integer"}, "type": {"type": "string"}}},
      "request": {"method": "GET", "path": "/fault/{name}", "query": {
-        "ms": "{ms}", "code": "{code}", "bytes": "{bytes}", "levels": "{levels}", "to": "{to}", "retry_after": "{retry_after}",
-        "after": "{after}", "n": "{n}", "size": "{size}", "hops": "{hops}", "key": "{key}", "claim": "{claim}", "type": "{type}"}}},
+        "ms": "{ms}", "code": "{code}", "bytes": "{bytes}", "levels": "{levels}", "to": "{to}",
+        "retry_after": "{retry_after}",
+        "after": "{after}", "n": "{n}", "size": "{size}", "hops": "{hops}", "key": "{key}", "claim": "{claim}",
+        "type": "{type}"}}},
     {"id": "write", "name": "Write", "access": "write", "outputSchema": {},
      "inputSchema": {"type": "object", "required": ["name"], "properties": {
         "name": {"type": "string"}, "code": {"type": "integer"}, "ms": {"type": "integer"}}},
-     "request": {"method": "POST", "path": "/fault/{name}", "query": {"code": "{code}", "ms": "{ms}"}, "body": {"a": 1}}},
+     "request": {"method": "POST", "path": "/fault/{name}", "query": {"code": "{code}", "ms": "{ms}"},
+                 "body": {"a": 1}}},
     {"id": "json", "name": "JSON", "access": "read", "inputSchema": {"type": "object"}, "outputSchema": {},
      "request": {"method": "GET", "path": "/json"}}
   ]
@@ -72,6 +76,7 @@ sub fails
 	is($got, $state, "$name: $state") or diag $report;
 	like($report, $like, "$name: the report tells why");
 	like($report, qr/DETAIL:/, "$name: it has a detail");
+	like($report, qr/HINT:/, "$name: and a hint");
 	return $report;
 }
 
@@ -82,15 +87,18 @@ connect_to('provider', $provider->url(''));
 fails('IG502', q('provider', 'fault', '{"name": "notjson"}'), qr/not valid JSON/, 'HTML that claims to be JSON');
 fails('IG502', q('provider', 'fault', '{"name": "truncate"}'), qr/HINT/, 'a truncated body');
 fails('IG502', q('provider', 'fault', '{"name": "huge", "bytes": 2000000000}'), qr/max_response_size/, 'two gigabytes');
-fails('IG502', q('provider', 'fault', '{"name": "gzipbomb", "bytes": 200000000}'), qr/max_response_size/, 'a compressed bomb');
+fails('IG502', q('provider', 'fault', '{"name": "gzipbomb", "bytes": 200000000}'), qr/max_response_size/,
+	'a compressed bomb');
 fails('IG502', q('provider', 'fault', '{"name": "deep", "levels": 200}'), qr/nested too deeply/, '200 levels');
 fails('IG502', q('provider', 'fault', '{"name": "garbage"}'), qr/HINT/, 'something that is not HTTP');
 fails('IG502', q('provider', 'fault', '{"name": "badchunk"}'), qr/HINT/, 'a malformed chunk');
 fails('IG502', q('provider', 'fault', '{"name": "badgzip"}'), qr/HINT/, 'gzip that is none');
 fails('IG504', q('provider', 'fault', '{"name": "never"}', '{"timeout": 500}'), qr/DETAIL/, 'a body that never ends');
-fails('IG504', q('provider', 'fault', '{"name": "headers_never"}', '{"timeout": 500}'), qr/DETAIL/, 'headers that never end');
+fails('IG504', q('provider', 'fault', '{"name": "headers_never"}', '{"timeout": 500}'), qr/DETAIL/,
+	'headers that never end');
 fails('IG504', q('provider', 'fault', '{"name": "noanswer"}', '{"timeout": 300}'), qr/timeout/, 'no answer');
-fails('IG502', q('provider', 'fault', '{"name": "headers", "n": 100000, "size": 100}'), qr/HINT/, 'ten megabytes of headers');
+fails('IG502', q('provider', 'fault', '{"name": "headers", "n": 100000, "size": 100}'), qr/HINT/,
+	'ten megabytes of headers');
 fails('IG502', q('provider', 'fault', '{"name": "status", "code": 503}'), qr/HTTP 503/, 'a 503');
 fails('IG422', q('provider', 'fault', '{"name": "status", "code": 404}'), qr/HTTP 404/, 'a 404');
 fails('IG401', q('provider', 'fault', '{"name": "status", "code": 401}'), qr/integ_credential_set/, 'a 401');
@@ -108,14 +116,17 @@ for my $fault ('"reset"', '"close"')
 
 # --- where requests may not go ---
 
-for my $target ('http://169.254.169.254/latest/meta-data', 'http://evil.invalid/', 'file:///etc/passwd', $nginx->url('/json'))
+for my $target ('http://169.254.169.254/latest/meta-data', 'http://evil.invalid/', 'file:///etc/passwd',
+	$nginx->url('/json'))
 {
 	my $before = $provider->count('/fault/redirect');
-	fails('IG502', qq('provider', 'fault', '{"name": "redirect", "to": "$target"}'), qr/redirect/i, "a redirect to $target");
+	fails('IG502', qq('provider', 'fault', '{"name": "redirect", "to": "$target"}'), qr/redirect/i,
+		"a redirect to $target");
 	is($provider->count('/fault/redirect'), $before + 1, "a redirect to $target: nothing else was asked");
 }
 fails('IG502', q('provider', 'fault', '{"name": "redirect", "hops": 50}'), qr/redirect/i, 'fifty redirects');
-is($node->safe_psql('postgres', q(SELECT integ_execute('provider', 'fault', '{"name": "redirect", "hops": 2}') ->> 'method')),
+is($node->safe_psql('postgres', q(SELECT integ_execute('provider', 'fault',
+	'{"name": "redirect", "hops": 2}') ->> 'method')),
 	'GET', 'redirects within the origin are followed');
 
 connect_to('metadata', 'http://169.254.169.254');
@@ -151,7 +162,8 @@ for my $name ('@evil.example/', '../../admin', '..', '//evil.example')
 	my ($state, $report) = $node->sql_error(
 		qq(SELECT integ_execute('provider', 'fault', jsonb_build_object('name', '$name'))));
 	like($state, qr/^IG4/, "a path with $name stays where it is or is refused") or diag $report;
-	is(scalar(grep { $_->{path} !~ m{^/(fault/|log|count)} } $provider->log), 0, "a path with $name: nothing else was asked");
+	is(scalar(grep { $_->{path} !~ m{^/(fault/|log|count)} } $provider->log), 0,
+		"a path with $name: nothing else was asked");
 }
 
 # --- bytes ---
@@ -160,7 +172,8 @@ is($node->safe_psql('postgres', q(SELECT integ_execute('provider', 'fault', '{"n
 	'\u0000 and lone surrogates arrive as U+FFFD');
 is($node->safe_psql('postgres', q(SELECT integ_execute('provider', 'fault', '{"name": "badutf8"}') IS NOT NULL)), 't',
 	'invalid UTF-8 arrives as U+FFFD');
-is($node->safe_psql('postgres', q(SELECT length(decode(integ_execute('provider', 'fault', '{"name": "binary"}') ->> 'base64', 'base64')))),
+is($node->safe_psql('postgres', q(SELECT length(decode(integ_execute('provider', 'fault',
+	'{"name": "binary"}') ->> 'base64', 'base64')))),
 	'256', 'binary arrives as base64');
 for my $encoding (qw(gzip br deflate))
 {
@@ -187,7 +200,8 @@ sub outcome
 	my ($method, $input) = @_;
 	$node->safe_psql('postgres', 'SELECT integ_version()');
 	$node->sql_error(qq(SELECT integ_execute('provider', '$method', '$input', '{"timeout": 500}')));
-	my $query = q(SELECT outcome FROM integ.audit_log WHERE action = 'call.write' AND outcome <> 'pending' ORDER BY created_at DESC, id DESC LIMIT 1);
+	my $query = q(SELECT outcome FROM integ.audit_log WHERE action = 'call.write' AND outcome <> 'pending'
+		ORDER BY created_at DESC, id DESC LIMIT 1);
 	return $query;
 }
 
@@ -202,15 +216,18 @@ for my $case (
 	my ($input, $expected) = @$case;
 	my $query = outcome('write', $input);
 	$settled++;
-	$node->wait_for_sql("SELECT count(*) = $settled FROM integ.audit_log WHERE action = 'call.write' AND outcome <> 'pending'");
+	$node->wait_for_sql("SELECT count(*) = $settled FROM integ.audit_log
+		WHERE action = 'call.write' AND outcome <> 'pending'");
 	is($node->safe_psql('postgres', $query), $expected, "a write that meets $input is $expected");
 }
 
 # Every exchange that left is in the request log, none with a query value or a body.
 $node->wait_for_sql(q(SELECT count(*) > 20 FROM integ.requests));
-is($node->safe_psql('postgres', q(SELECT string_agg(DISTINCT path_template, ' ' ORDER BY path_template) FROM integ.requests)),
+is($node->safe_psql('postgres', q(SELECT string_agg(DISTINCT path_template, ' ' ORDER BY path_template)
+	FROM integ.requests)),
 	'/fault/{name} /json', 'the request log shows templates, not what callers filled in');
-is($node->safe_psql('postgres', q(SELECT count(*) FROM integ.requests r WHERE r::text ~ '(bytes|hops|levels|to|retry_after)=')), '0',
+is($node->safe_psql('postgres', q(SELECT count(*) FROM integ.requests r
+	WHERE r::text ~ '(bytes|hops|levels|to|retry_after)=')), '0',
 	'no query values in the request log');
 
 done_testing();

@@ -12,7 +12,7 @@ use Test::More;
 
 my $provider = Integ::Provider->start;
 my $node = Integ::Cluster->create('main', conf => [ 'integ.max_sync_workers = 3',
-	'integ.instance_sync_concurrency = 3' ]);
+	'integ.instance_sync_concurrency = 3', "integ.retry_delay = '20ms'" ]);
 Integ::Sync::set_up($node, $provider);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -48,6 +48,13 @@ sql(q(BEGIN; SELECT integ_sync_run('first'); ROLLBACK));
 wait_for('first', 'completed_at IS NOT NULL', 'a run outlives the rollback of its caller');
 is(last_one('first', q(status || ' ' || unchanged)), "success $countries", 'and finds all unchanged');
 
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN integ_sync');
+my $heard = sql(q(SELECT id FROM integ_sync_run('first', wait => true)));
+wait_until('a notification', sub { $listener->query('SELECT 1') =~ /"integ_sync" with payload "[^"]*\Q$heard\E/ });
+$listener->quit;
+ok(1, 'who listens hears of its end');
+
 # --- under way: asked again, shown, cancelled, paused, deleted ---
 
 task('slow', config => $slow);
@@ -60,6 +67,12 @@ is($state, 'IG409', 'a task runs once at a time');
 like($report, qr/HINT: .*integ_sync_cancel/, 'and what to do');
 ($state, $report) = $node->sql_error("SELECT integ_sync_retry('$execution')");
 is($state, 'IG404', 'what has not ended cannot be repeated');
+task('patient', config => $slow);
+($state, $report) = $node->sql_error(q(SELECT integ_sync_run('patient', wait => true, options => '{"timeout": 100}')));
+is($state, 'IG504', 'who waits, waits as long as it says');
+is(last_one('patient', 'completed_at IS NULL'), 't', '... while the run goes on');
+sql(q(SELECT integ_sync_cancel(id) FROM integ.sync_executions_open WHERE task_id = 'patient'));
+wait_for('patient', q(status = 'cancelled'), 'its end');
 is(sql("BEGIN; SELECT integ_sync_cancel('$execution'); ROLLBACK"), 'running', 'a cancel that is rolled back');
 is(sql("SELECT status || cancel_requested FROM integ.sync_executions WHERE id = '$execution'"), 'runningfalse',
 	'is none');
@@ -202,6 +215,33 @@ is(sql(q(SELECT status FROM integ_sync_run('failing', wait => true))), 'success'
 is(sql(q(SELECT count(*) FROM integ.sync_executions_open WHERE task_id = 'failing')), 0, 'whose run takes its place');
 is(sql(q(SELECT last_error IS NULL FROM integ.sync_tasks WHERE task_id = 'failing')), 't', 'and the error is over');
 
+# The delays of its retries, in steps of 1,000 seconds, as the rows have them: each is begun before its time.
+sub delays
+{
+	my ($retry_config) = @_;
+	my @delays;
+
+	sql("UPDATE integ.sync_tasks SET config = '{\"fault\": \"status\", \"code\": 503}', retry_config = '$retry_config',
+		next_run_at = now() WHERE task_id = 'failing'");
+	for my $count (1 .. 4)
+	{
+		$node->wait_for_sql("SELECT count(*) = 1 FROM integ.sync_executions_open WHERE task_id = 'failing'
+			AND status = 'queued' AND retry_count = $count", "retry $count");
+		push @delays, sql(q(WITH now AS (UPDATE integ.sync_executions_open SET run_at = clock_timestamp()
+			WHERE task_id = 'failing' RETURNING id)
+			SELECT trunc(extract(epoch FROM o.run_at - d.completed_at) / 1000)
+			FROM integ.sync_executions_open o JOIN integ.sync_executions_done d ON d.id = o.retry_of, now));
+	}
+	wait_for('failing', 'retry_count = 4 AND completed_at IS NOT NULL', 'the last one');
+	return join ' ', @delays;
+}
+
+is(delays('{"maxRetries": 4, "retryDelaySeconds": 1000, "exponentialBackoff": true}'), '1 2 4 8',
+	'the delay of a retry doubles each time');
+is(delays('{"maxRetries": 4, "retryDelaySeconds": 1000, "exponentialBackoff": false}'), '1 1 1 1',
+	'... where it is to');
+is(delays('{"maxRetries": 4, "retryDelaySeconds": 50000}'), '50 86 86 86', '... up to a day');
+
 task('wrong', schedule => q('{"every": "1 hour"}'));
 sql('ALTER TABLE synced.wrong DROP COLUMN name');
 sql(q(UPDATE integ.sync_tasks SET next_run_at = now() WHERE task_id = 'wrong'));
@@ -212,8 +252,9 @@ is(sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'wrong')), 1
 like(sql(q(SELECT last_error || ' ' || hint FROM integ_status() WHERE component = 'sync')), qr/integ_sync_resume/,
 	'and integ_status() says so');
 sql('ALTER TABLE synced.wrong ADD COLUMN name text');
-sql(q(SELECT integ_sync_resume('wrong')));
-is(sql(q(SELECT status FROM integ_sync_run('wrong', wait => true))), 'success', 'mended and resumed, it runs');
+is(sql(q(SELECT status FROM integ_sync_run('wrong', wait => true))), 'success', 'mended, it runs');
+is(sql(q(SELECT status || ' ' || (last_error IS NULL) || ' ' || (next_run_at > now()) FROM integ.sync_tasks
+	WHERE task_id = 'wrong')), 'active true true', '... and is active and scheduled again');
 
 # --- records that failed, and named ones ---
 

@@ -6,7 +6,7 @@ use warnings;
 use Integ::Cluster;
 use Integ::Provider;
 use Integ::Sync;
-use Integ::Test qw(slurp);
+use Integ::Test qw(slurp wait_until);
 use Test::More;
 
 my $provider = Integ::Provider->start;
@@ -116,6 +116,81 @@ kill 'TERM', $pid;
 others_run('an execution that its worker cannot give back stops no other');
 let_go($session, 'ROLLBACK');
 wait_for('orphan', q(status = 'success'), '... and goes on when the lock is gone');
+
+# --- an execution that waits, or runs, and that somebody keeps locked: no worker waits for them for ever ---
+
+my $waiting = q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'integ sync worker'
+	AND wait_event_type = 'Lock');
+Integ::Sync::task($node, 'kept');
+sql(q(INSERT INTO integ.sync_executions_open (task, task_id, client_id, context_id, instance, owner, run_at)
+	SELECT id, task_id, client_id, context_id, instance, owner, now() + interval '1 day' FROM integ.sync_tasks
+	WHERE task_id = 'kept'));
+$session = holder(q(UPDATE integ.sync_executions_open SET run_at = now() WHERE task_id = 'kept'));
+others_run('an execution whose row is being changed waits for its change');
+let_go($session, 'COMMIT');
+wait_for('kept', q(status = 'success'), '... and begins with it');
+
+# Locked while another execution of its task runs, so that it cannot begin before.
+sql("UPDATE integ.sync_tasks SET config = $slow WHERE task_id = 'kept'");
+my $first = sql(q(SELECT id FROM integ_sync_run('kept')));
+Integ::Sync::worker($node, 'kept');
+my $second = sql(q(INSERT INTO integ.sync_executions_open (task, task_id, client_id, context_id, instance, owner)
+	SELECT id, task_id, client_id, context_id, instance, owner FROM integ.sync_tasks WHERE task_id = 'kept'
+	RETURNING id));
+$session = holder("SELECT FROM integ.sync_executions_open WHERE id = '$second' FOR UPDATE");
+sql("UPDATE integ.sync_tasks SET config = '{}' WHERE task_id = 'kept'");
+sql("SELECT integ_sync_cancel('$first')");
+$node->wait_for_sql("SELECT status = 'cancelled' FROM integ.sync_executions WHERE id = '$first'", 'its turn');
+others_run('an execution that is due and locked stops no other');
+is(sql($waiting), 0, '... no worker waits for it');
+is(sql("SELECT status FROM integ.sync_executions WHERE id = '$second'"), 'queued', '... it waits itself');
+let_go($session, 'ROLLBACK');
+wait_for('kept', q(status = 'success'), '... until the lock is gone');
+
+# As long as the owner's lock_timeout says, at most a minute.
+sql(q(ALTER ROLE syncer SET lock_timeout = '100ms'));
+$_ ne '' and kill 'TERM', $_ for split /\n/,
+	sql(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker'));
+$node->wait_for_sql(q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'integ sync worker'),
+	'workers that have the new setting');
+sql(q(UPDATE integ.sync_tasks SET status = 'active', config = '{"fault": "delay", "ms": 3000}'
+	WHERE task_id = 'kept'));
+my $kept = sql(q(SELECT id FROM integ_sync_run('kept')));
+my $worker = Integ::Sync::worker($node, 'kept');
+$session = holder("SELECT FROM integ.sync_executions_open WHERE id = '$kept' FOR UPDATE");
+wait_until('its worker to end', sub { !kill 0, $worker });
+like(sql(q(SELECT last_error FROM integ_status() WHERE component = 'keeper')), qr/could not obtain lock/,
+	'the worker of an execution that stays locked ends, and integ_status() says why');
+like(slurp($node->logfile), qr/execution $kept, or its task, has been locked by another transaction for too long/,
+	'... as does the log');
+others_run('... and its slot is there for others');
+is(sql("SELECT status FROM integ.sync_executions WHERE id = '$kept'"), 'running', 'the execution stays as it is');
+sql("UPDATE integ.sync_tasks SET config = '{}' WHERE task_id = 'kept'");
+let_go($session, 'ROLLBACK');
+wait_for('kept', q(status = 'success' AND resumed = 1), '... and goes on when the lock is gone');
+is(sql("SELECT id FROM integ.sync_executions WHERE task_id = 'kept' AND status = 'success' ORDER BY id DESC LIMIT 1"),
+	$kept, '... as the same');
+sql(q(ALTER ROLE syncer RESET lock_timeout));
+$_ ne '' and kill 'TERM', $_ for split /\n/,
+	sql(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ sync worker'));
+
+# --- an old snapshot, which keeps the index entries of all that has run since: the keeper does not walk them ---
+
+my $many = 2000;
+my $read = q(SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_all_indexes
+	WHERE relid = 'integ.sync_executions_open'::regclass);
+$session = $node->background_psql('postgres');
+$session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM integ.sync_tasks');
+sql("BEGIN; INSERT INTO integ.sync_executions_open (task, task_id, client_id, owner, run_at)
+	SELECT gen_random_uuid(), 'gone', '*', 'syncer'::regrole, now() - interval '1 hour' FROM generate_series(1, $many);
+	UPDATE integ.sync_executions_open SET status = 'running', lease = 1 WHERE task_id = 'gone';
+	DELETE FROM integ.sync_executions_open WHERE task_id = 'gone'; COMMIT");
+others_run('what has ended is told of');
+my $walked = sql($read);
+others_run("behind an old snapshot, run $_") for 1 .. 15;
+# All is looked at once a minute, which is two walks.
+cmp_ok(sql($read) - $walked, '<', 7 * $many, 'what ran under an old snapshot is not gone through again and again');
+let_go($session, 'ROLLBACK');
 
 # --- a run that ends while its task is paused: both take the task first ---
 

@@ -59,6 +59,49 @@ is(summary($sync->run('again')), 'success fetched 300 created 300',
 	'dropped and made again, the table is filled again');
 is_deeply($sync->difference('public.again', 300), [], '... with everything');
 
+# Dropped: the task says so, and what is left of the table is forgotten by a job, before its number may be another's.
+sub left
+{
+	my ($task) = @_;
+	return sql("SELECT (SELECT count(*) FROM integ.record_links WHERE schema = t.schema) || ' '
+		|| (SELECT count(*) FROM integ.sync_cursors WHERE task = t.id) FROM integ.sync_tasks t WHERE task_id = '$task'");
+}
+
+$sync->task('dropped', 'public.dropped', {%list});
+$sync->run('dropped');
+is(left('dropped'), '300 1', 'a table with its links and its cursor');
+my $others = sql(q(SELECT count(*) FROM integ.record_links l WHERE EXISTS (SELECT FROM pg_class
+	WHERE oid = l.target_table AND relname <> 'dropped')));
+sql('DROP TABLE public.dropped');
+$run = $sync->run('dropped');
+is(summary($run), 'failed', 'dropped, nothing is fetched for it');
+is(join("\n", @{ $run->{error} }{qw(sqlstate detail hint)}), join("\n", 'IG400',
+	'The table "public.dropped" does not exist.',
+	'Make it again; or, where it was renamed, give the schema its new name.'), '... which the error says, and what to do');
+is(sql(q(SELECT status || ' ' || (last_error -> 'details' ->> 'detail') FROM integ.sync_tasks
+	WHERE task_id = 'dropped')), 'error The table "public.dropped" does not exist.', '... as does the task, in error');
+sql(q(UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'dropped_tables'));
+$node->wait_for_sql(q(SELECT last_run_at IS NOT NULL AND next_run_at > now() FROM integ.maintenance_jobs
+	WHERE name = 'dropped_tables'), 'the job');
+is(sql(q(SELECT last_error FROM integ.maintenance_jobs WHERE name = 'dropped_tables')), '', '... ends well');
+is(left('dropped'), '0 0', '... and forgets links and cursor');
+is(sql(q(SELECT count(*) FROM integ.record_links)), $others, '... those of no other table');
+sql('CREATE TABLE public.dropped (id text PRIMARY KEY, name text, value integer, updated_at timestamptz)');
+sql(q(SELECT integ_sync_resume('dropped')));
+is(summary($sync->run('dropped')), 'success fetched 300 created 300', 'made again and resumed, it is filled');
+
+# The schema is deleted and made again: its former links must not count as another source of the rows.
+sql(q(DELETE FROM integ.sync_tasks WHERE task_id = 'dropped';
+	DELETE FROM integ.conversion_schemas WHERE schema_id = 'dropped'));
+is(sql(q(SELECT count(*) FROM integ.record_links WHERE target_table = 'public.dropped'::regclass)), 0,
+	'links of a schema go with it');
+$sync->task('dropped', 'public.dropped', {%list});
+is(summary($sync->run('dropped')), 'success fetched 300 updated 300', '... its rows are found by their key');
+$sync->configure('dropped', { %list, without => 10 });
+is(summary($sync->run('dropped')), 'success fetched 270 updated 270 deleted 30',
+	'... and are removed with their records');
+is_deeply($sync->difference('public.dropped', 300, without => 10), [], '... all of them');
+
 # Another table, whose rows are not those that links of the former lead to, though their keys are.
 $sync->task('other', 'public.other1', {%list}, columns => $columns);
 $sync->run('other');
