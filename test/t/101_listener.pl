@@ -170,6 +170,25 @@ cmp_ok(scalar(grep { defined } @slow), '>', 900, 'a thousand connections that sa
 is(deliver('slow')->{status}, 200, 'while they wait another one is served');
 close $_ foreach grep { defined } @slow;
 
+# --- one that is told to end finishes what it has begun ---
+
+{
+	my $body = '{"type": "order.paid", "id": "begun"}';
+	my $pid = value(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ listener'));
+	my $socket = listening();
+	print $socket "POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\n"
+	  . 'X-Shop-Signature: ' . hmac_sha256_hex($body, 'k') . "\r\n"
+	  . 'Content-Length: ' . length($body) . "\r\n\r\n" . substr($body, 0, 10);
+	is(deliver('meanwhile')->{status}, 200, 'an event that comes while another one is half there');
+	kill 'TERM', $pid or die "$pid: $!";
+	print $socket substr $body, 10;
+	is(<$socket>, "HTTP/1.1 200 OK\r\n", 'a listener that is told to end answers what it has begun');
+	is(value(q(SELECT count(*) FROM integ.webhook_events WHERE delivery_id = 'begun')), '1', 'which is stored');
+	ok($node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ listener' AND pid <> $pid"),
+		'and another one takes its place');
+}
+
 # --- several listeners, and the end ---
 
 value('ALTER SYSTEM SET integ.listeners = 2');

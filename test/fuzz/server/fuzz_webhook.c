@@ -51,7 +51,7 @@ static const char *const manifests[] = {
 	" \"claims\": {\"iss\": \"x\", \"aud\": \"y\"}}, \"events\": \".\", \"event\": {\"query\": \"e\"},"
 	" \"deliveryId\": {\"header\": \"X-Proof\"}}",
 	/* Standard Webhooks, and nothing said. */
-	"\"webhook\": {\"signature\": {\"scheme\": \"standard\"}, \"event\": \".type\"}",
+	"\"webhook\": {\"signature\": {\"scheme\": \"standard-webhooks\"}, \"event\": \".type\"}",
 	"\"description\": \"the default\"",
 };
 
