@@ -37,7 +37,8 @@ fuzz_one() {
     program=$checkout/build/fuzz/fuzz_$name
     # shellcheck disable=SC2046,SC2086
     clang -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $flags -fsanitize=fuzzer,address,undefined \
-        -fno-sanitize-recover=undefined -Isrc -o "$program" "$file" $(comment_words sources "$file") $(comment_words libs "$file") || return 1
+        -fno-sanitize-recover=undefined -Isrc -o "$program" "$file" \
+        $(comment_words sources "$file") $(comment_words libs "$file") || return 1
     corpus_of "$name"
     "$program" -timeout=10 "${arguments[@]}" >"build/fuzz/$name.log" 2>&1 || {
         tail -n 60 "build/fuzz/$name.log"
