@@ -7,13 +7,16 @@ CREATE TABLE integ.plans (
     limits jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT plans_id_check CHECK (id <> ''),
-    CONSTRAINT plans_limits_check CHECK (pg_catalog.jsonb_typeof(limits) = 'object')
+    CONSTRAINT plans_limits_check CHECK (pg_catalog.jsonb_typeof(limits) = 'object'),
+    CONSTRAINT plans_endpoints_check CHECK (limits ->> 'endpoints' ~ '^(true|false|[0-9]{1,9})$'),
+    CONSTRAINT plans_webhooks_check CHECK (limits ->> 'webhooks' ~ '^(true|false|[0-9]{1,9})$')
 );
 COMMENT ON TABLE integ.plans IS 'Plans that clients are on; a definition may require one';
 COMMENT ON COLUMN integ.plans.id IS 'Name by which clients and manifests (requiredPlan) refer to the plan';
 COMMENT ON COLUMN integ.plans.name IS 'Name for display';
 COMMENT ON COLUMN integ.plans.rank IS 'A plan includes what plans of a lower rank allow';
-COMMENT ON COLUMN integ.plans.limits IS 'Limits of the plan, by name';
+COMMENT ON COLUMN integ.plans.limits IS
+    'Limits of the plan, by name: rateLimit, audit; webhooks and endpoints (false, or how many a client may have)';
 COMMENT ON COLUMN integ.plans.created_at IS 'When the plan was made';
 
 CREATE TABLE integ.clients (
@@ -95,6 +98,11 @@ ALTER TABLE integ.clients ENABLE ALWAYS TRIGGER clients_invalidate;
 CREATE TRIGGER plans_invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON integ.plans
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
 ALTER TABLE integ.plans ENABLE ALWAYS TRIGGER plans_invalidate;
+
+CREATE FUNCTION integ.tg_plan_count() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_plan_count';
+COMMENT ON FUNCTION integ.tg_plan_count() IS
+    'Refuses what the plan of the row''s client has no room for; its argument is the key in the plan''s limits';
 
 SELECT pg_catalog.pg_extension_config_dump('integ.plans', '');
 SELECT pg_catalog.pg_extension_config_dump('integ.clients', '');
