@@ -9,7 +9,8 @@ SELECT integ_define($${
     {"id": "csv", "name": "CSV", "access": "read", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/csv", "query": {"what": "{what}"}}, "response": {"type": "csv"}},
     {"id": "semicolon", "name": "CSV with semicolons", "access": "read", "inputSchema": {}, "outputSchema": {},
-     "request": {"method": "GET", "path": "/streams/csv", "query": {"what": "semicolon"}}, "response": {"type": "csv", "csv": {"delimiter": ";"}}},
+     "request": {"method": "GET", "path": "/streams/csv", "query": {"what": "semicolon"}}, "response": {"type": "csv",
+         "csv": {"delimiter": ";"}}},
     {"id": "keep", "name": "Uneven CSV", "access": "read", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/csv", "query": {"what": "{what}"}},
      "response": {"type": "csv", "csv": {"uneven": "keep", "columns": ["a", "b"]}}},
@@ -28,8 +29,10 @@ SELECT integ_define($${
      "response": {"partial": {"items": ".json.items", "failed": "$ ? (@.status >= 400)", "message": ".error"}}},
     {"id": "statuses", "name": "Errors in a list", "access": "read", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/fault/status", "query": {"code": "{code}", "body": "{body}"}},
-     "response": {"errors": [{"when": "$ ? (@.status == \"error\" || @[*].status == \"rejected\")", "class": "IG422", "message": "$.reject_reason"},
-                             {"when": "$.data[*] ? (@.code != \"SUCCESS\")", "class": "IG409", "message": "$.data.message"}]}},
+     "response": {"errors": [{"when": "$ ? (@.status == \"error\" || @[*].status == \"rejected\")", "class": "IG422",
+         "message": "$.reject_reason"},
+                             {"when": "$.data[*] ? (@.code != \"SUCCESS\")", "class": "IG409",
+                                 "message": "$.data.message"}]}},
     {"id": "file", "name": "File", "access": "read", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/file", "query": {"bytes": "{bytes}", "secret": "{secret}"}}},
     {"id": "missing", "name": "No file", "access": "read", "inputSchema": {}, "outputSchema": {},
@@ -37,7 +40,8 @@ SELECT integ_define($${
     {"id": "cut", "name": "Half a file", "access": "read", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/cut"}}
   ]}$$::jsonb);
-SELECT integ_connect('answers_test', 'answers', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_connect('answers_test', 'answers', jsonb_build_object('base_url',
+    :'provider_url')) IS NOT NULL AS connected;
 SELECT integ_credential_set('answers', 'token', 'provider-token');
 
 -- CSV: objects by the first row's names; an empty value is null, as in COPY.
@@ -73,7 +77,8 @@ SELECT integ_execute('answers', 'xml_json', '{"code": "422"}');
 \set VERBOSITY default
 
 -- Lists of which some failed: the call did only where all did.
-SELECT jsonb_pretty(integ_execute('answers', 'batch', '{"items": [{"status": 200, "id": 1}, {"status": 409, "error": "taken"}, {"status": 201}]}'));
+SELECT jsonb_pretty(integ_execute('answers', 'batch', '{"items": [{"status": 200, "id": 1}, {"status": 409,
+    "error": "taken"}, {"status": 201}]}'));
 SELECT integ_execute('answers', 'batch', '{"items": [{"status": 200}]}');
 SELECT integ_execute('answers', 'batch', '{"items": []}');
 \set VERBOSITY terse
@@ -84,23 +89,29 @@ SELECT integ_execute('answers', 'batch');
 -- A success by its status that is an error by its body: a list of states, a code in each record.
 \set VERBOSITY terse
 SELECT integ_execute('answers', 'statuses', '{"code": 200, "body": "[{\"status\": \"sent\"}]"}');
-SELECT integ_execute('answers', 'statuses', '{"code": 200, "body": "[{\"status\": \"rejected\", \"reject_reason\": \"hard-bounce\"}]"}');
+SELECT integ_execute('answers', 'statuses', '{"code": 200, "body":
+    "[{\"status\": \"rejected\", \"reject_reason\": \"hard-bounce\"}]"}');
 SELECT integ_execute('answers', 'statuses', '{"code": 207, "body": "{\"data\": [{\"code\": \"SUCCESS\"}]}"}');
-SELECT integ_execute('answers', 'statuses', '{"code": 207, "body": "{\"data\": [{\"code\": \"DUPLICATE_DATA\", \"message\": \"duplicate data\"}]}"}');
+SELECT integ_execute('answers', 'statuses', '{"code": 207, "body":
+    "{\"data\": [{\"code\": \"DUPLICATE_DATA\", \"message\": \"duplicate data\"}]}"}');
 \set VERBOSITY default
 
 -- Files.
 BEGIN;
-SELECT r -> 'bytes' AS bytes, r ->> 'contentType' AS type, (r ->> 'loid')::oid AS loid FROM integ_execute('answers', 'file', '{"bytes": 3000000}', '{"into": "large_object"}') AS r \gset
+SELECT r -> 'bytes' AS bytes, r ->> 'contentType' AS type, (r ->> 'loid')::oid AS loid FROM integ_execute('answers',
+    'file', '{"bytes": 3000000}', '{"into": "large_object"}') AS r \gset
 SELECT :bytes AS bytes, :'type' AS type, length(lo_get(:loid)) AS length,
-       lo_get(:loid) = (SELECT string_agg(decode(lpad(to_hex(i % 251), 2, '0'), 'hex'), '' ORDER BY i) FROM generate_series(0, 2999999) AS i) AS same;
+       lo_get(:loid) = (SELECT string_agg(decode(lpad(to_hex(i % 251), 2, '0'), 'hex'), '' ORDER BY i)
+           FROM generate_series(0, 2999999) AS i) AS same;
 SELECT lomowner::regrole = current_user::regrole AS mine FROM pg_largeobject_metadata WHERE oid = :loid;
 ROLLBACK;
 SELECT count(*) FROM pg_largeobject_metadata WHERE oid = :loid;
 -- The token that the service echoes in the middle of it is masked, wherever the pieces were cut.
 BEGIN;
-SELECT (integ_execute('answers', 'file', '{"bytes": 300000, "secret": "1"}', '{"into": "large_object"}') ->> 'loid')::oid AS loid \gset
-SELECT length(lo_get(:loid)) AS length, position('provider-token'::bytea IN lo_get(:loid)) AS token, position('******'::bytea IN lo_get(:loid)) > 0 AS masked;
+SELECT (integ_execute('answers', 'file', '{"bytes": 300000, "secret": "1"}',
+    '{"into": "large_object"}') ->> 'loid')::oid AS loid \gset
+SELECT length(lo_get(:loid)) AS length, position('provider-token'::bytea IN lo_get(:loid)) AS token,
+    position('******'::bytea IN lo_get(:loid)) > 0 AS masked;
 ROLLBACK;
 \set VERBOSITY terse
 SELECT count(*) AS before FROM pg_largeobject_metadata \gset
@@ -119,15 +130,13 @@ ROLLBACK;
 SELECT count(*) - :before AS left FROM pg_largeobject_metadata;
 
 -- What the audit says of the writes.
-DO $$
-BEGIN
-    FOR i IN 1..200 LOOP
-        EXIT WHEN (SELECT count(*) >= 5 FROM integ.audit_log WHERE instance_id = 'answers' AND action = 'call.write' AND outcome <> 'pending');
-        PERFORM pg_sleep(0.05);
-        COMMIT;
-    END LOOP;
-END $$;
-SELECT outcome, detail, count(*) FROM integ.audit_log WHERE instance_id = 'answers' AND action = 'call.write' AND outcome <> 'pending' GROUP BY 1, 2 ORDER BY 1, 2;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT (SELECT count(*) >= 5 FROM integ.audit_log WHERE instance_id = 'answers'
+    AND action = 'call.write' AND outcome <> 'pending')$$);
+SELECT outcome, detail, count(*) FROM integ.audit_log WHERE instance_id = 'answers' AND action = 'call.write'
+    AND outcome <> 'pending' GROUP BY 1, 2 ORDER BY 1, 2;
 
 DELETE FROM integ.instances WHERE instance_id = 'answers';
 SELECT integ_undefine('answers_test');

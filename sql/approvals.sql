@@ -22,50 +22,48 @@ BEGIN
     RETURN jsonb_set(call -> 'input', '{stamp}', to_jsonb(clock_timestamp()));
 END
 $$;
-CREATE FUNCTION ap.told(call jsonb) RETURNS void LANGUAGE sql AS $$ INSERT INTO ap.seen (what, argument) VALUES (call ->> 'state', call -> 'error') $$;
+CREATE FUNCTION ap.told(call jsonb) RETURNS void LANGUAGE sql AS $$ INSERT INTO ap.seen (what,
+    argument) VALUES (call ->> 'state', call -> 'error') $$;
 SELECT integ_define($$
 {
   "integrationId": "ap_svc", "name": "Approvals", "version": "1.0.0", "baseUrl": "{config.base_url}",
-  "authType": "bearer", "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"}, "key": {"type": "string"}}},
+  "authType": "bearer", "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"},
+      "key": {"type": "string"}}},
   "configSchema": {"type": "object", "properties": {"base_url": {"type": "string"}, "note": {"type": "string"}}},
   "methods": [
     {"id": "pay", "name": "Pay", "access": "write", "approvalRequired": true, "outputSchema": {},
-     "inputSchema": {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "integer"}, "currency": {"type": "string", "default": "EUR"}}},
-     "request": {"method": "POST", "path": "/echo/pay/{amount}", "query": {"note": "{config.note}"}, "body": {"amount": "{amount}", "currency": "{currency}"}},
+     "inputSchema": {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "integer"},
+         "currency": {"type": "string", "default": "EUR"}}},
+     "request": {"method": "POST", "path": "/echo/pay/{amount}", "query": {"note": "{config.note}"},
+         "body": {"amount": "{amount}", "currency": "{currency}"}},
      "response": {"map": {"path": ".path", "body": ".body"}}},
-    {"id": "pay_key", "name": "Pay with a key", "access": "write", "approvalRequired": true, "outputSchema": {}, "inputSchema": {"type": "object"},
+    {"id": "pay_key", "name": "Pay with a key", "access": "write", "approvalRequired": true, "outputSchema": {},
+        "inputSchema": {"type": "object"},
      "idempotency": {"header": "Idempotency-Key"},
-     "request": {"method": "POST", "path": "/echo/key/{credentials.key}", "headers": {"X-Key": "{credentials.key}"}, "body": {"key": "{credentials.key}"}},
+     "request": {"method": "POST", "path": "/echo/key/{credentials.key}", "headers": {"X-Key": "{credentials.key}"},
+         "body": {"key": "{credentials.key}"}},
      "response": {"map": {"body": ".body"}}},
-    {"id": "stamp", "name": "With a handler", "access": "write", "approvalRequired": true, "outputSchema": {}, "inputSchema": {"type": "object"},
+    {"id": "stamp", "name": "With a handler", "access": "write", "approvalRequired": true, "outputSchema": {},
+        "inputSchema": {"type": "object"},
      "handler": {"before": "ap.before"},
-     "request": {"method": "POST", "path": "/echo/stamp", "body": {"stamp": "{stamp}"}}, "response": {"map": {"body": ".body"}}},
+     "request": {"method": "POST", "path": "/echo/stamp", "body": {"stamp": "{stamp}"}},
+         "response": {"map": {"body": ".body"}}},
     {"id": "get", "name": "Get", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
      "request": {"method": "GET", "path": "/echo/get"}, "response": {"map": {"path": ".path"}}}
   ]
 }
 $$::jsonb);
 SET ROLE ap_admin;
-SELECT integ_connect('ap_svc', 'ap_main', jsonb_build_object('base_url', :'provider_url', 'note', 'first')) IS NOT NULL AS connected;
+SELECT integ_connect('ap_svc', 'ap_main', jsonb_build_object('base_url', :'provider_url', 'note',
+    'first')) IS NOT NULL AS connected;
 SELECT integ_credential_set('ap_main', 'token', 'very-secret-token') IS NOT NULL AS set;
 SELECT integ_credential_set('ap_main', 'key', 'very/secret key') IS NOT NULL AS set;
 RESET ROLE;
-CREATE PROCEDURE ap.wait(query text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 1200 LOOP
-        EXECUTE query INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RAISE EXCEPTION 'waited in vain for %', query;
-END
-$$;
-CREATE FUNCTION ap.pending() RETURNS uuid LANGUAGE sql AS $$ SELECT id FROM integ.approvals WHERE state = 'pending' AND client_id = 'ap_acme' ORDER BY id DESC LIMIT 1 $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CREATE FUNCTION ap.pending() RETURNS uuid LANGUAGE sql AS $$ SELECT id FROM integ.approvals WHERE state = 'pending'
+    AND client_id = 'ap_acme' ORDER BY id DESC LIMIT 1 $$;
 
 -- A read is not gated; a write is refused, and what was asked for stays, although the statement failed.
 SET ROLE ap_user;
@@ -124,7 +122,8 @@ SET ROLE ap_user;
 BEGIN;
 SELECT integ_enqueue('ap_main', 'pay', '{"amount": 6}') IS NOT NULL AS enqueued;
 ROLLBACK;
-SELECT integ_enqueue('ap_main', 'pay', '{"amount": 7}', '{"on_success": "ap.told", "on_failure": "ap.told", "idempotency_key": "seven"}') AS call \gset
+SELECT integ_enqueue('ap_main', 'pay', '{"amount": 7}', '{"on_success": "ap.told", "on_failure": "ap.told",
+    "idempotency_key": "seven"}') AS call \gset
 SELECT integ_enqueue('ap_main', 'pay', '{"amount": 7}', '{"idempotency_key": "seven"}') = :'call' AS same;
 SELECT state FROM integ.calls WHERE id = :'call';
 SELECT count(*) FROM integ.approvals WHERE state = 'pending';
@@ -142,7 +141,7 @@ SET ROLE ap_admin;
 SELECT integ_reject(ap.pending(), 'too much');
 RESET ROLE;
 SELECT state, last_sqlstate, last_error, error_detail FROM integ.calls WHERE id = :'call';
-CALL ap.wait('SELECT count(*) = 2 FROM ap.seen');
+CALL pg_temp.wait_for('SELECT count(*) = 2 FROM ap.seen');
 SELECT what, argument FROM ap.seen ORDER BY what;
 -- tried again, it needs another one
 SET ROLE ap_user;
@@ -172,7 +171,7 @@ SELECT integ_approve(ap.pending());
 \set VERBOSITY terse
 RESET ROLE;
 UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'approvals';
-CALL ap.wait($$SELECT count(*) = 1 FROM integ.approvals WHERE state = 'expired'$$);
+CALL pg_temp.wait_for($$SELECT count(*) = 1 FROM integ.approvals WHERE state = 'expired'$$);
 SELECT state, last_error FROM integ.calls WHERE id = :'call';
 
 -- What has changed since does not leave.
@@ -189,7 +188,8 @@ RESET ROLE;
 SET ROLE ap_user;
 SELECT integ_enqueue('ap_main', 'pay_key') AS call \gset
 RESET ROLE;
-SELECT request #- '{headers,Idempotency-Key}' #- '{url}' AS request, request -> 'headers' ->> 'Idempotency-Key' = call_id::text AS key,
+SELECT request #- '{headers,Idempotency-Key}' #- '{url}' AS request,
+    request -> 'headers' ->> 'Idempotency-Key' = call_id::text AS key,
        replace(request ->> 'url', :'provider_url', 'URL') AS url FROM integ.approvals WHERE call_id = :'call';
 SET ROLE ap_admin;
 SELECT integ_approve(ap.pending()) = :'call' AS approved;
@@ -211,7 +211,8 @@ SELECT what FROM ap.seen;
 
 -- Many at once do not go round it.
 SET ROLE ap_user;
-SELECT ordinal, ok, sqlstate FROM integ_execute_many('ap_main', 'pay', ARRAY['{"amount": 21}', '{"amount": 22}']::jsonb[]) ORDER BY ordinal;
+SELECT ordinal, ok, sqlstate FROM integ_execute_many('ap_main', 'pay', ARRAY['{"amount": 21}',
+    '{"amount": 22}']::jsonb[]) ORDER BY ordinal;
 SELECT input -> 'amount' AS amount, is_enqueued FROM integ.approvals WHERE state = 'pending' ORDER BY id;
 RESET ROLE;
 
@@ -228,8 +229,10 @@ ROLLBACK;
 RESET ROLE;
 
 -- the audit has what a rolled back transaction did, too
-CALL ap.wait($$SELECT count(*) = 8 FROM integ.audit_log WHERE client_id = 'ap_acme' AND action LIKE 'approval.%'$$);
-SELECT action, outcome, count(*) FROM integ.audit_log WHERE client_id = 'ap_acme' AND action LIKE 'approval.%' GROUP BY 1, 2 ORDER BY 1;
+CALL pg_temp.wait_for($$SELECT count(*) = 8 FROM integ.audit_log WHERE client_id = 'ap_acme'
+    AND action LIKE 'approval.%'$$);
+SELECT action, outcome, count(*) FROM integ.audit_log WHERE client_id = 'ap_acme'
+    AND action LIKE 'approval.%' GROUP BY 1, 2 ORDER BY 1;
 SELECT kind, count(*) FROM integ.events WHERE client_id = 'ap_acme' AND kind LIKE 'approval.%' GROUP BY 1 ORDER BY 1;
 
 DELETE FROM integ.approvals;

@@ -11,15 +11,19 @@ SELECT integ_define(replace($$
   "rateLimit": {"retryAfterMs": 50},
   "methods": [
     {"id": "order", "name": "Order", "access": "write", "approvalRequired": true, "outputSchema": {},
-     "inputSchema": {"type": "object", "properties": {"sku": {"type": "string"}, "mail": {"type": "boolean"}, "key": {"type": "string"}}},
+     "inputSchema": {"type": "object", "properties": {"sku": {"type": "string"}, "mail": {"type": "boolean"},
+         "key": {"type": "string"}}},
      "steps": [
-       {"id": "create", "request": {"method": "POST", "path": "/echo/orders", "headers": {"X-Token": "{credentials.token}"}, "body": {"sku": "{sku}", "lines": ["a", "b"]}},
+       {"id": "create", "request": {"method": "POST", "path": "/echo/orders",
+           "headers": {"X-Token": "{credentials.token}"}, "body": {"sku": "{sku}", "lines": ["a", "b"]}},
         "response": {"map": {"path": ".path", "lines": ".json.lines"}}},
        {"id": "pay", "request": {"method": "POST", "path": "/fault/once", "query": {"key": "{key}", "code": 429},
                                  "body": {"order": "{steps.create.path}", "text": "for {steps.create.path} of {sku}",
-                                          "lines": {"$each": "steps.create.lines", "as": "l", "do": {"line": "{l}", "name": "{l.name}"}}, "note": "NOTE"}},
+                                          "lines": {"$each": "steps.create.lines", "as": "l", "do": {"line": "{l}",
+                                              "name": "{l.name}"}}, "note": "NOTE"}},
         "response": {"map": {"ok": "."}}},
-       {"id": "mail", "when": "{mail}", "request": {"method": "POST", "path": "/echo/mail/{steps.create.path}"}, "response": {"map": {"path": ".path"}}}
+       {"id": "mail", "when": "{mail}", "request": {"method": "POST", "path": "/echo/mail/{steps.create.path}"},
+           "response": {"map": {"path": ".path"}}}
      ],
      "response": {"map": {"created": ".steps.create.path", "mailed": ".steps.mail.path"}}},
     {"id": "load", "name": "Load", "access": "write", "approvalRequired": true, "outputSchema": {},
@@ -27,7 +31,8 @@ SELECT integ_define(replace($$
      "job": {
        "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"key": "{key}", "polls": 2}}},
        "id": ".job.id",
-       "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "intervalMs": 20, "done": "$.job ? (@.state == \"JobComplete\")",
+       "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "intervalMs": 20,
+           "done": "$.job ? (@.state == \"JobComplete\")",
                 "response": {"map": {"state": ".job.state"}}}},
      "response": {"map": {"state": ".job.status.state"}}}
   ]
@@ -42,8 +47,10 @@ SELECT a FROM integ.approvals a WHERE a.definition_id = 'apc_svc' AND a.state = 
 
 -- All requests are shown: what earlier ones bring, and credentials, by their names.
 SELECT integ_enqueue('apc_main', 'order', '{"sku": "A-1", "key": "apc-1"}') AS call \gset
-SELECT r.number, r.request ->> 'step' AS step, r.request ->> 'method' AS method, replace(r.request ->> 'url', :'provider_url', 'URL') AS url,
-       r.request ->> 'body' AS body, r.request -> 'headers' ->> 'X-Token' AS token, r.request -> 'conditional' AS conditional
+SELECT r.number, r.request ->> 'step' AS step, r.request ->> 'method' AS method, replace(r.request ->> 'url',
+    :'provider_url', 'URL') AS url,
+       r.request ->> 'body' AS body, r.request -> 'headers' ->> 'X-Token' AS token,
+           r.request -> 'conditional' AS conditional
 FROM jsonb_array_elements((apc_pending()).request -> 'requests') WITH ORDINALITY AS r (request, number);
 SELECT integ_approve((apc_pending()).id) = :'call' AS approved;
 -- one of the later requests is refused once, so that the call goes on where it stopped
@@ -62,22 +69,11 @@ $$;
 GRANT EXECUTE ON FUNCTION apc_hold() TO integ_owner;
 CREATE TRIGGER apc_hold BEFORE UPDATE ON integ.calls_open FOR EACH ROW EXECUTE FUNCTION apc_hold();
 SELECT integ_approve((apc_pending()).id) = :'call' AS approved;
-CREATE PROCEDURE apc_wait(query text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 1200 LOOP
-        EXECUTE query INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.02);
-    END LOOP;
-    RAISE EXCEPTION 'waited in vain for %', query;
-END
-$$;
-CALL apc_wait(format('SELECT next_attempt_at > now() + interval ''50 minutes'' FROM integ.calls WHERE id = %L', :'call'));
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for(format('SELECT next_attempt_at > now() + interval
+    ''50 minutes'' FROM integ.calls WHERE id = %L', :'call'));
 SELECT state, last_sqlstate FROM integ.calls WHERE id = :'call';
 DROP TRIGGER apc_hold ON integ.calls_open;
 SELECT apc_define('2');
@@ -87,7 +83,8 @@ SELECT o ->> 'state' AS state, o #>> '{error,sqlstate}' AS sqlstate, o #>> '{err
 
 -- A job: what starts it is approved, what asks for it needs no more.
 SELECT integ_enqueue('apc_main', 'load', '{"key": "apc-job"}') AS call \gset
-SELECT r.request ->> 'step' AS step, r.request ->> 'method' AS method, replace(r.request ->> 'url', :'provider_url', 'URL') AS url
+SELECT r.request ->> 'step' AS step, r.request ->> 'method' AS method, replace(r.request ->> 'url', :'provider_url',
+    'URL') AS url
 FROM jsonb_array_elements((apc_pending()).request -> 'requests') AS r (request);
 SELECT integ_approve((apc_pending()).id) = :'call' AS approved;
 SELECT integ_await(:'call', '30 s') - 'call' AS outcome;
@@ -98,8 +95,10 @@ SELECT integ_execute('apc_main', 'order', '{"sku": "A-3", "key": "apc-3"}');
 SELECT integ_execute('apc_main', 'load', '{"key": "apc-4"}');
 SELECT * FROM integ_fetch('apc_main', 'order', '{"sku": "A-3", "key": "apc-3"}');
 \set VERBOSITY terse
-SELECT ordinal, ok, sqlstate FROM integ_execute_many('apc_main', 'order', ARRAY['{"key": "apc-5"}', '{"key": "apc-6"}']::jsonb[]) ORDER BY ordinal;
-SELECT ordinal, ok, sqlstate FROM integ_execute_many('apc_main', 'load', ARRAY['{"key": "apc-7"}']::jsonb[]) ORDER BY ordinal;
+SELECT ordinal, ok, sqlstate FROM integ_execute_many('apc_main', 'order', ARRAY['{"key": "apc-5"}',
+    '{"key": "apc-6"}']::jsonb[]) ORDER BY ordinal;
+SELECT ordinal, ok, sqlstate FROM integ_execute_many('apc_main', 'load', ARRAY['{"key": "apc-7"}']::jsonb[])
+    ORDER BY ordinal;
 SELECT id AS failed FROM integ.calls WHERE input ->> 'key' = 'apc-2' \gset
 SELECT integ_call_retry(:'failed') = :'failed' AS again;
 SELECT o ->> 'state' AS state, o #>> '{error,sqlstate}' AS sqlstate FROM integ_await(:'failed', '30 s') o;
@@ -107,14 +106,16 @@ SELECT method, input ->> 'key' AS key, state FROM integ.approvals WHERE definiti
 SELECT count(*) AS secrets FROM integ.approvals WHERE approvals::text LIKE '%very-secret%';
 
 -- Decided about long ago: forgotten.
-UPDATE integ.approvals SET decided_at = now() - interval '366 days' WHERE definition_id = 'apc_svc' AND state = 'approved';
-UPDATE integ.approvals SET decided_at = now() - interval '364 days' WHERE definition_id = 'apc_svc' AND input ->> 'key' = 'apc-job';
+UPDATE integ.approvals SET decided_at = now() - interval '366 days' WHERE definition_id = 'apc_svc'
+    AND state = 'approved';
+UPDATE integ.approvals SET decided_at = now() - interval '364 days' WHERE definition_id = 'apc_svc'
+    AND input ->> 'key' = 'apc-job';
 UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'approvals';
-CALL apc_wait($$SELECT count(*) = 0 FROM integ.approvals WHERE definition_id = 'apc_svc' AND decided_at < now() - interval '365 days'$$);
+CALL pg_temp.wait_for($$SELECT count(*) = 0 FROM integ.approvals WHERE definition_id = 'apc_svc'
+    AND decided_at < now() - interval '365 days'$$);
 SELECT input ->> 'key' AS kept FROM integ.approvals WHERE definition_id = 'apc_svc' AND state = 'approved';
 
 DELETE FROM integ.approvals WHERE definition_id = 'apc_svc';
 DELETE FROM integ.instances WHERE definition = 'apc_svc';
 SELECT integ_undefine('apc_svc');
 DROP FUNCTION apc_define, apc_pending, apc_hold;
-DROP PROCEDURE apc_wait;

@@ -158,13 +158,11 @@ SELECT endpoint IS NOT NULL AS added
 FROM integ_endpoint_add(:'provider_url' || '/echo/own', '{integ.delivery.*}', '{"endpoint_id": "own"}');
 SELECT integ_publish('unsigned', '{"n": 5}') AS message \gset
 SELECT delivered(:'message');
-DO $$
-BEGIN
-    FOR i IN 1..600 LOOP
-        EXIT WHEN EXISTS (SELECT FROM integ.deliveries_done WHERE event_type = 'integ.delivery.delivered');
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT count(*) > 0 FROM integ.deliveries_done
+    WHERE event_type = 'integ.delivery.delivered'$$);
 SELECT event_type, payload ->> 'event_type' AS about, payload ->> 'attempt' AS attempt, payload ->> 'status' AS status
 FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'message' = :'message';
 SELECT count(*) FROM integ.deliveries WHERE event_type LIKE 'integ.%' AND payload ->> 'event_type' LIKE 'integ.%';
@@ -229,6 +227,7 @@ SELECT state, now() - since >= '1 hour' AS since, last_error, hint FROM integ_st
 SET ROLE endpoints_admin;
 SELECT state, last_error, hint FROM integ_status() WHERE component = 'endpoints';
 RESET ROLE;
+CALL pg_temp.wait_for($$SELECT count(*) = 0 FROM integ.deliveries_open WHERE state = 'sending'$$);
 INSERT INTO integ.deliveries_open (id, endpoint, message, created_at, next_attempt_at, client_id, event_client,
                                    event_type, payload, attempt, state)
 SELECT integ.uuid_generate(), e.id, integ.uuid_generate(), now(), d.at, e.client_id, '*', 'order.x', '{}', d.attempt,

@@ -145,16 +145,12 @@ UPDATE integ.definitions SET status = 'active' WHERE id = 'execute_iso';
 SELECT integ_execute('iso_main', 'get_country', '{"code": "FI"}') ->> 'name' AS name;
 
 -- Everything is on record: wait for the recorder, which lags by integ.log_flush at most.
-DO $$
-BEGIN
-    FOR i IN 1..200 LOOP
-        EXIT WHEN (SELECT count(*) >= 2 FROM integ.audit_log
-                   WHERE instance_id = 'iso_main' AND action = 'call.write' AND outcome = 'succeeded')
-              AND (SELECT count(*) >= 21 FROM integ.requests WHERE instance_id = 'iso_main');
-        PERFORM pg_sleep(0.05);
-        COMMIT;
-    END LOOP;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT (SELECT count(*) >= 2 FROM integ.audit_log
+    WHERE instance_id = 'iso_main' AND action = 'call.write' AND outcome = 'succeeded')
+    AND (SELECT count(*) >= 21 FROM integ.requests WHERE instance_id = 'iso_main')$$);
 SELECT method, http_method, path_template, status, sqlstate, is_write, count(*)
 FROM integ.requests WHERE instance_id = 'iso_main'
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6;

@@ -280,14 +280,11 @@ SELECT count(*) FROM integ_fetch('lists', 'done') AS r;
 COMMIT;
 
 -- Every page is in the request log.
-DO $$
-BEGIN
-    FOR i IN 1..200 LOOP
-        EXIT WHEN (SELECT count(*) >= 3 FROM integ.requests WHERE instance_id = 'lists' AND method = 'continue');
-        PERFORM pg_sleep(0.05);
-        COMMIT;
-    END LOOP;
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT (SELECT count(*) >= 3 FROM integ.requests WHERE instance_id = 'lists'
+    AND method = 'continue')$$);
 SELECT path_template, status, is_write, count(*) FROM integ.requests
     WHERE instance_id = 'lists' AND method = 'continue' GROUP BY 1, 2, 3 ORDER BY 1;
 

@@ -26,25 +26,15 @@ GRANT integ_user TO handlers_app, handlers_pool, handlers_group;
 GRANT integ_impersonate TO handlers_pool;
 INSERT INTO integ.members (role, client_id, user_id, level) VALUES
     ('handlers_app', 'handlers_acme', 'ann', 'user'), ('handlers_group', 'handlers_acme', 'ann', 'user');
-SELECT integ_connect('handlers_svc', 'handlers_main', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
-INSERT INTO integ.instance_grants (instance, client_id) SELECT id, '*' FROM integ.instances WHERE instance_id = 'handlers_main';
+SELECT integ_connect('handlers_svc', 'handlers_main', jsonb_build_object('base_url',
+    :'provider_url')) IS NOT NULL AS connected;
+INSERT INTO integ.instance_grants (instance, client_id) SELECT id, '*' FROM integ.instances
+    WHERE instance_id = 'handlers_main';
 
 -- Waits until a query says true.
-CREATE PROCEDURE handlers_wait(query text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 1200 LOOP
-        EXECUTE query INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RAISE EXCEPTION 'waited in vain for %', query;
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
 
 CREATE SCHEMA handlers_code;
 GRANT USAGE ON SCHEMA handlers_code TO handlers_app, handlers_pool;
@@ -65,7 +55,8 @@ END;
 CREATE FUNCTION handlers_code.raises(call jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO handlers_code.seen (name) VALUES ('raises');
-    RAISE EXCEPTION 'no, % times no', call ->> 'attempts' USING ERRCODE = 'P0042', DETAIL = 'the detail', HINT = 'the hint';
+    RAISE EXCEPTION 'no, % times no', call ->> 'attempts' USING ERRCODE = 'P0042', DETAIL = 'the detail',
+        HINT = 'the hint';
 END
 $$;
 CREATE FUNCTION handlers_code.endless(call jsonb) RETURNS void LANGUAGE plpgsql AS
@@ -90,14 +81,19 @@ RESET ROLE;
 
 -- What succeeds, and what ends in another way; as its owner, for its client.
 SET ROLE handlers_app;
-SELECT integ_enqueue('handlers_main', 'get', '{"n": 1}', '{"on_success": "handlers_code.good", "on_failure": "handlers_code.bad"}') AS good \gset
-SELECT integ_enqueue('handlers_main', 'refused', '{}', '{"on_success": "handlers_code.good", "on_failure": "handlers_code.bad"}') AS bad \gset
+SELECT integ_enqueue('handlers_main', 'get', '{"n": 1}', '{"on_success": "handlers_code.good",
+    "on_failure": "handlers_code.bad"}') AS good \gset
+SELECT integ_enqueue('handlers_main', 'refused', '{}', '{"on_success": "handlers_code.good",
+    "on_failure": "handlers_code.bad"}') AS bad \gset
 RESET ROLE;
-CALL handlers_wait('SELECT count(*) = 2 FROM handlers_code.seen');
-SELECT name, argument - 'error', argument -> 'error' ->> 'sqlstate' AS sqlstate, session_name, current_name, client, user_id
+CALL pg_temp.wait_for('SELECT count(*) = 2 FROM handlers_code.seen');
+SELECT name, argument - 'error', argument -> 'error' ->> 'sqlstate' AS sqlstate, session_name, current_name, client,
+    user_id
 FROM handlers_code.seen ORDER BY name;
-CALL handlers_wait($$SELECT count(*) = 2 FROM integ.handler_runs WHERE state = 'succeeded' AND owner = 'handlers_app'::regrole$$);
-SELECT kind, owner, function, argument ->> 'call' = call::text AS of_call, client_id, user_id, attempt, last_error, finished_at >= started_at AS ended
+CALL pg_temp.wait_for($$SELECT count(*) = 2 FROM integ.handler_runs WHERE state = 'succeeded'
+    AND owner = 'handlers_app'::regrole$$);
+SELECT kind, owner, function, argument ->> 'call' = call::text AS of_call, client_id, user_id, attempt, last_error,
+    finished_at >= started_at AS ended
 FROM integ.handler_runs WHERE call IN (:'good', :'bad') ORDER BY kind;
 SELECT on_success, on_failure FROM integ.calls WHERE id = :'good';
 
@@ -106,22 +102,24 @@ TRUNCATE handlers_code.seen;
 SET ROLE handlers_pool;
 BEGIN;
 SELECT integ_act_as('handlers_acme', 'bob');
-SELECT integ_enqueue('handlers_main', 'get', '{"n": 2}', '{"on_success": "handlers_code.good"}') IS NOT NULL AS enqueued;
+SELECT integ_enqueue('handlers_main', 'get', '{"n": 2}', '{"on_success": "handlers_code.good"}') IS NOT NULL AS
+    enqueued;
 COMMIT;
 RESET ROLE;
-CALL handlers_wait('SELECT count(*) = 1 FROM handlers_code.seen');
+CALL pg_temp.wait_for('SELECT count(*) = 1 FROM handlers_code.seen');
 SELECT session_name, client, user_id FROM handlers_code.seen;
 
 -- A cancelled call has ended, too; one that is rolled back has not been there.
 TRUNCATE handlers_code.seen;
 SET ROLE handlers_app;
-SELECT integ_enqueue('handlers_main', 'get', '{}', '{"on_failure": "handlers_code.bad", "run_at": "2100-01-01 00:00+00"}') AS id \gset
+SELECT integ_enqueue('handlers_main', 'get', '{}', '{"on_failure": "handlers_code.bad",
+    "run_at": "2100-01-01 00:00+00"}') AS id \gset
 SELECT integ_call_cancel(:'id');
 BEGIN;
 SELECT integ_enqueue('handlers_main', 'get', '{}', '{"on_success": "handlers_code.good"}') IS NOT NULL AS enqueued;
 ROLLBACK;
 RESET ROLE;
-CALL handlers_wait('SELECT count(*) = 1 FROM handlers_code.seen');
+CALL pg_temp.wait_for('SELECT count(*) = 1 FROM handlers_code.seen');
 SELECT argument ->> 'state' AS state, argument -> 'error' AS error FROM handlers_code.seen;
 
 -- One that raises: its effects are gone, and what it says is kept; replayed, it is called again.
@@ -129,10 +127,12 @@ TRUNCATE handlers_code.seen;
 SET ROLE handlers_app;
 SELECT integ_enqueue('handlers_main', 'get', '{}', '{"on_success": "handlers_code.raises"}') AS id \gset
 RESET ROLE;
-CALL handlers_wait($$SELECT count(*) = 1 FROM integ.handler_runs WHERE function = 'handlers_code.raises' AND last_error IS NOT NULL$$);
+CALL pg_temp.wait_for($$SELECT count(*) = 1 FROM integ.handler_runs WHERE function = 'handlers_code.raises'
+    AND last_error IS NOT NULL$$);
 UPDATE integ.handler_runs SET max_attempts = 1 WHERE call = :'id';
-CALL handlers_wait($$SELECT state = 'dead' FROM integ.handler_runs WHERE function = 'handlers_code.raises'$$);
-SELECT state, last_sqlstate, last_error, error_detail, error_hint, attempt >= 1 AS tried FROM integ.handler_runs WHERE call = :'id';
+CALL pg_temp.wait_for($$SELECT state = 'dead' FROM integ.handler_runs WHERE function = 'handlers_code.raises'$$);
+SELECT state, last_sqlstate, last_error, error_detail, error_hint, attempt >= 1 AS tried FROM integ.handler_runs
+    WHERE call = :'id';
 SELECT count(*) FROM handlers_code.seen;
 SELECT id AS run FROM integ.handler_runs WHERE call = :'id' \gset
 \set VERBOSITY sqlstate
@@ -151,7 +151,7 @@ $$;
 SET ROLE handlers_app;
 SELECT integ_handler_retry(:'run') = :'run' AS again;
 RESET ROLE;
-CALL handlers_wait($$SELECT state = 'succeeded' FROM integ.handler_runs WHERE function = 'handlers_code.raises'$$);
+CALL pg_temp.wait_for($$SELECT state = 'succeeded' FROM integ.handler_runs WHERE function = 'handlers_code.raises'$$);
 SELECT last_error, name FROM integ.handler_runs, handlers_code.seen WHERE call = :'id';
 SELECT integ_handler_retry(:'run');
 SELECT integ_handler_retry('00000000-0000-7000-8000-000000000000');
@@ -162,16 +162,18 @@ TRUNCATE handlers_code.seen;
 SET ROLE handlers_app;
 SELECT integ_enqueue('handlers_main', 'get', '{}', '{"on_success": "handlers_code.endless"}') AS id \gset
 RESET ROLE;
-CALL handlers_wait($$SELECT state = 'running' FROM integ.handler_runs WHERE function = 'handlers_code.endless'$$);
+CALL pg_temp.wait_for($$SELECT state = 'running' FROM integ.handler_runs WHERE function = 'handlers_code.endless'$$);
 SET ROLE handlers_app;
 SELECT integ_enqueue('handlers_main', 'get', '{}', '{"on_success": "handlers_code.good"}') IS NOT NULL AS enqueued;
 RESET ROLE;
-CALL handlers_wait('SELECT count(*) = 1 FROM handlers_code.seen');
+CALL pg_temp.wait_for('SELECT count(*) = 1 FROM handlers_code.seen');
 SELECT state FROM integ.handler_runs WHERE call = :'id';
-SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'integ handler' AND query LIKE '%endless%';
-CALL handlers_wait($$SELECT last_error IS NOT NULL FROM integ.handler_runs WHERE function = 'handlers_code.endless'$$);
+SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'integ handler'
+    AND query LIKE '%endless%';
+CALL pg_temp.wait_for($$SELECT last_error IS NOT NULL FROM integ.handler_runs
+    WHERE function = 'handlers_code.endless'$$);
 UPDATE integ.handler_runs SET timeout_ms = 20, max_attempts = 1, next_attempt_at = now() WHERE call = :'id';
-CALL handlers_wait($$SELECT state = 'dead' FROM integ.handler_runs WHERE function = 'handlers_code.endless'$$);
+CALL pg_temp.wait_for($$SELECT state = 'dead' FROM integ.handler_runs WHERE function = 'handlers_code.endless'$$);
 SELECT last_sqlstate, last_error, error_hint FROM integ.handler_runs WHERE call = :'id';
 
 -- What was there when the call was enqueued, and is not any more.
@@ -180,13 +182,14 @@ INSERT INTO integ.handler_runs (kind, owner, function, argument, client_id, user
     ('on_success', 'handlers_app', 'handlers_code.secret', '{}', 'handlers_acme', 'ann'),
     ('on_success', 'handlers_app', 'handlers_code.good', '{}', 'handlers_acme', 'eve'),
     ('on_success', 'handlers_group', 'handlers_code.good', '{}', 'handlers_acme', 'ann');
-CALL handlers_wait($$SELECT count(*) = 3 FROM integ.handler_runs WHERE call IS NULL AND state = 'dead'$$);
+CALL pg_temp.wait_for($$SELECT count(*) = 3 FROM integ.handler_runs WHERE call IS NULL AND state = 'dead'$$);
 SELECT function, user_id, state, last_sqlstate, last_error FROM integ.handler_runs
 WHERE call IS NULL AND owner = 'handlers_app'::regrole ORDER BY id;
 
 -- Who sees what.
 SET ROLE handlers_app;
-SELECT count(*) > 3 AS own, count(*) FILTER (WHERE user_id <> 'ann' AND owner <> 'handlers_app'::regrole) AS of_others FROM integ.handler_runs;
+SELECT count(*) > 3 AS own, count(*) FILTER (WHERE user_id <> 'ann' AND owner <> 'handlers_app'::regrole) AS of_others
+    FROM integ.handler_runs;
 UPDATE integ.handler_runs SET owner = 'postgres';
 INSERT INTO integ.handler_runs (kind, owner, function) VALUES ('x', 'postgres', 'handlers_code.good');
 RESET ROLE;
@@ -194,10 +197,10 @@ SET ROLE handlers_pool;
 SELECT count(*) FROM integ.handler_runs;
 RESET ROLE;
 
-SELECT component, database = current_database() AS here, queue_depth FROM integ_status() WHERE component = 'handler workers' AND database = current_database();
+SELECT component, database = current_database() AS here, queue_depth FROM integ_status()
+    WHERE component = 'handler workers' AND database = current_database();
 
 DROP SCHEMA handlers_code CASCADE;
-DROP PROCEDURE handlers_wait;
 DELETE FROM integ.handler_runs;
 DELETE FROM integ.instances WHERE instance_id = 'handlers_main';
 SELECT integ_undefine('handlers_svc');

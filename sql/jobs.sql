@@ -8,30 +8,37 @@ SELECT integ_define($$
   "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
   "methods": [
     {"id": "export", "name": "Export", "access": "read", "outputSchema": {"type": "array"},
-     "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}, "polls": {"type": "integer", "default": 0}, "outcome": {"type": "string"}}},
+     "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}, "polls": {"type": "integer",
+         "default": 0}, "outcome": {"type": "string"}}},
      "job": {
-       "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"key": "{key}", "polls": "{polls}", "outcome": "{outcome}"}},
+       "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"key": "{key}", "polls": "{polls}",
+           "outcome": "{outcome}"}},
                   "response": {"map": {"state": ".job.state"}}},
        "id": ".job.id",
        "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "intervalMs": 20, "timeoutMs": 60000,
-                "done": "$.job ? (@.state == \"JobComplete\")", "failed": "$.job ? (@.state == \"Failed\")", "message": ".job.message"},
-       "download": {"request": {"method": "GET", "path": "/jobs/{job.id}/results", "query": {"rows": "{job.status.job.rows}", "was": "{job.submit.state}"}},
+                "done": "$.job ? (@.state == \"JobComplete\")", "failed": "$.job ? (@.state == \"Failed\")",
+                    "message": ".job.message"},
+       "download": {"request": {"method": "GET", "path": "/jobs/{job.id}/results",
+           "query": {"rows": "{job.status.job.rows}", "was": "{job.submit.state}"}},
                     "response": {"records": ".rows"}}}},
     {"id": "impatient", "name": "Impatient", "access": "read", "outputSchema": {},
      "inputSchema": {"type": "object", "properties": {}},
      "job": {
        "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"outcome": "never", "polls": 0}}},
        "id": ".job.id",
-       "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "intervalMs": 20, "timeoutMs": 100, "done": "$.job ? (@.state == \"JobComplete\")"}}},
+       "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "intervalMs": 20, "timeoutMs": 100,
+           "done": "$.job ? (@.state == \"JobComplete\")"}}},
     {"id": "load", "name": "Load", "access": "write", "outputSchema": {}, "idempotency": {"header": "Idempotency-Key"},
      "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}}},
      "job": {
        "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"key": "{key}", "polls": 2}}},
        "id": ".job.id",
-       "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "intervalMs": 20, "done": "$.job ? (@.state == \"JobComplete\")",
+       "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "intervalMs": 20,
+           "done": "$.job ? (@.state == \"JobComplete\")",
                 "response": {"map": {"state": ".job.state", "asked": ".job.asked"}}}},
      "response": {"map": {"id": ".job.id", "state": ".job.status.state", "asked": ".job.status.asked"}}},
-    {"id": "nameless", "name": "No id", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object", "properties": {}},
+    {"id": "nameless", "name": "No id", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object",
+        "properties": {}},
      "job": {"submit": {"request": {"method": "POST", "path": "/jobs", "body": {"polls": 0}}}, "id": ".nothing",
              "poll": {"request": {"method": "GET", "path": "/jobs/{job.id}"}, "done": ".job"}}}
   ]
@@ -49,17 +56,12 @@ SELECT integ_await(:'load', '30 s') - 'call' AS outcome;
 
 -- Asking does not count as an attempt, and every request is in the log under its name.
 SELECT state, attempt, interrupted FROM integ.calls WHERE id IN (:'id', :'load') ORDER BY method;
-CREATE PROCEDURE jobs_wait(call uuid, wanted int) LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1 .. 1000 LOOP
-        EXIT WHEN (SELECT count(*) FROM integ.requests WHERE call_id = call) >= wanted;
-        COMMIT;
-        PERFORM pg_sleep(0.02);
-    END LOOP;
-END $$;
-CALL jobs_wait(:'id', 6);
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for(format('SELECT (SELECT count(*) FROM integ.requests WHERE call_id = %L) >= %s', :'id', 6));
 SELECT step, http_method, is_write, count(*) FROM integ.requests WHERE call_id = :'id' GROUP BY 1, 2, 3 ORDER BY 1;
-CALL jobs_wait(:'load', 4);
+CALL pg_temp.wait_for(format('SELECT (SELECT count(*) FROM integ.requests WHERE call_id = %L) >= %s', :'load', 4));
 SELECT step, http_method, is_write, count(*) FROM integ.requests WHERE call_id = :'load' GROUP BY 1, 2, 3 ORDER BY 1;
 
 -- What can go wrong.
@@ -87,52 +89,58 @@ SELECT jobs_error('export', '{"key": "a/../b"}');
 SELECT integ_enqueue('jobs_main', 'export', '{"key": "bad-5", "polls": 1, "outcome": "failed"}') AS id \gset
 SELECT integ_await(:'id', '30 s') #- '{call}' AS outcome;
 SELECT integ_enqueue('jobs_main', 'impatient', '{}') AS id \gset
-SELECT o -> 'state' AS state, o #> '{error,sqlstate}' AS sqlstate, o #>> '{error,hint}' AS hint FROM integ_await(:'id', '30 s') o;
+SELECT o -> 'state' AS state, o #> '{error,sqlstate}' AS sqlstate, o #>> '{error,hint}' AS hint
+    FROM integ_await(:'id', '30 s') o;
 
 -- A job under way: its id is in the row; it can be cancelled.
 SELECT integ_enqueue('jobs_main', 'export', '{"key": "long-1", "outcome": "never"}') AS id \gset
-CREATE PROCEDURE jobs_wait_progress(call uuid) LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1 .. 1000 LOOP
-        EXIT WHEN EXISTS (SELECT FROM integ.calls_open WHERE id = call AND progress IS NOT NULL);
-        COMMIT;
-        PERFORM pg_sleep(0.02);
-    END LOOP;
-END $$;
-CALL jobs_wait_progress(:'id');
-SELECT progress ->> 'next' AS next, progress #> '{earlier,job,id}' AS job, attempt IN (0, 1) AS first_attempt FROM integ.calls_open WHERE id = :'id';
+CALL pg_temp.wait_for(format('SELECT EXISTS (SELECT FROM integ.calls_open WHERE id = %L AND progress IS NOT NULL)',
+    :'id'));
+SELECT progress ->> 'next' AS next, progress #> '{earlier,job,id}' AS job, attempt IN (0, 1) AS first_attempt
+    FROM integ.calls_open WHERE id = :'id';
 UPDATE integ.calls_open SET next_attempt_at = now() + interval '1 hour' WHERE id = :'id' AND state = 'waiting';
 SELECT integ_call_cancel(:'id') IN ('cancelled', 'running') AS cancelled;
 SELECT integ_await(:'id', '30 s') ->> 'state' AS state;
 
--- Its id is where the answer's Location says; its result where the last answer says, and nothing of the definition goes there.
+-- Its id is where the answer's Location says; its result where the last answer says, and nothing of the definition
+-- goes there.
 SELECT integ_define($$
 {
   "integrationId": "jobs_far", "name": "Jobs elsewhere", "version": "1.0.0", "category": "custom",
-  "baseUrl": "{config.base_url}", "authType": "apikey", "auth": {"in": "header", "name": "X-Key", "value": "{credentials.key}"},
+  "baseUrl": "{config.base_url}", "authType": "apikey", "auth": {"in": "header", "name": "X-Key",
+      "value": "{credentials.key}"},
   "headers": {"X-Ours": "definition"}, "query": {"ours": "definition"},
   "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
   "credentialSchema": {"type": "object", "properties": {"key": {"type": "string"}}},
   "methods": [
     {"id": "export", "name": "Export", "access": "read", "outputSchema": {},
-     "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}, "location": {"type": "string"}, "polls": {"type": "integer", "default": 1}, "url": {"type": "string"}, "retry_after": {}}},
+     "inputSchema": {"type": "object", "properties": {"key": {"type": "string"}, "location": {"type": "string"},
+         "polls": {"type": "integer", "default": 1}, "url": {"type": "string"}, "retry_after": {}}},
      "job": {
-       "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"key": "{key}", "polls": "{polls}", "location": "{location}", "url": "{url}", "retry_after": "{retry_after}"}}},
+       "submit": {"request": {"method": "POST", "path": "/jobs", "body": {"key": "{key}", "polls": "{polls}",
+           "location": "{location}", "url": "{url}", "retry_after": "{retry_after}"}}},
        "id": {"header": "Location"},
-       "poll": {"request": {"method": "GET", "path": "/{+job.id}"}, "intervalMs": 20, "done": "$.job ? (@.state == \"JobComplete\")"},
-       "download": {"url": ".job.url", "response": {"map": {"path": ".path", "query": ".query", "key": ".headers.x-key", "ours": ".headers.x-ours", "accept": ".headers.accept"}}}}}
+       "poll": {"request": {"method": "GET", "path": "/{+job.id}"}, "intervalMs": 20,
+           "done": "$.job ? (@.state == \"JobComplete\")"},
+       "download": {"url": ".job.url", "response": {"map": {"path": ".path", "query": ".query",
+           "key": ".headers.x-key", "ours": ".headers.x-ours", "accept": ".headers.accept"}}}}}
   ]
 }
 $$::jsonb);
-SELECT integ_connect('jobs_far', 'jobs_far_main', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_connect('jobs_far', 'jobs_far_main', jsonb_build_object('base_url',
+    :'provider_url')) IS NOT NULL AS connected;
 SELECT integ_credential_set('jobs_far_main', 'key', 'the key') IS NOT NULL AS set;
 SELECT replace(:'provider_url', '127.0.0.1', 'localhost') AS elsewhere \gset
-SELECT integ_execute('jobs_far_main', 'export', jsonb_build_object('key', 'far-1', 'location', '/jobs/KEY', 'url', :'elsewhere' || '/echo?signature=abc'));
-SELECT integ_execute('jobs_far_main', 'export', jsonb_build_object('key', 'far-2', 'location', :'provider_url' || '/jobs/KEY', 'url', :'elsewhere' || '/echo'));
-SELECT integ_enqueue('jobs_far_main', 'export', jsonb_build_object('key', 'far-3', 'location', '/jobs/KEY', 'url', :'elsewhere' || '/echo')) AS id \gset
+SELECT integ_execute('jobs_far_main', 'export', jsonb_build_object('key', 'far-1', 'location', '/jobs/KEY', 'url',
+    :'elsewhere' || '/echo?signature=abc'));
+SELECT integ_execute('jobs_far_main', 'export', jsonb_build_object('key', 'far-2', 'location',
+    :'provider_url' || '/jobs/KEY', 'url', :'elsewhere' || '/echo'));
+SELECT integ_enqueue('jobs_far_main', 'export', jsonb_build_object('key', 'far-3', 'location', '/jobs/KEY', 'url',
+    :'elsewhere' || '/echo')) AS id \gset
 SELECT integ_await(:'id', '30 s') -> 'result' AS result;
-CALL jobs_wait(:'id', 4);
-SELECT path_template, origin = :'elsewhere' AS elsewhere FROM integ.requests WHERE call_id = :'id' AND step = 'download';
+CALL pg_temp.wait_for(format('SELECT (SELECT count(*) FROM integ.requests WHERE call_id = %L) >= %s', :'id', 4));
+SELECT path_template, origin = :'elsewhere' AS elsewhere FROM integ.requests WHERE call_id = :'id'
+    AND step = 'download';
 -- What names no usable place, or one that may not be reached.
 CREATE FUNCTION jobs_far(input jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -152,20 +160,13 @@ SELECT jobs_far('{"key": "far-8", "url": "http://169.254.169.254/latest/meta-dat
 SELECT jobs_far('{"key": "far-9", "location": ""}');
 \pset format aligned
 -- The service says when to ask again: a call that waits for it is due no earlier.
-SELECT integ_enqueue('jobs_far_main', 'export', '{"key": "far-10", "location": "/jobs/KEY", "polls": 1, "retry_after": 1800}') AS id \gset
-CREATE PROCEDURE jobs_wait_polled(call uuid) LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1 .. 1000 LOOP
-        EXIT WHEN EXISTS (SELECT FROM integ.calls_open WHERE id = call AND (progress ->> 'polls')::int > 0);
-        COMMIT;
-        PERFORM pg_sleep(0.02);
-    END LOOP;
-END $$;
-CALL jobs_wait_polled(:'id');
+SELECT integ_enqueue('jobs_far_main', 'export', '{"key": "far-10", "location": "/jobs/KEY", "polls": 1,
+    "retry_after": 1800}') AS id \gset
+CALL pg_temp.wait_for(format('SELECT EXISTS (SELECT FROM integ.calls_open WHERE id = %L
+    AND (progress ->> ''polls'')::int > 0)', :'id'));
 SELECT state, next_attempt_at > now() + interval '25 minutes' AS much_later FROM integ.calls_open WHERE id = :'id';
 SELECT integ_call_cancel(:'id') IN ('cancelled', 'running') AS cancelled;
 DROP FUNCTION jobs_far(jsonb);
-DROP PROCEDURE jobs_wait_polled(uuid);
 DELETE FROM integ.instances WHERE definition = 'jobs_far';
 SELECT integ_undefine('jobs_far');
 
@@ -174,10 +175,13 @@ CREATE FUNCTION jobs_problem(job jsonb, method jsonb DEFAULT '{}') RETURNS text 
 DECLARE
     message text; detail text;
 BEGIN
-    PERFORM integ_define(jsonb_build_object('integrationId', 'jobs_bad', 'name', 'Bad', 'version', '1.0.0', 'category', 'custom',
+    PERFORM integ_define(jsonb_build_object('integrationId', 'jobs_bad', 'name', 'Bad', 'version', '1.0.0',
+        'category', 'custom',
         'baseUrl', 'https://x.example', 'methods', jsonb_build_array('{"id": "m", "name": "M", "access": "read",
-        "inputSchema": {"type": "object", "properties": {"x": {}}}, "outputSchema": {}}'::jsonb || method || jsonb_build_object('job',
-        '{"submit": {"request": {"method": "POST", "path": "/j"}}, "poll": {"request": {"method": "GET", "path": "/j"}, "done": ".done"}}'::jsonb || job))));
+        "inputSchema": {"type": "object", "properties": {"x": {}}},
+            "outputSchema": {}}'::jsonb || method || jsonb_build_object('job',
+        '{"submit": {"request": {"method": "POST", "path": "/j"}}, "poll": {"request": {"method": "GET",
+            "path": "/j"}, "done": ".done"}}'::jsonb || job))));
     RETURN 'none';
 EXCEPTION WHEN SQLSTATE 'IG400' THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, message = MESSAGE_TEXT;
@@ -188,7 +192,8 @@ SELECT jobs_problem('{"submit": {"request": {"method": "POST", "path": "/j/{job.
 SELECT jobs_problem('{"poll": {"request": {"method": "GET", "path": "/j/{job.id}"}, "done": ".done"}}');
 SELECT jobs_problem('{"poll": {"request": {"method": "GET", "path": "/j/{job.state}"}, "done": ".done"}}');
 SELECT jobs_problem('{"submit": {"request": {"method": "PUT", "path": "/j"}}}');
-SELECT jobs_problem('{"poll": {"request": {"method": "DELETE", "path": "/j"}, "done": ".done"}}', '{"access": "write"}');
+SELECT jobs_problem('{"poll": {"request": {"method": "DELETE", "path": "/j"}, "done": ".done"}}',
+    '{"access": "write"}');
 SELECT jobs_problem('{"poll": {"request": {"method": "GET", "path": "/j"}}}');
 SELECT jobs_problem('{"poll": {"request": {"method": "GET", "path": "/j"}, "done": "done"}}');
 SELECT jobs_problem('{"id": "job.id"}');
@@ -201,7 +206,5 @@ SELECT jobs_problem('{}', '{"pagination": {"style": "link"}}');
 \pset format aligned
 
 DROP FUNCTION jobs_problem(jsonb, jsonb), jobs_error(text, jsonb, jsonb);
-DROP PROCEDURE jobs_wait(uuid, int);
-DROP PROCEDURE jobs_wait_progress(uuid);
 DELETE FROM integ.instances WHERE definition = 'jobs_svc';
 SELECT integ_undefine('jobs_svc');

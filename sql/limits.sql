@@ -114,16 +114,11 @@ SELECT instance_id, state, cause FROM integ.circuit_breakers WHERE origin = 'htt
 SELECT pg_temp.try($$SELECT integ_execute('limits_b', 'read')$$);
 
 -- Events are written by the recorder, also of calls that were rolled back.
-CREATE PROCEDURE pg_temp.wait_for_events(wanted integer) LANGUAGE plpgsql AS $$
-BEGIN
-    WHILE (SELECT count(*) < wanted FROM integ.events
-           WHERE payload ->> 'definition' = 'limits' AND kind ~ '^(rate_limit|breaker)') LOOP
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
-CALL pg_temp.wait_for_events(10);
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT count(*) >= 10 FROM integ.events
+    WHERE payload ->> 'definition' = 'limits' AND kind ~ '^(rate_limit|breaker)'$$);
 SELECT e.kind, i.instance_id, e.client_id, e.payload - 'until' - 'used' - 'error' - 'host' AS payload,
     e.payload ? 'until' AS until
 FROM integ.events e LEFT JOIN integ.instances i ON i.id = e.instance
@@ -131,15 +126,7 @@ WHERE e.payload ->> 'definition' = 'limits' AND e.kind ~ '^(rate_limit|breaker)'
 
 -- A durable call waits for its slot, which is no attempt.
 SELECT integ_enqueue('limits_b', 'search') AS call \gset
-CREATE PROCEDURE pg_temp.wait_until_waiting(wanted uuid) LANGUAGE plpgsql AS $$
-BEGIN
-    WHILE NOT EXISTS (SELECT FROM integ.calls_open WHERE id = wanted AND state = 'waiting') LOOP
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
-CALL pg_temp.wait_until_waiting(:'call');
+CALL pg_temp.wait_for(format('SELECT state = ''waiting'' FROM integ.calls_open WHERE id = %L', :'call'));
 SELECT state, attempt, next_attempt_at > now() + interval '23 hours' AS later, last_sqlstate, last_error, started_at
 FROM integ.calls WHERE id = :'call';
 SELECT integ_call_cancel(:'call');

@@ -4,18 +4,9 @@ SET client_min_messages = warning;
 SELECT integ_version() ~ '^\d+\.\d+\.\d+$' AS version;
 
 -- The keeper comes by itself.
-CREATE PROCEDURE pg_temp.wait_for(query text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    LOOP
-        EXECUTE query INTO done;
-        COMMIT;
-        EXIT WHEN done;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
 CALL pg_temp.wait_for($$SELECT state = 'running' FROM integ_status()
     WHERE component = 'keeper' AND database = current_database()$$);
 SELECT component, state FROM integ_status()

@@ -46,21 +46,9 @@ CREATE FUNCTION poll_code.take(event jsonb) RETURNS void LANGUAGE sql AS
         '-> ''payload'')';
 CREATE FUNCTION poll_code.put(feed text, items jsonb) RETURNS void LANGUAGE sql AS
     $$ SELECT integ_execute('poll_main', 'put', jsonb_build_object('feed', feed, 'items', items)) $$;
-CREATE PROCEDURE poll_code.wait(query text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 1200 LOOP
-        EXECUTE query INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RAISE EXCEPTION 'waited in vain for %', query;
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
 -- A poll now, and until it is over.
 CREATE PROCEDURE poll_code.poll(which text, failing boolean DEFAULT false) LANGUAGE plpgsql AS $$
 DECLARE
@@ -69,7 +57,7 @@ BEGIN
     SELECT p.polls, p.failures, p.call INTO before FROM integ.polls p WHERE p.trigger = which;
     UPDATE integ.calls_open SET run_at = now() WHERE id = before.call;
     COMMIT;
-    CALL poll_code.wait(format('SELECT %s > %s FROM integ.polls WHERE trigger = %L',
+    CALL pg_temp.wait_for(format('SELECT %s > %s FROM integ.polls WHERE trigger = %L',
         CASE WHEN failing THEN 'failures' ELSE 'polls' END, CASE WHEN failing THEN before.failures ELSE before.polls
             END, which));
 END
@@ -84,7 +72,7 @@ SELECT integ_webhook_register('poll_main', 'item_changed', '{"schedule": "manual
 SELECT integ_webhook_register('poll_main', 'item_changed', '{"start": "yesterday"}');
 SELECT url, status, call IS NOT NULL AS call FROM integ_webhook_register('poll_main', 'item_changed',
     '{"handler": "poll_code.take"}');
-CALL poll_code.wait('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_changed''');
+CALL pg_temp.wait_for('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_changed''');
 SELECT primed, high_water_mark, records, events, failures, last_error, next_poll_at > now() + interval '50 minutes'
     AS next FROM integ.polls WHERE trigger = 'item_changed';
 SELECT state, next_attempt_at > now() + interval '50 minutes' AS later, attempt, interrupted, purpose FROM
@@ -96,11 +84,11 @@ SELECT poll_code.put('a', '[{"id": 2, "changed": "2024-01-01T00:00:09Z", "n": 2}
     '"2024-01-01T00:00:04Z", "n": 1}, {"id": 5, "changed": "2024-01-01T00:00:05Z"}]');
 CALL poll_code.poll('item_changed');
 CALL poll_code.poll('item_changed');
-CALL poll_code.wait('SELECT count(*) = 2 FROM integ.webhook_events WHERE definition = ''poll_svc'''
+CALL pg_temp.wait_for('SELECT count(*) = 2 FROM integ.webhook_events WHERE definition = ''poll_svc'''
     ' AND state = ''handled''');
 SELECT event, triggers, delivery_id, occurred_at AT TIME ZONE 'UTC' AS occurred_at, source, payload, webhook, state,
     last_error FROM integ.webhook_events WHERE definition = 'poll_svc' ORDER BY id;
-CALL poll_code.wait('SELECT count(*) = 2 FROM poll_code.seen');
+CALL pg_temp.wait_for('SELECT count(*) = 2 FROM poll_code.seen');
 SELECT event FROM poll_code.seen ORDER BY event::text;
 SELECT high_water_mark, polls, events, failures FROM integ.polls WHERE trigger = 'item_changed';
 
@@ -110,11 +98,11 @@ SELECT poll_code.put('b', '[{"id": "x", "changed": "2024-02-01T00:00:01Z", "n": 
 INSERT INTO integ.rules (rule_id, trigger_definition, trigger, instance, method, input)
 VALUES ('poll_rule', 'poll_svc', 'item_made', 'poll_main', 'note', '{"text": "{payload.id}"}');
 SELECT status FROM integ_webhook_register('poll_main', 'item_made', '{"start": "beginning", "filter": "$.n < 5"}');
-CALL poll_code.wait('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_made''');
+CALL pg_temp.wait_for('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_made''');
 SELECT poll_code.put('b', '[{"id": "x", "changed": "2024-02-01T00:00:03Z", "n": 1}]');
 CALL poll_code.poll('item_made');
 SELECT event, delivery_id, payload FROM integ.webhook_events WHERE event = 'item_made' ORDER BY id;
-CALL poll_code.wait('SELECT count(*) = 1 FROM integ.calls_done WHERE method = ''note''');
+CALL pg_temp.wait_for('SELECT count(*) = 1 FROM integ.calls_done WHERE method = ''note''');
 SELECT input, result FROM integ.calls_done WHERE method = 'note';
 SELECT high_water_mark FROM integ.polls WHERE trigger = 'item_made';
 
@@ -122,7 +110,7 @@ SELECT high_water_mark FROM integ.polls WHERE trigger = 'item_made';
 -- is known.
 SELECT poll_code.put('c', '["one", "two"]');
 SELECT status FROM integ_webhook_register('poll_main', 'item_any', '{"schedule": {"every": "1 hour"}}');
-CALL poll_code.wait('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_any''');
+CALL pg_temp.wait_for('SELECT polls = 1 FROM integ.polls WHERE trigger = ''item_any''');
 SELECT poll_code.put('c', '["three", "one"]');
 CALL poll_code.poll('item_any');
 SELECT payload FROM integ.webhook_events WHERE event = 'item_any' ORDER BY id;
@@ -147,12 +135,12 @@ SELECT count(*) FROM integ.calls_open WHERE purpose = 'poll' AND subject = (SELE
 UPDATE integ.polls SET schedule = '{"every": "2 hours"}', is_active = true WHERE trigger = 'item_changed' RETURNING
     call IS NOT NULL AS call;
 UPDATE integ.polls SET schedule = '{"cron": "nonsense"}' WHERE trigger = 'item_changed';
-CALL poll_code.wait('SELECT next_poll_at > now() + interval ''100 minutes'' FROM integ.polls WHERE trigger = '
+CALL pg_temp.wait_for('SELECT next_poll_at > now() + interval ''100 minutes'' FROM integ.polls WHERE trigger = '
     '''item_changed''');
 SELECT integ_call_cancel(call) FROM integ.polls WHERE trigger = 'item_changed';
 SELECT call FROM integ.polls WHERE trigger = 'item_changed';
 UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'webhooks';
-CALL poll_code.wait('SELECT call IS NOT NULL FROM integ.polls WHERE trigger = ''item_changed''');
+CALL pg_temp.wait_for('SELECT call IS NOT NULL FROM integ.polls WHERE trigger = ''item_changed''');
 
 -- Who may.
 CREATE ROLE poll_app LOGIN;
@@ -169,7 +157,7 @@ RESET ROLE;
 SELECT integ_webhook_unregister(id::text) IS NULL AS gone FROM integ.polls WHERE trigger = 'item_any';
 DELETE FROM integ.polls WHERE definition = 'poll_svc';
 DELETE FROM integ.webhook_events WHERE definition = 'poll_svc';
-CALL poll_code.wait('SELECT count(*) = 0 FROM integ.calls_open WHERE instance_id = ''poll_main''');
+CALL pg_temp.wait_for('SELECT count(*) = 0 FROM integ.calls_open WHERE instance_id = ''poll_main''');
 DELETE FROM integ.rules WHERE rule_id = 'poll_rule';
 SELECT integ_disconnect('poll_main');
 DELETE FROM integ.instances WHERE instance_id = 'poll_main';

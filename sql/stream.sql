@@ -11,21 +11,26 @@ SELECT integ_define($${
     {"id": "data", "name": "Data of events", "access": "read", "stream": "sse", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/sse", "query": {"n": "{n}"}}, "response": {"records": ".data.n"}},
     {"id": "mapped", "name": "Mapped", "access": "read", "stream": "ndjson", "inputSchema": {}, "outputSchema": {},
-     "request": {"method": "GET", "path": "/streams/ndjson", "query": {"n": "{n}"}}, "response": {"map": {"number": ".n"}}},
+     "request": {"method": "GET", "path": "/streams/ndjson", "query": {"n": "{n}"}},
+         "response": {"map": {"number": ".n"}}},
     {"id": "lists", "name": "Lists", "access": "read", "stream": "ndjson", "inputSchema": {}, "outputSchema": {},
-     "request": {"method": "GET", "path": "/streams/ndjson", "query": {"n": "{n}"}}, "response": {"records": ".more.list"}},
+     "request": {"method": "GET", "path": "/streams/ndjson", "query": {"n": "{n}"}},
+         "response": {"records": ".more.list"}},
     {"id": "ndjson", "name": "Lines", "access": "read", "stream": "ndjson", "inputSchema": {}, "outputSchema": {},
-     "request": {"method": "GET", "path": "/streams/{kind}", "query": {"n": "{n}", "ms": "{ms}", "last": "{last}", "bytes": "{bytes}", "remaining": "{remaining}"}}},
+     "request": {"method": "GET", "path": "/streams/{kind}", "query": {"n": "{n}", "ms": "{ms}", "last": "{last}",
+         "bytes": "{bytes}", "remaining": "{remaining}"}}},
     {"id": "endless", "name": "Without end", "access": "read", "stream": "sse", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/{kind}", "query": {"ms": "{ms}"}}, "response": {"records": ".data"},
      "pagination": {"style": "none", "end": "$ ? (@.data.n == 7)"}},
     {"id": "refused", "name": "Refused", "access": "read", "stream": "sse", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "GET", "path": "/streams/refused"},
-     "response": {"errors": [{"when": "$ ? (@.event == \"error\")", "class": "IG422", "message": "$[*].data.message"}]}},
+     "response": {"errors": [{"when": "$ ? (@.event == \"error\")", "class": "IG422",
+         "message": "$[*].data.message"}]}},
     {"id": "post", "name": "A write", "access": "write", "stream": "sse", "inputSchema": {}, "outputSchema": {},
      "request": {"method": "POST", "path": "/streams/sse"}}
   ]}$$::jsonb);
-SELECT integ_connect('stream_test', 'streams', jsonb_build_object('base_url', :'provider_url')) IS NOT NULL AS connected;
+SELECT integ_connect('stream_test', 'streams', jsonb_build_object('base_url',
+    :'provider_url')) IS NOT NULL AS connected;
 SELECT integ_credential_set('streams', 'token', 'provider-token');
 
 SELECT * FROM integ_fetch('streams', 'sse', '{"n": 5, "ms": 1}');
@@ -83,24 +88,24 @@ SELECT * FROM integ_fetch('streams', 'post');
 -- An error of the reader's own.
 DO $$
 BEGIN
-    PERFORM 1 / (r::int - 2) FROM integ_fetch('streams', 'endless', '{"kind": "endless"}') AS e(r) WHERE r ? 'n' OR true;
+    PERFORM 1 / (r::int - 2) FROM integ_fetch('streams', 'endless', '{"kind": "endless"}') AS e(r)
+        WHERE r ? 'n' OR true;
 EXCEPTION WHEN OTHERS THEN
     RAISE NOTICE '%', SQLERRM;
 END $$;
 
 -- Each is in the request log, also those that their reader left.
-DO $$
-BEGIN
-    FOR i IN 1..200 LOOP
-        EXIT WHEN (SELECT count(*) >= 8 FROM integ.requests WHERE instance_id = 'streams' AND method = 'endless')
-              AND (SELECT count(*) >= 1 FROM integ.requests WHERE instance_id = 'streams' AND method = 'post');
-        PERFORM pg_sleep(0.05);
-        COMMIT;
-    END LOOP;
-END $$;
-SELECT method, status, sqlstate, count(*), bool_and(response_bytes > 0) AS bytes FROM integ.requests WHERE instance_id = 'streams'
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+CALL pg_temp.wait_for($$SELECT (SELECT count(*) >= 8 FROM integ.requests WHERE instance_id = 'streams'
+    AND method = 'endless')
+    AND (SELECT count(*) >= 1 FROM integ.requests WHERE instance_id = 'streams' AND method = 'post')$$);
+SELECT method, status, sqlstate, count(*), bool_and(response_bytes > 0) AS bytes FROM integ.requests
+    WHERE instance_id = 'streams'
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
-SELECT path_template, status, response_bytes FROM integ.requests WHERE instance_id = 'streams' AND method = 'mapped' ORDER BY 1, 2, 3;
+SELECT path_template, status, response_bytes FROM integ.requests WHERE instance_id = 'streams' AND method = 'mapped'
+    ORDER BY 1, 2, 3;
 
 DELETE FROM integ.instances WHERE instance_id = 'streams';
 SELECT integ_undefine('stream_test');

@@ -69,21 +69,9 @@ CREATE FUNCTION reg_code.book(shop text) RETURNS jsonb LANGUAGE sql AS
     $$ SELECT integ_execute('reg_main', 'book', jsonb_build_object('shop', shop)) $$;
 CREATE FUNCTION reg_code.job() RETURNS void LANGUAGE sql AS
     $$ UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'webhooks' $$;
-CREATE PROCEDURE reg_code.wait(query text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1 .. 1200 LOOP
-        EXECUTE query INTO done;
-        IF done THEN
-            RETURN;
-        END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RAISE EXCEPTION 'waited in vain for %', query;
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
 
 -- What has not committed is not registered; what is asked for in vain is said at once.
 BEGIN;
@@ -131,7 +119,7 @@ CREATE FUNCTION reg_code.send(shop text, body text, nth integer DEFAULT 0) RETUR
 $$;
 SELECT reg_code.send('a', '{"type": "order.paid", "id": "1"}'), reg_code.send('a',
     '{"type": "order.shipped", "id": "2"}');
-CALL reg_code.wait('SELECT count(*) = 1 FROM reg_code.seen');
+CALL pg_temp.wait_for('SELECT count(*) = 1 FROM reg_code.seen');
 SELECT event FROM reg_code.seen;
 SELECT last_fired_at IS NOT NULL AS fired, delivery_count, failure_count FROM integ.webhook_status WHERE webhook =
     :'webhook';
@@ -154,7 +142,7 @@ SELECT state FROM integ.credentials WHERE owner_kind = 'webhook' AND owner_id = 
 SELECT reg_code.send('a', '{"type": "order.paid", "id": "3"}');
 UPDATE integ.webhook_registrations SET rotated_at = now() - interval '2 days' WHERE webhook = :'webhook';
 SELECT reg_code.job();
-CALL reg_code.wait('SELECT count(*) = 1 FROM integ.credentials c JOIN integ.webhooks w ON w.id::text = c.owner_id '
+CALL pg_temp.wait_for('SELECT count(*) = 1 FROM integ.credentials c JOIN integ.webhooks w ON w.id::text = c.owner_id '
     'WHERE w.definition = ''reg_svc''');
 SELECT reg_code.send('a', '{"type": "order.paid", "id": "4"}');
 SELECT integ_webhook_rotate('reg_nothing');
@@ -167,27 +155,27 @@ SELECT events, expires_at > now() AND expires_at < now() + interval '30 seconds'
     before FROM integ.webhook_registrations WHERE webhook = :'second';
 UPDATE integ.webhook_registrations SET renew_at = now() WHERE webhook = :'second';
 SELECT reg_code.job();
-CALL reg_code.wait('SELECT count(*) = 1 FROM integ.webhook_registrations WHERE trigger = ''order_changed'' AND '
+CALL pg_temp.wait_for('SELECT count(*) = 1 FROM integ.webhook_registrations WHERE trigger = ''order_changed'' AND '
     'expires_at > now() + interval ''10 hours'' AND call IS NULL');
 SELECT status, checked_at > registered_at AS seen FROM integ.webhook_registrations WHERE webhook = :'second';
 
 -- A renewal that fails is told of, and tried again.
 UPDATE integ.webhook_registrations SET renew_at = now(), input = input || '{"refuse": 1}' WHERE webhook = :'second';
 SELECT reg_code.job();
-CALL reg_code.wait('SELECT status = ''failing'' FROM integ.webhook_registrations WHERE trigger = ''order_changed''');
+CALL pg_temp.wait_for('SELECT status = ''failing'' FROM integ.webhook_registrations WHERE trigger = ''order_changed''');
 SELECT status, last_error, hint, renew_at > now() AND renew_at < expires_at AS again FROM integ.webhook_registrations
     WHERE webhook = :'second';
 SELECT kind, text, hint FROM integ.notifications WHERE kind LIKE 'webhook.%' ORDER BY id;
 UPDATE integ.webhook_registrations SET renew_at = now(), input = input - 'refuse' WHERE webhook = :'second';
 SELECT reg_code.job();
-CALL reg_code.wait('SELECT status = ''active'' AND call IS NULL FROM integ.webhook_registrations WHERE trigger = '
+CALL pg_temp.wait_for('SELECT status = ''active'' AND call IS NULL FROM integ.webhook_registrations WHERE trigger = '
     '''order_changed''');
 
 -- One that somebody has removed at the service is noticed; by choice it comes back by itself.
 SELECT integ_execute('reg_main', 'forget', '{"shop": "b", "id": "1"}') ? 'made' AS forgotten;
 UPDATE integ.webhook_registrations SET check_at = now() WHERE webhook = :'second';
 SELECT reg_code.job();
-CALL reg_code.wait('SELECT status = ''lost'' FROM integ.webhook_registrations WHERE trigger = ''order_changed''');
+CALL pg_temp.wait_for('SELECT status = ''lost'' FROM integ.webhook_registrations WHERE trigger = ''order_changed''');
 SELECT regexp_replace(state, '20[0-9].*', 'TIME') AS state, last_error, hint FROM integ_status()
 WHERE component = 'registrations';
 SELECT status, last_error, hint, external_id FROM integ.webhook_status WHERE webhook = :'second';
@@ -197,14 +185,14 @@ SELECT integ_await(:'call') ->> 'state' AS outcome;
 SELECT integ_execute('reg_main', 'forget', '{"shop": "b", "id": "2"}') ? 'made' AS forgotten;
 UPDATE integ.webhook_registrations SET check_at = now() WHERE webhook = :'second';
 SELECT reg_code.job();
-CALL reg_code.wait('SELECT status = ''active'' AND external_id = ''3'' AND call IS NULL FROM '
+CALL pg_temp.wait_for('SELECT status = ''active'' AND external_id = ''3'' AND call IS NULL FROM '
     'integ.webhook_registrations WHERE trigger = ''order_changed''');
 
 -- An answer that is lost: the next attempt finds what the first has made, also on a later page.
 SELECT count(*) FROM generate_series(1, 4) g,
     integ_webhook_register('reg_main', 'order_paid', jsonb_build_object('webhook_id', 'many-' || g, 'input',
         '{"shop": "c"}'::jsonb)) r;
-CALL reg_code.wait('SELECT count(*) = 0 FROM integ.calls_open');
+CALL pg_temp.wait_for('SELECT count(*) = 0 FROM integ.calls_open');
 SELECT webhook AS lost, call FROM integ_webhook_register('reg_main', 'order_paid',
     '{"webhook_id": "lost", "input": {"shop": "c", "lose": 1}}') \gset
 SELECT integ_await(:'call', '30 s') ->> 'state' AS outcome;
@@ -220,7 +208,7 @@ SELECT count(*) FROM integ.webhooks WHERE webhook_id = 'many-1';
 SELECT jsonb_array_length(book -> 'hooks') AS hooks FROM reg_code.book('c') book;
 -- Deleting the row does the same.
 DELETE FROM integ.webhooks WHERE webhook_id = 'many-2';
-CALL reg_code.wait('SELECT count(*) = 0 FROM integ.calls_open');
+CALL pg_temp.wait_for('SELECT count(*) = 0 FROM integ.calls_open');
 SELECT jsonb_array_length(book -> 'hooks') AS hooks FROM reg_code.book('c') book;
 SELECT integ_webhook_unregister('many-1');
 

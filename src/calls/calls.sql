@@ -38,9 +38,11 @@ CREATE TABLE integ.calls_open (
     purpose text COLLATE "C",
     subject uuid,
     repeatable boolean NOT NULL DEFAULT false,
+    share integer,
     PRIMARY KEY (id, instance),
     CONSTRAINT calls_open_state_check CHECK (state IN ('queued', 'waiting', 'approval', 'running')),
     CONSTRAINT calls_open_lease_check CHECK ((state = 'running') = (lease IS NOT NULL)),
+    CONSTRAINT calls_open_share_check CHECK (share >= 0),
     CONSTRAINT calls_open_priority_check CHECK (priority BETWEEN -10 AND 10),
     CONSTRAINT calls_open_attempts_check CHECK (attempt >= 0 AND max_attempts BETWEEN 1 AND 1000000),
     CONSTRAINT calls_open_timeout_check CHECK (timeout_ms BETWEEN 1 AND 3600000),
@@ -104,6 +106,8 @@ COMMENT ON COLUMN integ.calls_open.purpose IS 'What integ itself makes the call 
 COMMENT ON COLUMN integ.calls_open.subject IS 'Of such a call: the key of the webhook or the poll';
 COMMENT ON COLUMN integ.calls_open.repeatable IS 'Whether an attempt whose answer was lost may be made again, since '
     'it looks at the service first';
+COMMENT ON COLUMN integ.calls_open.share IS 'Which dispatcher carries it out: this number modulo integ.dispatchers; '
+    'NULL: the one that all calls of the instance go to which have an order or a limit to keep';
 
 CREATE TABLE integ.calls_done (
     id uuid NOT NULL,

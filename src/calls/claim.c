@@ -39,8 +39,8 @@
 	"(o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.calls_open e" \
 	" WHERE e.instance = o.instance AND e.ordering_key = o.ordering_key AND e.id < o.id))"
 
-/* Of this dispatcher; arguments of the general read. */
-#define MINE INTEG_MINE("o.instance", "$5", "$6")
+/* Arguments of the general read. */
+#define MINE INTEG_MY_CALL("$5", "$6")
 
 /* How often it is looked whether calls that were told to come still wait. */
 #define PROMISES_INTERVAL (5 * USECS_PER_SEC)
@@ -470,10 +470,11 @@ read_lane(IntegDispatcher *dispatcher, IntegLane *lane, int priority, TimestampT
 	static IntegQuery due = {
 		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
 		" WHERE o.instance = $1 AND o.priority = $2 AND o.next_attempt_at <= $3"
-		" AND (o.next_attempt_at, o.id) > ($4, $5) AND o.state IN ('queued', 'waiting') AND " FIRST_OF_KEY
-		" ORDER BY o.next_attempt_at, o.id LIMIT $6" LOCKED,
-		6,
-		{UUIDOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID}};
+		" AND (o.next_attempt_at, o.id) > ($4, $5) AND o.state IN ('queued', 'waiting')"
+		" AND " INTEG_MY_CALL("$7", "$8") " AND " FIRST_OF_KEY
+										  " ORDER BY o.next_attempt_at, o.id LIMIT $6" LOCKED,
+		8,
+		{UUIDOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID, INT4OID, INT4OID}};
 	int limit = Min(integ_lane_room(lane, now), INTEG_BATCH_MAX - nfresh);
 	IntegMark *mark = &lane->marks[priority];
 	Datum values[] = {UUIDPGetDatum(&lane->instance),
@@ -481,7 +482,9 @@ read_lane(IntegDispatcher *dispatcher, IntegLane *lane, int priority, TimestampT
 					  TimestampTzGetDatum(now),
 					  TimestampTzGetDatum(mark->at),
 					  UUIDPGetDatum(&mark->id),
-					  Int64GetDatum(limit)};
+					  Int64GetDatum(limit),
+					  Int32GetDatum(dispatcher->total),
+					  Int32GetDatum(dispatcher->number)};
 	uint64 count;
 
 	if (limit == 0)

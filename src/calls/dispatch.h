@@ -2,9 +2,9 @@
  * The dispatcher's work, step by step: claim, prepare, send, settle.
  *
  * A dispatcher serves the instances whose hash falls to its number, so that
- * what must be exact for an instance (its concurrency, the order of a key) is
- * known to one process. No step waits for the network, and none has a
- * transaction open while another runs.
+ * what must be exact for an instance (its limits, the order of a key) is
+ * known to one process; calls that need none of that are shared by all of them.
+ * No step waits for the network, and none has a transaction open while another runs.
  */
 #ifndef INTEG_CALLS_DISPATCH_H
 #define INTEG_CALLS_DISPATCH_H
@@ -117,6 +117,7 @@ typedef struct IntegFlight
 	pg_uuid_t subject;				  /* of an errand */
 	bool repeatable;				  /* it looks at the service before it repeats a write */
 	void *errand_state;				  /* the errand's own */
+	bool closed;					  /* stopped by what is no call's: it is held, or nobody records it */
 	bool later;						  /* prepared once it is claimed: an errand, which locks its row */
 
 	/* on its way */
@@ -192,6 +193,13 @@ typedef struct IntegDispatcher
 	"(" total " = 1 OR (pg_catalog.uuid_hash(" instance ") & 2147483647) % " total " = " number ")"
 
 /*
+ * The same of a call o. What must be exact for an instance (limits, the order of a key) is known to one dispatcher;
+ * calls that keep none of it are shared out one by one.
+ */
+#define INTEG_MY_CALL(total, number) \
+	"(" total " = 1 OR COALESCE(o.share, pg_catalog.uuid_hash(o.instance) & 2147483647) % " total " = " number ")"
+
+/*
  * lane.c: the lane of an instance, made if there is none; how many more calls may run in it now, and how many of
  * these may be calls that no slot was promised to. Whether a request may leave is for the
  * limits to say: a lane only keeps from claiming what could not.
@@ -239,6 +247,9 @@ extern bool integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *ins
 extern void integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
 extern void integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
 extern bool integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key);
+
+/* send.c: nothing may leave now, for a reason that is no call's: it is held, or nobody records what leaves. */
+extern bool integ_dispatcher_is_closed(const IntegDispatcher *dispatcher);
 
 /*
  * claim.c: look at everything again; take the news of others; whether a claim may find something, and when;

@@ -18,8 +18,7 @@
 #include "core/query.h"
 #include "core/uuid.h"
 #include "course/course.h"
-#include "execute/call.h"
-#include "fmgr.h"
+#include "core/shmem.h"
 #include "handlers/handlers.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -157,18 +156,32 @@ take_key(const IntegCall *call, const EnqueueOptions *options, const Jsonb *inpu
 	return false;
 }
 
+bool
+integ_calls_are_shared(const IntegCall *call)
+{
+	/* So few at once that each dispatcher would have less than one are one dispatcher's. */
+	return call->instance->limits == NULL && call->definition->limits == NULL &&
+		   integ_instance_concurrency >= INTEG_MAX_DISPATCHERS;
+}
+
+static bool
+is_shared(const IntegCall *call, const EnqueueOptions *options)
+{
+	return options->ordering_key == NULL && call->method->limits == NULL && integ_calls_are_shared(call);
+}
+
 static void
 insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *input, const pg_uuid_t *id)
 {
 	static IntegQuery insert = {
 		"INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, expires_at, owner, timeout_ms,"
 		" max_attempts, priority, is_write, client_id, user_id, instance_id, definition_id, method,"
-		" ordering_key, idempotency_key, input, on_success, on_failure, state, depth)"
+		" ordering_key, idempotency_key, input, on_success, on_failure, state, depth, share)"
 		" VALUES ($1, $2, $3, $3, $4, $5::pg_catalog.regrole, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-		" $18, $19, $20, $21)",
-		21,
+		" $18, $19, $20, $21, $22)",
+		22,
 		{UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, INT4OID, INT4OID, INT2OID, BOOLOID, TEXTOID,
-		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, INT2OID}};
+		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT4OID}};
 	const IntegActor *actor = call->actor;
 #define TEXT_OR_NULL(value) ((value) != NULL ? CStringGetTextDatum(value) : (Datum) 0)
 	Datum values[] = {
@@ -192,7 +205,8 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 		TEXT_OR_NULL(options->on_success),
 		TEXT_OR_NULL(options->on_failure),
 		CStringGetTextDatum(integ_approval_needed(call) ? "approval" : "queued"),
-		Int16GetDatum((int16) integ_handler_depth())};
+		Int16GetDatum((int16) integ_handler_depth()),
+		Int32GetDatum((int32) (hash_bytes(id->data, UUID_LEN) & PG_INT32_MAX))};
 #undef TEXT_OR_NULL
 	char nulls[lengthof(values)];
 
@@ -202,6 +216,7 @@ insert_call(const IntegCall *call, const EnqueueOptions *options, const Jsonb *i
 	nulls[10] = actor->user != NULL ? ' ' : 'n';
 	nulls[14] = options->ordering_key != NULL ? ' ' : 'n';
 	nulls[15] = options->idempotency_key != NULL ? ' ' : 'n';
+	nulls[21] = is_shared(call, options) ? ' ' : 'n';
 	nulls[17] = options->on_success != NULL ? ' ' : 'n';
 	nulls[18] = options->on_failure != NULL ? ' ' : 'n';
 	integ_wake_note((int) options->priority, options->run_at);

@@ -11,8 +11,10 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "approvals/approval.h"
+#include "calls/enqueue.h"
 #include "calls/errand.h"
 #include "catalog/pg_type.h"
+#include "core/attempt.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
@@ -30,6 +32,17 @@ fail(IntegFlight *flight, int sqlerrcode, char *message, char *detail, char *hin
 	flight->outcome = (IntegOutcome){.sqlerrcode = sqlerrcode, .message = message, .detail = detail, .hint = hint};
 }
 
+/* Of the calls that an instance may have under way; never none, so that nothing waits for ever. */
+static int
+my_part(const IntegDispatcher *dispatcher, const IntegFlight *flight)
+{
+	int most = integ_instance_concurrency;
+
+	if (!integ_calls_are_shared(flight->call))
+		return most;
+	return Max(most / dispatcher->total + (dispatcher->number < most % dispatcher->total ? 1 : 0), 1);
+}
+
 /* How many calls of the instance may run at once, and where it goes, for the calls that come. */
 static void
 learn_limit(IntegDispatcher *dispatcher, IntegFlight *flight)
@@ -38,7 +51,7 @@ learn_limit(IntegDispatcher *dispatcher, IntegFlight *flight)
 	uint32 limit = integ_limits_concurrent(instance->limits, flight->call->definition->limits);
 
 	integ_lane_learn(dispatcher, flight->lane,
-					 limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : integ_instance_concurrency, instance->origin);
+					 limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : my_part(dispatcher, flight), instance->origin);
 }
 
 /* By the instance's key: the handle may mean another one by now. */
@@ -127,11 +140,26 @@ is_prepared(const IntegFlight *flight)
 		   (flight->call->course == NULL || !integ_course_ended(flight->call));
 }
 
-static void
-guarded_prepare(IntegDispatcher *dispatcher, IntegFlight *flight)
+typedef struct Preparing
 {
-	ResourceOwner owner = CurrentResourceOwner;
+	IntegDispatcher *dispatcher;
+	IntegFlight *flight;
+} Preparing;
+
+static void
+advance_step(void *arg)
+{
+	Preparing *preparing = arg;
+
+	advance(preparing->dispatcher, preparing->flight);
+}
+
+static void
+guarded_prepare(IntegDispatcher *dispatcher, IntegAttempts *attempts, IntegFlight *flight)
+{
+	Preparing preparing = {dispatcher, flight};
 	MemoryContext old = CurrentMemoryContext;
+	ErrorData *error;
 
 	/* From the beginning, where the transaction of the last time failed. */
 	if (flight->call != NULL && !flight->answered && !flight->goes_on)
@@ -141,34 +169,21 @@ guarded_prepare(IntegDispatcher *dispatcher, IntegFlight *flight)
 	}
 	flight->question = flight->answered ? flight->question : INTEG_QUESTION_NONE;
 	memset(&flight->outcome, 0, sizeof(flight->outcome));
-	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(flight->context);
-	PG_TRY();
-	{
-		advance(dispatcher, flight);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(flight->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+	error = integ_attempts_run(attempts, advance_step, &preparing);
+	flight->closed = error != NULL && error->sqlerrcode == ERRCODE_INTEG_INSTALLATION &&
+					 integ_dispatcher_is_closed(dispatcher);
+	if (error != NULL)
 		fail(flight, error->sqlerrcode, error->message,
 			 flight->call != NULL ? integ_course_explain(flight->call, error->detail) : error->detail, error->hint);
-		if (flight->call != NULL)
-		{
-			flight->outcome.retry_at = flight->call->outcome.retry_at;
-			flight->waits_for = flight->call->waits_for;
-			/* Its slot is for others. */
-			integ_call_rewind(flight->call);
-		}
+	if (error != NULL && flight->call != NULL)
+	{
+		flight->outcome.retry_at = flight->call->outcome.retry_at;
+		flight->waits_for = flight->call->waits_for;
+		/* Its slot is for others. */
+		integ_call_rewind(flight->call);
 	}
-	PG_END_TRY();
 	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 }
 
 static bool
@@ -286,6 +301,7 @@ find_cancelled(IntegDispatcher *dispatcher)
 void
 integ_prepare_flights(IntegDispatcher *dispatcher, dlist_head *flights, TimestampTz now)
 {
+	IntegAttempts attempts = {0};
 	dlist_iter iter;
 
 	dlist_foreach (iter, flights)
@@ -293,8 +309,9 @@ integ_prepare_flights(IntegDispatcher *dispatcher, dlist_head *flights, Timestam
 		IntegFlight *flight = dlist_container(IntegFlight, node, iter.cur);
 
 		if (!flight->later && !flight->cancelled && is_mine_to_run(flight, now))
-			guarded_prepare(dispatcher, flight);
+			guarded_prepare(dispatcher, &attempts, flight);
 	}
+	integ_attempts_end(&attempts);
 }
 
 void

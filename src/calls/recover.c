@@ -25,7 +25,7 @@
 #define KEYS_PER_SWEEP "10000"
 
 /* Of this dispatcher. */
-#define MINE INTEG_MINE("o.instance", "$2", "$3")
+#define MINE INTEG_MY_CALL("$2", "$3")
 
 static LOCKTAG
 lease_tag(int64 lease)

@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "core/errors.h"
+#include "core/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -18,6 +19,13 @@ integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flight)
 	if (flight->call == NULL || flight->call->course == NULL)
 		integ_lane_leave(dispatcher, flight);
 	dlist_push_tail(&dispatcher->answered, &flight->node);
+}
+
+bool
+integ_dispatcher_is_closed(const IntegDispatcher *dispatcher)
+{
+	return integ_hold || dispatcher->database->held != INTEG_HELD_NO ||
+		   dispatcher->database->state != INTEG_DATABASE_RUNNING;
 }
 
 /* Outcome slots are shared with the sessions of the database: half of them is theirs. */
@@ -67,6 +75,7 @@ record_intents(IntegDispatcher *dispatcher)
 							   .message = "the write could not be recorded, so it was not sent",
 							   .detail = "The recorder did not write its row of the audit.",
 							   .hint = "SELECT * FROM integ_status() says what the recorder does."};
+		writes[i]->closed = intents[i] == NULL;
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
+#include "core/attempt.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/query.h"
@@ -39,29 +40,24 @@ typedef struct Batch
 	char *message;
 } Batch;
 
+static void
+finish_step(void *arg)
+{
+	IntegFlight *flight = arg;
+
+	integ_call_finish(flight->call);
+	flight->outcome = flight->call->outcome;
+}
+
 /* classify, map, record; an error in them is the outcome. */
 static void
-finish_call(IntegFlight *flight)
+finish_call(IntegAttempts *attempts, IntegFlight *flight)
 {
-	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext old = CurrentMemoryContext;
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	ErrorData *error = integ_attempts_run(attempts, finish_step, flight);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(flight->context);
-	PG_TRY();
+	if (error != NULL)
 	{
-		integ_call_finish(flight->call);
-		flight->outcome = flight->call->outcome;
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(flight->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
 		flight->outcome = (IntegOutcome){.sqlerrcode = error->sqlerrcode,
 										 .message = error->message,
 										 .detail = integ_course_explain(flight->call, error->detail),
@@ -70,15 +66,32 @@ finish_call(IntegFlight *flight)
 			integ_record_outcome(flight->call->intent, "unknown", NULL);
 		flight->call->intent = NULL;
 	}
-	PG_END_TRY();
+	flight->finished = true;
 	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 }
 
 static bool
-is_held(const IntegDispatcher *dispatcher)
+was_sent(const IntegFlight *flight)
 {
-	return integ_hold || dispatcher->database->held != INTEG_HELD_NO;
+	return flight->call != NULL && flight->call->response != NULL;
+}
+
+static void
+finish_calls(const Batch *batch)
+{
+	IntegAttempts attempts = {0};
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		IntegFlight *flight = batch->flights[i];
+
+		if (flight->judged || flight->finished || !was_sent(flight))
+			continue;
+		if (flight->call->intent != NULL)
+			batch->dispatcher->nwrites--;
+		finish_call(&attempts, flight);
+	}
+	integ_attempts_end(&attempts);
 }
 
 /*
@@ -188,7 +201,7 @@ read_both(const IntegDispatcher *dispatcher, IntegFlight *flight)
 static void
 judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 {
-	bool sent = flight->call != NULL && flight->call->response != NULL;
+	bool sent = was_sent(flight);
 	IntegAttempt attempt = {.repeatable = flight->may_repeat || flight->repeatable,
 							.counted = flight->attempt - flight->interrupted,
 							.max_attempts = flight->max_attempts,
@@ -199,11 +212,6 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 
 	if (sent)
 	{
-		if (flight->call->intent != NULL)
-			dispatcher->nwrites--;
-		if (!flight->finished)
-			finish_call(flight);
-		flight->finished = true;
 		if (must_ask(dispatcher, flight) || read_both(dispatcher, flight))
 			return;
 		if (flight->errand != NULL)
@@ -223,7 +231,7 @@ judge(IntegDispatcher *dispatcher, IntegFlight *flight)
 	attempt.waits = !sent && attempt.retry_after != 0 &&
 					(attempt.sqlerrcode == ERRCODE_INTEG_RATE_LIMIT ||
 					 attempt.sqlerrcode == ERRCODE_INTEG_CIRCUIT_OPEN);
-	attempt.held = !sent && attempt.sqlerrcode == ERRCODE_INTEG_INSTALLATION && is_held(dispatcher);
+	attempt.held = !sent && flight->closed;
 	attempt.interrupted = attempt.interrupted || (!sent && dispatcher->stopping) || flight->cancelled;
 	if (attempt.sqlerrcode == 0 && !integ_course_ended(flight->call))
 		flight->verdict = go_on(dispatcher, flight);
@@ -406,6 +414,7 @@ store_batch(void *arg)
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	finish_calls(batch);
 	for (int i = 0; i < batch->count; i++)
 	{
 		IntegFlight *flight = batch->flights[i];

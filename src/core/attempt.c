@@ -6,7 +6,6 @@
 #include "access/xact.h"
 #include "utils/elog.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 bool
 integ_error_is_of_data(int sqlstate)
@@ -18,31 +17,68 @@ integ_error_is_of_data(int sqlstate)
 		   category != ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 }
 
-ErrorData *
-integ_attempt(IntegStep step, void *arg)
+void
+integ_attempts_end(IntegAttempts *attempts)
 {
 	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+
+	if (!attempts->open)
+		return;
+	attempts->open = false;
+	ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = attempts->owner;
+}
+
+static void
+begin(IntegAttempts *attempts)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (attempts->open)
+		return;
+	attempts->owner = CurrentResourceOwner;
+	BeginInternalSubTransaction(NULL);
+	attempts->open = true;
+	MemoryContextSwitchTo(context);
+}
+
+ErrorData *
+integ_attempts_run(IntegAttempts *attempts, IntegStep step, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
 	ErrorData *volatile error = NULL;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	begin(attempts);
 	PG_TRY();
 	{
 		step(arg);
-		ReleaseCurrentSubTransaction();
+		/* What it has changed is not undone with a later one. */
+		if (TransactionIdIsValid(GetCurrentTransactionIdIfAny()))
+			integ_attempts_end(attempts);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!integ_error_is_of_data(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
+		attempts->open = false;
 		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = attempts->owner;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	return error;
+}
+
+ErrorData *
+integ_attempt(IntegStep step, void *arg)
+{
+	IntegAttempts attempts = {0};
+	ErrorData *error = integ_attempts_run(&attempts, step, arg);
+
+	integ_attempts_end(&attempts);
+	if (error != NULL && !integ_error_is_of_data(error->sqlerrcode))
+		ReThrowError(error);
 	return error;
 }

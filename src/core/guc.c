@@ -30,7 +30,7 @@ int integ_max_sync_wait = 30000;
 int integ_log_flush = 200;
 int integ_log_buffer = 1024;
 int integ_log_retention = 30;
-int integ_dispatchers = 1;
+int integ_dispatchers = 2;
 int integ_instance_concurrency = 64;
 int integ_host_concurrency = 0;
 int integ_retry_delay = 1000;
@@ -164,7 +164,7 @@ static const struct
 	{"integ.log_buffer", "Shared memory between callers and the recorder, for each database.",
 	 &integ_log_buffer, 1024, 64, 262144, PGC_POSTMASTER, GUC_UNIT_KB},
 	{"integ.dispatchers", "Workers of each database that carry out durable calls.",
-	 &integ_dispatchers, 1, 0, INTEG_MAX_DISPATCHERS, PGC_SIGHUP, 0},
+	 &integ_dispatchers, 2, 0, INTEG_MAX_DISPATCHERS, PGC_SIGHUP, 0},
 	{"integ.instance_concurrency", "Durable calls at once to an instance whose definition does not say how many.",
 	 &integ_instance_concurrency, 64, 1, 512, PGC_SIGHUP, 0},
 	{"integ.host_concurrency", "Requests at once to one host, of all instances together; 0: not limited.",

@@ -65,7 +65,7 @@ take_grant(IntegCall *call)
 void
 integ_call_admit(IntegCall *call)
 {
-	integ_record_require();
+	integ_record_require(!call->options.asynchronous);
 	integ_require_not_held();
 	take_grant(call);
 }

@@ -154,7 +154,7 @@ wait_deadline(void)
 }
 
 void
-integ_record_require(void)
+integ_record_require(bool may_wait)
 {
 	IntegDatabase *database = integ_shmem_mine();
 
@@ -170,10 +170,10 @@ integ_record_require(void)
 				(errcode(ERRCODE_INTEG_INSTALLATION), errmsg("integ has no workers in this database"),
 				 errdetail("They start when CREATE EXTENSION commits, or when the launcher finds the database."),
 				 errhint("Commit CREATE EXTENSION integ; SELECT * FROM integ_status() says what is missing.")));
-	if (database->state != INTEG_DATABASE_RUNNING && !wait_for_keeper(database, wait_deadline()))
+	if (database->state != INTEG_DATABASE_RUNNING && !(may_wait && wait_for_keeper(database, wait_deadline())))
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
 						errmsg("the keeper of this database does not run"),
-						errdetail("It did not start within integ.max_sync_wait."),
+						may_wait ? errdetail("It did not start within integ.max_sync_wait.") : 0,
 						errhint("SELECT * FROM integ_status() says why and what to do.")));
 }
 
@@ -313,7 +313,7 @@ integ_record_intent(const IntegAuditEntry *audit)
 	bool journal = integ_journal_is_usable();
 	volatile uint64 position = 0;
 
-	integ_record_require();
+	integ_record_require(true);
 	register_callbacks();
 	database = integ_shmem_mine();
 	pending.outcome = "pending";
@@ -409,7 +409,8 @@ integ_record_intents(const IntegAuditEntry *audits, int count, bool outlive, Int
 	uint64 position = 0;
 
 	memset(intents, 0, count * sizeof(*intents));
-	if (database == NULL)
+	/* Who records several does not wait for a keeper that has left. */
+	if (database == NULL || database->state != INTEG_DATABASE_RUNNING)
 		return;
 	register_callbacks();
 	for (int i = 0; i < count && (i == 0 || intents[i - 1] != NULL); i++)

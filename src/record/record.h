@@ -61,9 +61,10 @@ typedef struct IntegIntent IntegIntent;
 
 /*
  * Raises IG500 with a hint where integ is not preloaded or this database has no
- * keeper. Waits for one that is starting, interruptibly, at most integ.max_sync_wait.
+ * keeper. Who may wait waits for one that is starting, interruptibly, at most integ.max_sync_wait; a worker that
+ * does not return to its loop meanwhile does not see that it is to stop.
  */
-extern PGDLLEXPORT void integ_record_require(void);
+extern PGDLLEXPORT void integ_record_require(bool may_wait);
 
 /*
  * Queues one exchange. Waits for room at most integ.log_flush times ten; then

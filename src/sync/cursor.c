@@ -77,6 +77,7 @@ read_row(SyncEngine *engine)
 	cursor->ended = cursor->page != NULL && integ_json_get_bool(&cursor->page->root, "end", false);
 	cursor->full = integ_json_get_bool(&state->root, "full", true);
 	cursor->cut = integ_json_get_bool(&state->root, "cut", false);
+	cursor->parts = integ_json_get_bool(&state->root, "parts", false);
 	cursor->seen = integ_json_get_int(&state->root, "seen", -1);
 	done = integ_json_get_string(&state->root, "done");
 	cursor->done = done != NULL && strcmp(done, integ_uuid_text(&engine->run->id)) == 0;
@@ -122,10 +123,12 @@ state_of(const SyncEngine *engine, bool done, bool cut)
 		integ_json_add_string(&builder, "newest", engine->newest.text);
 	if (engine->held.text != NULL)
 		integ_json_add_string(&builder, "held", engine->held.text);
-	if (engine->sweeps && (!done || cut))
+	if (engine->sweeps && !done)
 		integ_json_add_int(&builder, "seen", engine->cursor.seen);
 	if (cut)
 		integ_json_add_bool(&builder, "cut", true);
+	if (cut || (engine->cursor.parts && !done))
+		integ_json_add_bool(&builder, "parts", true);
 	if (done)
 		integ_json_add_string(&builder, "done", integ_uuid_text(&engine->run->id));
 	return integ_json_end(&builder);

@@ -241,6 +241,7 @@ typedef struct SyncCursor
 	bool current;		 /* made with the schema, config and method of now: else everything is asked for */
 	bool full;			 /* the run reads everything, and began with nothing known */
 	bool cut;			 /* maxResults ended the last run before the list's end: the next one goes on there */
+	bool parts;			 /* several runs read the list, so that none of them can say what has gone */
 	bool done;			 /* this execution is through with the source */
 	int64 seen;			 /* pages whose ids it has collected for the sweep; -1: it collects none */
 	pg_uuid_t execution; /* under which the run collects what it sees */

@@ -148,7 +148,8 @@ count_in_task(const Ended *ended, const IntegSyncOutcome *outcome, Jsonb **retry
 	static IntegQuery count = {
 		"UPDATE integ.sync_tasks t SET"
 		" last_run_at = COALESCE(d.started_at, d.completed_at), last_run_status = d.status,"
-		" status = CASE WHEN $4 AND t.status = 'active' THEN 'error' ELSE t.status END,"
+		" status = CASE WHEN $4 AND t.status = 'active' THEN 'error'"
+		"  WHEN t.status = 'error' AND d.status IN ('success', 'partial') THEN 'active' ELSE t.status END,"
 		" last_error = CASE WHEN $2 IS NOT NULL THEN pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
 		"   'message', $2, 'timestamp', d.completed_at, 'details', COALESCE(d.error, '{}') || pg_catalog.jsonb_build_object("
 		"    'execution', d.id))) WHEN d.status = 'success' THEN NULL ELSE t.last_error END,"

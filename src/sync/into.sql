@@ -6,7 +6,8 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg
 DECLARE
     name text := regexp_replace(field, '__c$', '');
 BEGIN
-    name := regexp_replace(regexp_replace(name, '([a-z0-9])([A-Z])', '\1_\2', 'g'), '([A-Z])([A-Z][a-z])', '\1_\2', 'g');
+    name := regexp_replace(regexp_replace(name, '([a-z0-9])([A-Z])', '\1_\2', 'g'),
+                           '([A-Z])([A-Z][a-z])', '\1_\2', 'g');
     name := lower(regexp_replace(name, '[\x01-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+', '_', 'g') COLLATE "C");
     name := left(coalesce(nullif(btrim(name, '_'), ''), 'field'), 63);
     RETURN CASE WHEN octet_length(name) > 63 THEN left(name, 15) ELSE name END;
@@ -18,16 +19,19 @@ CREATE FUNCTION integ.column_type(property jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
         WHEN types = '{string}' OR types = '{}' AND (property ? 'enum' OR formats <> '{}') THEN
-            CASE WHEN 'date-time' = ANY (formats) THEN 'timestamptz' WHEN 'date' = ANY (formats) THEN 'date' ELSE 'text' END
+            CASE WHEN 'date-time' = ANY (formats) THEN 'timestamptz'
+                  WHEN 'date' = ANY (formats) THEN 'date' ELSE 'text' END
         WHEN types = '{integer}' THEN 'bigint'
         WHEN types <> '{}' AND types <@ '{integer,number}' THEN 'numeric'
         WHEN types = '{boolean}' THEN 'boolean'
         WHEN types <> '{}' AND types <@ '{string,integer,number,boolean}' THEN 'text'
         ELSE 'jsonb' END
-    FROM (SELECT ARRAY(SELECT t #>> '{}' FROM jsonb_path_query(property, 'lax $.type[*]') AS t WHERE t <> '"null"') AS types,
+    FROM (SELECT ARRAY(SELECT t #>> '{}' FROM jsonb_path_query(property, 'lax $.type[*]') AS t
+                       WHERE t <> '"null"') AS types,
                  ARRAY(SELECT f #>> '{}' FROM jsonb_path_query(property, 'lax $.format') AS f
                        UNION ALL
-                       SELECT f #>> '{}' FROM jsonb_path_query(property, 'lax $.anyOf[*].format') AS f) AS formats) AS said
+                       SELECT f #>> '{}' FROM jsonb_path_query(property, 'lax $.anyOf[*].format') AS f) AS formats)
+         AS said
 $$;
 COMMENT ON FUNCTION integ.column_type(jsonb) IS 'The type of a column for what a property''s JSON Schema allows';
 
@@ -38,7 +42,8 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_tem
             CASE WHEN is_key THEN 'text'
                  WHEN NOT EXISTS (SELECT FROM unnest(sampled) AS v WHERE v #>> '{}' !~ '^\d{4}-\d\d-\d\d$') THEN 'date'
                  WHEN NOT EXISTS (SELECT FROM unnest(sampled) AS v
-                                  WHERE v #>> '{}' !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)$')
+                                  WHERE v #>> '{}' !~
+                                        '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)$')
                  THEN 'timestamptz' ELSE 'text' END
         -- Others than those seen may have a fraction: not what is a key.
         WHEN types = '{number}' THEN
@@ -112,7 +117,8 @@ DECLARE
     samples jsonb;
 BEGIN
     SELECT jsonb_agg(r.record) INTO samples
-    FROM @extschema@.integ_fetch(instance, entity ->> 'list', coalesce(entity -> 'input', '{}') || coalesce(input, '{}'),
+    FROM @extschema@.integ_fetch(instance, entity ->> 'list',
+                                  coalesce(entity -> 'input', '{}') || coalesce(input, '{}'),
                                  '{"max_pages": 1, "max_records": 100}') AS r (record)
     WHERE jsonb_typeof(r.record) = 'object';
     IF samples IS NULL THEN
@@ -124,7 +130,8 @@ BEGIN
     RETURN samples;
 END
 $$;
-COMMENT ON FUNCTION integ.samples_for(text, jsonb, jsonb) IS 'The first records of an entity''s list, to learn what they have';
+COMMENT ON FUNCTION integ.samples_for(text, jsonb, jsonb) IS
+    'The first records of an entity''s list, to learn what they have';
 
 -- The conversion schema of that handle, which somebody may have edited since it was made: it stays as it is.
 CREATE FUNCTION integ.schema_of(handle text, entity text, target text) RETURNS uuid
@@ -147,7 +154,8 @@ COMMENT ON FUNCTION integ.schema_of(text, text, text) IS
     'The caller''s conversion schema of that handle, or NULL; raises where it is for something else';
 
 -- The task: made, or given what the options say now. Whether it is new.
-CREATE FUNCTION integ.task_for(handle text, instance uuid, schema uuid, entity text, schedule jsonb, config jsonb, options jsonb)
+CREATE FUNCTION integ.task_for(handle text, instance uuid, schema uuid, entity text, schedule jsonb, config jsonb,
+                               options jsonb)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -158,7 +166,8 @@ BEGIN
       AND t.client_id = @extschema@.integ_current_client();
     IF found.id IS NULL THEN
         INSERT INTO integ.sync_tasks (task_id, name, instance, schema, entity, schedule, config, next_run_at)
-        VALUES (handle, coalesce(options ->> 'name', handle), instance, schema, entity, coalesce(task_for.schedule, '"manual"'),
+        VALUES (handle, coalesce(options ->> 'name', handle), instance, schema, entity,
+                coalesce(task_for.schedule, '"manual"'),
                 config || coalesce(options -> 'config', '{}'),
                 CASE WHEN coalesce((options ->> 'start')::boolean, true) THEN clock_timestamp() END);
         RETURN true;
@@ -174,6 +183,10 @@ BEGIN
       AND (t.schedule, t.config, t.name) IS DISTINCT FROM
           (coalesce(task_for.schedule, t.schedule), t.config || coalesce(options -> 'config', '{}'),
            coalesce(options ->> 'name', t.name));
+    -- Its target has been looked at: what was wrong with it is not any more.
+    IF found.status = 'error' THEN
+        PERFORM @extschema@.integ_sync_resume(found.id::text);
+    END IF;
     RETURN false;
 END
 $$;
@@ -188,7 +201,8 @@ DECLARE
     is_missing boolean := is_table AND to_regclass(target) IS NULL;
     made uuid := integ.schema_of(handle, entity ->> 'id', target);
     samples jsonb := options -> 'samples';
-    removal text := coalesce(options ->> 'removal', CASE WHEN is_missing THEN 'delete' WHEN is_table THEN 'none' ELSE 'soft_delete' END);
+    removal text := coalesce(options ->> 'removal',
+        CASE WHEN is_missing THEN 'delete' WHEN is_table THEN 'none' ELSE 'soft_delete' END);
     key text := coalesce(options ->> 'key', entity ->> 'idField');
     suggested jsonb;
 BEGIN
@@ -251,7 +265,8 @@ BEGIN
     wanted := coalesce(options -> 'schedule', nullif(jsonb_strip_nulls(jsonb_build_object(
         'every', options -> 'every', 'cron', options -> 'cron', 'timezone', options -> 'timezone')), '{}'));
     PERFORM @extschema@.integ_next_runs(wanted, now(), 0);
-    SELECT e.entity INTO found FROM @extschema@.integ_entities(connection::text) AS e WHERE e.id = integ_sync_into.entity;
+    SELECT e.entity INTO found FROM @extschema@.integ_entities(connection::text) AS e
+    WHERE e.id = integ_sync_into.entity;
     IF found IS NULL THEN
         RAISE EXCEPTION '"%" has no entity "%"', instance, entity
             USING ERRCODE = 'IG404', HINT = format('SELECT * FROM integ_entities(%L) lists them.', instance);
@@ -260,7 +275,8 @@ BEGIN
         RAISE EXCEPTION 'the entity "%" cannot be synced: it has no method that lists its records', entity
             USING ERRCODE = 'IG400';
     END IF;
-    SELECT coalesce(options ->> 'task_id', i.instance_id || '.' || regexp_replace(integ_sync_into.entity, '[^A-Za-z0-9_.-]+', '_', 'g'))
+    SELECT coalesce(options ->> 'task_id', i.instance_id || '.' ||
+                    regexp_replace(integ_sync_into.entity, '[^A-Za-z0-9_.-]+', '_', 'g'))
     INTO handle FROM integ.instances i WHERE i.id = connection;
     -- Two that ask for the same at once: the second finds what the first has made.
     PERFORM pg_advisory_xact_lock('integ.sync_tasks'::regclass::int, hashtext(handle));
@@ -279,7 +295,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION integ_sync_into(text, text, text, jsonb) IS
-    'Keeps an entity in a table or as records: makes the table, the conversion schema and the sync task that are missing, and starts the first run; options: every, cron, timezone, schedule, config, task_id, name, samples, key, removal, start';
+    'Keeps an entity in a table or as records: makes the table, the conversion schema and the sync task that are '
+    'missing, and starts the first run; options: every, cron, timezone, schedule, config, task_id, name, samples, key, '
+    'removal, start';
 
 GRANT EXECUTE ON FUNCTION integ.column_name(text), integ.column_type(jsonb),
     integ.column_type_of(jsonb[], boolean), integ.columns_for(jsonb, jsonb, text),

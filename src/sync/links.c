@@ -130,6 +130,14 @@ read_link(SyncPage *page, uint64 row)
 	"external_id, raw_hash, target_key, record, external_modified_at, deleted_at IS NOT NULL, target_table"
 #define OF_SCOPE " FROM integ.record_links WHERE instance = $1 AND schema = $2 AND external_type = $3"
 
+/*
+ * To change links that are named by an array of ids: each is found by its whole key. Joined directly, they would be
+ * looked for among all links of the task wherever nobody has analyzed the table yet, since both cost the same then.
+ */
+#define WHERE_NAMED                                                                                        \
+	" CROSS JOIN LATERAL (SELECT k.ctid FROM integ.record_links k WHERE k.instance = $1 AND k.schema = $2" \
+	" AND k.external_type = $3 AND k.external_id = u.id FOR NO KEY UPDATE) AS k WHERE l.ctid = k.ctid"
+
 /* A row of links may hold so many more than the page has. */
 #define ROW_FACTOR 2
 
@@ -337,8 +345,7 @@ sync_links_fail(SyncPage *page)
 	/* Without the hash the record is tried again, also one that comes as it was before the one that failed. */
 	static IntegQuery query = {
 		"UPDATE integ.record_links l SET sync_status = 'error', error = u.reason, raw_hash = NULL"
-		" FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS u (id, reason)"
-		" WHERE l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = u.id"
+		" FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS u (id, reason)" WHERE_NAMED
 		" AND (l.sync_status <> 'error' OR l.error IS DISTINCT FROM u.reason)",
 		5,
 		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID}};
@@ -414,8 +421,7 @@ sync_links_remove(SyncPage *page, SyncRecord **records, int count)
 	static IntegQuery mark = {
 		"UPDATE integ.record_links l SET deleted_at = pg_catalog.now(), last_synced_at = pg_catalog.now(), raw_hash = NULL,"
 		" external_modified_at = coalesce(u.modified, l.external_modified_at)"
-		" FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS u (id, modified)"
-		" WHERE l.instance = $1 AND l.schema = $2 AND l.external_type = $3 AND l.external_id = u.id",
+		" FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS u (id, modified)" WHERE_NAMED,
 		5,
 		{UUIDOID, UUIDOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
 	bool detaches = strcmp(page->engine->target->conversion->removal, "detach") == 0;

@@ -63,7 +63,7 @@ begin_anew(SyncEngine *engine, Beginning *beginning)
 	memset(&engine->newest, 0, sizeof(engine->newest));
 	memset(&engine->held, 0, sizeof(engine->held));
 	cursor->page = NULL;
-	cursor->ended = false;
+	cursor->ended = cursor->parts = false;
 	beginning->delta = incremental && source->has_delta && !engine->delta_expired ? cursor->delta : NULL;
 	if (incremental && source->modified_param != NULL && beginning->delta == NULL)
 		beginning->since = sync_cursor_since(engine);
@@ -78,11 +78,12 @@ choose_beginning(SyncEngine *engine, Beginning *beginning)
 
 	beginning->resumes = goes_on(engine) && !engine->page_expired;
 	/* In a clone, for one, what was seen is gone: it must not seem to have disappeared at the service. */
-	if (beginning->resumes && engine->cursor.full && engine->source->removes && !sync_seen_is_whole(engine))
+	if (beginning->resumes && engine->cursor.full && engine->source->removes && !engine->cursor.parts &&
+		!sync_seen_is_whole(engine))
 		beginning->resumes = false;
 	if (!beginning->resumes)
 		begin_anew(engine, beginning);
-	engine->sweeps = engine->cursor.full && engine->source->removes;
+	engine->sweeps = engine->cursor.full && engine->source->removes && !engine->cursor.parts;
 	if (!beginning->resumes)
 	{
 		if (engine->sweeps)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A sync task over pages of 1,000 records beside a hand-written pair of statements, one upserting the rows and one
-their link rows, over the same pages in memory; the same again, unchanged; a service that takes 100 ms a page.
+their link rows, over the same pages in memory; the same again, unchanged; every record changed; a fifth of them gone; a
+service that takes 100 ms a page.
 
 Rounds take turns, since the machine is shared, and the median of each is taken.
 """
@@ -68,9 +69,9 @@ END $$;
 """
 
 
-def record(number):
+def record(number, label="Record"):
     """About 300 bytes, as services send them."""
-    return {"id": f"{number:08d}-7c1e-4f3a-9b2d-5a6b7c8d9e0f", "name": f"Record number {number}",
+    return {"id": f"{number:08d}-7c1e-4f3a-9b2d-5a6b7c8d9e0f", "name": f"{label} number {number}",
             "email": f"user{number}@example.com",
             "status": "active" if number % 3 else "archived", "amount": number * 1.25, "currency": "EUR",
             "tags": ["one", "two", f"tag{number % 17}"], "created_at": "2026-01-02T03:04:05Z",
@@ -78,14 +79,23 @@ def record(number):
             "owner": {"id": number % 97, "name": f"Owner {number % 97}"}}
 
 
-def page_text(page, pages, size):
-    return json.dumps({"data": [record((page - 1) * size + i) for i in range(size)], "page": page, "pages": pages})
+def page_text(page, pages, size, label="Record", gone=0):
+    """The page's records; of every so many the last one has gone."""
+    numbers = [number for number in range((page - 1) * size, page * size) if not gone or number % gone != gone - 1]
+    return json.dumps({"data": [record(number, label) for number in numbers], "page": page, "pages": pages})
 
 
-def write_pages(pages):
+def write_pages(pages, label="Record", gone=0):
     for page in range(1, pages + 1):
         with open(f"{FILES}/page_{page}.json", "w", encoding="ascii") as out:
-            out.write(page_text(page, pages, RECORDS))
+            out.write(page_text(page, pages, RECORDS, label, gone))
+
+
+def hold_pages(label):
+    """The same pages in memory, for the pair."""
+    psql("TRUNCATE bench_sync_pages;", *(
+        f"INSERT INTO bench_sync_pages VALUES ({page}, $page${page_text(page, PAGES, RECORDS, label)}$page$);"
+        for page in range(1, PAGES + 1)))
 
 
 def psql(*statements):
@@ -112,8 +122,9 @@ def make_task(name, table, url):
     dedupe = {"strategy": "external_id", "externalIdField": "id"}
     psql(f"SELECT integ_connect('bench_sync', '{name}', '{{\"base_url\": \"{url}\"}}');",
          f"CREATE TABLE {table} ({COLUMNS});",
-         "INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_table, deduplication, field_mappings)"
-         f" VALUES ('{name}', 'Record', 'public.{table}', '{json.dumps(dedupe)}', '{json.dumps(mappings)}');",
+         "INSERT INTO integ.conversion_schemas (schema_id, source_entity, target_table, deduplication,"
+         f" delete_if_removed, field_mappings) VALUES ('{name}', 'Record', 'public.{table}', '{json.dumps(dedupe)}',"
+         f" true, '{json.dumps(mappings)}');",
          f"INSERT INTO integ.sync_tasks (task_id, instance, schema) SELECT '{name}', i.id, s.id FROM integ.instances i,"
          f" integ.conversion_schemas s WHERE i.instance_id = '{name}' AND s.schema_id = '{name}';")
 
@@ -145,29 +156,39 @@ def updated(table):
 
 
 def pair_and_sync():
-    write_pages(PAGES)
+    """Nobody analyzes the tables but autovacuum, as on a server that somebody has just set up."""
     psql("CREATE TABLE bench_sync_pages (page int, body jsonb);", HAND.format(columns=COLUMNS))
-    for page in range(1, PAGES + 1):
-        psql(f"INSERT INTO bench_sync_pages VALUES ({page}, $page${page_text(page, PAGES, RECORDS)}$page$);")
     psql(f"SELECT integ_define($m${json.dumps(MANIFEST)}$m$::jsonb);")
     make_task("bench_sync_main", "synced", URL)
-    pair, first, again = [], [], []
+    taken = {name: [] for name in ("pair", "first", "unchanged", "pair_changed", "changed", "gone")}
     count = PAGES * RECORDS
     for _ in range(ROUNDS):
+        write_pages(PAGES)
+        hold_pages("Record")
         psql("TRUNCATE hand, hand_links;", "SELECT count(body) FROM bench_sync_pages;", "CHECKPOINT;")
-        pair.append(timed("CALL hand_pair();"))
+        taken["pair"].append(timed("CALL hand_pair();"))
         forget("bench_sync_main", "synced")
         psql("CHECKPOINT;")
-        first.append(run_task("bench_sync_main", ("created", count)))
+        taken["first"].append(run_task("bench_sync_main", ("created", count)))
         before = updated("synced")
-        again.append(run_task("bench_sync_main", ("unchanged", count)))
+        taken["unchanged"].append(run_task("bench_sync_main", ("unchanged", count)))
         versions = updated("synced") - before
-    show("pair_ms", statistics.median(pair), 0)
-    show("first_ms", statistics.median(first), 0)
-    show("unchanged_ms", statistics.median(again), 0)
-    show("first_ratio", statistics.median(first) / statistics.median(pair))
-    show("unchanged_times_faster", statistics.median(pair) / statistics.median(again))
+        write_pages(PAGES, "Changed")
+        hold_pages("Changed")
+        psql("SELECT count(body) FROM bench_sync_pages;", "CHECKPOINT;")
+        taken["pair_changed"].append(timed("CALL hand_pair();"))
+        psql("CHECKPOINT;")
+        taken["changed"].append(run_task("bench_sync_main", ("updated", count)))
+        write_pages(PAGES, "Changed", gone=5)
+        taken["gone"].append(run_task("bench_sync_main", ("deleted", count // 5)))
+    median = {name: statistics.median(times) for name, times in taken.items()}
+    for name, value in median.items():
+        show(f"{name}_ms", value, 0)
+    show("first_ratio", median["first"] / median["pair"])
+    show("unchanged_times_faster", median["pair"] / median["unchanged"])
     show("unchanged_row_versions", versions, 0)
+    show("changed_ratio", median["changed"] / median["pair_changed"])
+    show("fifth_gone_to_first_ratio", median["gone"] / median["first"])
 
 
 class Slow(http.server.BaseHTTPRequestHandler):

@@ -84,7 +84,8 @@ is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "noanswer"}', '{"timeout
 	'dead 2 IG504', 'a read that times out is repeated');
 is(outcome(enqueue('main', 'write', '{"a": "fault", "b": "noanswer"}', '{"timeout": 100}')),
 	'unknown 1 IG504', 'a write that times out is not: its outcome is unknown');
-is(outcome(enqueue('main', 'write', '{"a": "fault", "b": "close"}')), 'unknown 1 IG504', 'nor one whose answer is lost');
+is(outcome(enqueue('main', 'write', '{"a": "fault", "b": "close"}')), 'unknown 1 IG504',
+	'nor one whose answer is lost');
 is($provider->count('/fault/close'), 1, 'it was sent once');
 is(outcome(enqueue('down', 'write', '{"a": "echo", "b": "x"}', '{"max_attempts": 3}')),
 	'dead 3 IG504', 'a write of which nothing was sent is repeated');
@@ -94,7 +95,8 @@ my %keys = map { $_->{headers}{'idempotency-key'} => 1 } $provider->log('/fault/
 delete $keys{''};
 is(scalar(grep { defined && length } keys %keys), 1, 'with the same key');
 is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "notjson"}')), 'failed 1 IG502', 'garbage is final');
-is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "status", "code": 403}')), 'failed 1 IG422', 'a refusal is final');
+is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "status", "code": 403}')), 'failed 1 IG422',
+	'a refusal is final');
 
 # Who listens hears of it; nothing but ids, and nothing where it is switched off.
 my $listener = $node->background_psql('postgres');
@@ -103,7 +105,8 @@ my $heard = '';
 sub hears { my ($id) = @_; $heard .= $listener->query('SELECT 1'); return $heard =~ /$id/ }
 my @announced = map { enqueue('other', 'read', '{"a": "echo", "b": "announced"}') } 1 .. 3;
 wait_until('the notification', sub { hears($_) }) for @announced;
-like($heard, qr/"integ_calls" with payload "[0-9a-f-]{36}(,[0-9a-f-]{36})*" received/, 'the payload has ids and nothing else');
+like($heard, qr/"integ_calls" with payload "[0-9a-f-]{36}(,[0-9a-f-]{36})*" received/,
+	'the payload has ids and nothing else');
 $node->append_conf('postgresql.conf', 'integ.notify_calls = off');
 $node->reload;
 my $quiet;
@@ -122,7 +125,8 @@ $listener->quit;
 my $limited = enqueue('slow', 'read', '{"a": "fault", "b": "status", "code": 429, "retry_after": 3600}');
 $node->wait_for_sql("SELECT state = 'waiting' FROM integ.calls WHERE id = '$limited'", 'the call to wait');
 is( $node->safe_psql('postgres',
-		"SELECT next_attempt_at > started_at + interval '59 minutes', attempt, last_sqlstate FROM integ.calls WHERE id = '$limited'"),
+		"SELECT next_attempt_at > started_at + interval '59 minutes', attempt, last_sqlstate FROM integ.calls
+			WHERE id = '$limited'"),
 	't|1|IG429', 'it waits for as long as the service says');
 my $behind = enqueue('slow', 'read', '{"a": "echo", "b": "behind"}');
 is(outcome(enqueue('other', 'read', '{"a": "echo", "b": "other"}')), 'succeeded 1', 'another instance goes on');
@@ -136,12 +140,13 @@ SELECT count(integ_enqueue('snail', 'read', '{"a": "fault", "b": "delay", "ms": 
 SELECT count(integ_enqueue('other', 'read', jsonb_build_object('a', 'echo', 'b', 'fast'))) FROM generate_series(1, 100);
 SQL
 $node->wait_for_sql(q(SELECT count(*) = 100 FROM integ.calls_done WHERE input ->> 'b' = 'fast'), 'the fast calls');
-is( $node->safe_psql('postgres', <<'SQL'), 't', 'a hundred fast calls ended while a thousand slow ones went four at a time');
+is( $node->safe_psql('postgres', <<'SQL'), 't', 'a hundred fast calls ended while slow ones went four at a time');
 SELECT count(*) FILTER (WHERE d.finished_at < f.last) <= 40
 FROM integ.calls_done d, (SELECT max(finished_at) AS last FROM integ.calls_done WHERE input ->> 'b' = 'fast') f
 WHERE d.instance_id = 'snail'
 SQL
-cmp_ok($node->safe_psql('postgres', q(SELECT count(*) FROM integ.calls WHERE instance_id = 'snail' AND state = 'running')),
+cmp_ok($node->safe_psql('postgres', q(SELECT count(*) FROM integ.calls WHERE instance_id = 'snail'
+	AND state = 'running')),
 	'<=', 4, 'no more of them at once than the definition allows');
 
 # A row that somebody has locked is settled when it is free again, and holds up nobody.
@@ -175,12 +180,47 @@ $node->append_conf('postgresql.conf', 'integ.dispatchers = 2');
 $node->reload;
 wait_until('the second dispatcher', sub { dispatchers() == 2 });
 $node->safe_psql('postgres', <<'SQL');
-SELECT count(integ_connect('calls', 'many_' || g, (SELECT config FROM integ.instances WHERE instance_id = 'main'))) FROM generate_series(1, 20) g;
-SELECT count(integ_enqueue('many_' || g % 20 + 1, 'write', jsonb_build_object('a', 'echo', 'b', 'many'), jsonb_build_object('ordering_key', (g % 3)::text)))
+SELECT count(integ_connect('calls', 'many_' || g, (SELECT config FROM integ.instances
+	WHERE instance_id = 'main'))) FROM generate_series(1, 20) g;
+SELECT count(integ_enqueue('many_' || g % 20 + 1, 'write', jsonb_build_object('a', 'echo', 'b',
+	'many'), jsonb_build_object('ordering_key', (g % 3)::text)))
 FROM generate_series(1, 600) g;
 SQL
 $node->wait_for_sql('SELECT count(*) = 0 FROM integ.calls_open', 'the calls of two dispatchers');
 is($provider->count('/echo/many'), 600, 'two dispatchers send every call once');
+
+# They share also the calls of one instance, but those that have an order, or a limit, to keep.
+Integ::Calls::connect_shared($node, 'postgres', shared => $provider->url);
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(integ_enqueue('shared', 'read', jsonb_build_object('a', 'echo', 'b', 'shared', 'fault', 'delay',
+	'ms', 300)))
+FROM generate_series(1, 400) g;
+SELECT count(integ_enqueue('shared', 'read', jsonb_build_object('a', 'echo', 'b', 'keyed'),
+	jsonb_build_object('ordering_key', (g % 2)::text)))
+FROM generate_series(1, 20) g;
+SELECT count(integ_enqueue('many_1', 'read', jsonb_build_object('a', 'echo', 'b', 'limited')))
+	FROM generate_series(1, 20) g;
+SQL
+$node->wait_for_sql(q(SELECT count(DISTINCT lease) = 2 AND count(*) > 32 FROM integ.calls_open
+	WHERE instance_id = 'shared' AND state = 'running' AND ordering_key IS NULL),
+		'both to have calls of one instance under way');
+$node->wait_for_sql('SELECT count(*) = 0 FROM integ.calls_open', 'the shared calls');
+is($provider->count('/echo/shared'), 400, 'each is sent once');
+is( $node->safe_psql('postgres', q(SELECT count(*)
+	FROM (SELECT started_at < lag(finished_at) OVER (PARTITION BY ordering_key ORDER BY id) AS early
+	FROM integ.calls_done WHERE input ->> 'b' = 'keyed') k WHERE early)), 0,
+		'those of an ordering key one after the other');
+$node->safe_psql('postgres', <<'SQL');
+BEGIN;
+SELECT integ_enqueue('shared', 'read', '{"a": "echo", "b": "x"}', '{"ordering_key": "k", "run_at": "2100-01-01"}');
+SELECT integ_enqueue('many_1', 'read', '{"a": "echo", "b": "x"}', '{"run_at": "2100-01-01"}');
+SELECT integ_enqueue('shared', 'read', '{"a": "echo", "b": "x"}', '{"run_at": "2100-01-01"}');
+COMMIT;
+SQL
+is( $node->safe_psql('postgres', q(SELECT string_agg((share IS NOT NULL)::text, ' ' ORDER BY id)
+	FROM integ.calls_open)), 'false false true',
+	'what has an order or a limit to keep is one dispatcher\'s');
+$node->safe_psql('postgres', 'SELECT count(integ_call_cancel(id)) FROM integ.calls_open');
 $node->append_conf('postgresql.conf', 'integ.dispatchers = 1');
 $node->reload;
 wait_until('the second dispatcher to leave', sub { dispatchers() == 1 });
@@ -190,20 +230,25 @@ is(outcome(enqueue('many_7', 'read', '{"a": "echo", "b": "one"}')), 'succeeded 1
 $node->safe_psql('postgres', 'CREATE DATABASE second');
 $node->safe_psql('second', 'CREATE EXTENSION integ');
 connect_all('second');
-is(outcome(enqueue('main', 'read', '{"a": "echo", "b": "second"}', '{}', 'second'), 'second'), 'succeeded 1', 'a second database has its own');
-$node->safe_psql('second', q(SELECT count(integ_enqueue('main', 'read', '{"a": "fault", "b": "delay", "ms": 3000}')) FROM generate_series(1, 50)));
-wait_until('calls of the second database', sub { $node->safe_psql('second', q(SELECT count(*) > 0 FROM integ.calls_open WHERE state = 'running')) eq 't' });
+is(outcome(enqueue('main', 'read', '{"a": "echo", "b": "second"}', '{}', 'second'), 'second'), 'succeeded 1',
+	'a second database has its own');
+$node->safe_psql('second', q(SELECT count(integ_enqueue('main', 'read', '{"a": "fault", "b": "delay",
+	"ms": 3000}')) FROM generate_series(1, 50)));
+wait_until('calls of the second database', sub { $node->safe_psql('second', q(SELECT count(*) > 0
+	FROM integ.calls_open WHERE state = 'running')) eq 't' });
 $begun = time;
 $node->safe_psql('postgres', 'DROP DATABASE second');
 note(sprintf 'DROP DATABASE with calls under way: %.3f s', time - $begun);
 is(outcome(enqueue('main', 'read', '{"a": "echo", "b": "third"}')), 'succeeded 1', 'the first goes on');
 
 # The extension, dropped while its calls are under way, and made again.
-$node->safe_psql('postgres', q(SELECT count(integ_enqueue('main', 'read', '{"a": "fault", "b": "delay", "ms": 3000}')) FROM generate_series(1, 50)));
+$node->safe_psql('postgres', q(SELECT count(integ_enqueue('main', 'read', '{"a": "fault", "b": "delay",
+	"ms": 3000}')) FROM generate_series(1, 50)));
 $node->wait_for_sql(q(SELECT count(*) > 0 FROM integ.calls_open WHERE state = 'running'));
 $node->safe_psql('postgres', 'DROP EXTENSION integ CASCADE; CREATE EXTENSION integ');
 connect_all('postgres');
-is(outcome(enqueue('main', 'read', '{"a": "echo", "b": "again"}')), 'succeeded 1', 'after DROP and CREATE EXTENSION calls are done');
+is(outcome(enqueue('main', 'read', '{"a": "echo", "b": "again"}')), 'succeeded 1',
+	'after DROP and CREATE EXTENSION calls are done');
 
 unlike(slurp_log(), qr/terminated by signal|PANIC|TRAP:/, 'no process crashed');
 

@@ -5,35 +5,22 @@ use warnings;
 
 use Digest::SHA qw(hmac_sha256_hex);
 use Integ::Cluster;
+use Integ::Faults;
 use Integ::Listener;
-use Integ::Test qw(rounds seed slurp source_file spew wait_until);
+use Integ::Test qw(rounds seed slurp wait_until);
 use IO::Handle;
 use Test::More;
 use Time::HiRes qw(sleep);
 
 srand seed();
 my $node = Integ::Cluster->create('main', start => 0);
-my $with_faults = ($ENV{INTEG_VARIANT} // '') ne 'asan';
-my ($switches, $disk) = map { $node->basedir . "/$_" } qw(switches disk);
-my $library = $node->basedir . '/faults.so';
+my $faults = Integ::Faults->missing ? undef : Integ::Faults->start($node);
+$node->start unless $faults;
 
-# A library before the system's plays the full disk; it does not go with the sanitizer.
-if ($with_faults)
-{
-	mkdir $_ or die "$_: $!" for $switches, $disk;
-	system('cc', '-shared', '-fPIC', '-O1', "-DSWITCHES=\"$switches\"", "-DDISK=\"$disk\"", '-o', $library,
-		source_file('test/probe/faults.c')) == 0 or die 'the library does not compile';
-}
-
-sub start_server
-{
-	local $ENV{LD_PRELOAD} = $library if $with_faults;
-	return $node->start;
-}
+sub start_again { return $faults ? $faults->start_again : $node->start }
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
-start_server();
 sql('CREATE EXTENSION integ');
 sql(q(
 SELECT integ_define($$
@@ -117,7 +104,7 @@ for my $round (1 .. $rounds)
 		$node->kill9;
 		# Its children leave shared memory a moment later.
 		wait_until('the processes to end', sub { !kill(0, $postmaster) && !kill(0, $pid) });
-		start_server();
+		start_again();
 	}
 	ok(wait_until('it listens again', sub { listener_pid() && $listener->socket }), "round $round: it is back");
 }
@@ -153,8 +140,8 @@ cmp_ok(scalar(keys %answered), '>', 10 * $rounds, 'enough of them');
 
 SKIP:
 {
-	skip 'the library that plays the faults does not go with the sanitizer', 5 unless $with_faults;
-	sql("CREATE TABLESPACE history LOCATION '$disk'");
+	skip(Integ::Faults->missing, 5) unless $faults;
+	sql(sprintf q(CREATE TABLESPACE history LOCATION '%s'), $faults->disk);
 	sql(<<'SQL');
 DO $$
 DECLARE
@@ -167,7 +154,7 @@ END
 $$
 SQL
 	sql('TRUNCATE integ.webhook_events');    # an empty table has no page with room
-	spew("$switches/full", '');
+	$faults->on('full');
 	my @statuses = map { deliver("full-$_") } 1 .. 5;
 	is_deeply([ grep { $_ ne '503' && $_ ne '599' } @statuses ], [], 'with a full disk nothing is accepted')
 	  or diag(join ' ', @statuses);
@@ -176,7 +163,7 @@ SQL
 		qr/No space left on device/, 'and the state says why');
 	is(sql(q(SELECT count(*) FROM integ.webhook_keys WHERE delivery_id LIKE 'full-%')), '0',
 		'nothing is taken for stored');
-	unlink "$switches/full" or die "full: $!";
+	$faults->off('full');
 	is_deeply([ map { deliver("full-$_") } 1 .. 5 ], [ (200) x 5 ], 'with room everything is');
 	is(sql(q(SELECT count(*) FROM integ.webhook_events WHERE delivery_id LIKE 'full-%')), '5', 'once');
 }

@@ -48,6 +48,13 @@ sql(q(BEGIN; SELECT integ_sync_run('first'); ROLLBACK));
 wait_for('first', 'completed_at IS NOT NULL', 'a run outlives the rollback of its caller');
 is(last_one('first', q(status || ' ' || unchanged)), "success $countries", 'and finds all unchanged');
 
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN integ_sync');
+my $heard = sql(q(SELECT id FROM integ_sync_run('first', wait => true)));
+wait_until('a notification', sub { $listener->query('SELECT 1') =~ /"integ_sync" with payload "[^"]*\Q$heard\E/ });
+$listener->quit;
+ok(1, 'who listens hears of its end');
+
 # --- under way: asked again, shown, cancelled, paused, deleted ---
 
 task('slow', config => $slow);
@@ -60,6 +67,12 @@ is($state, 'IG409', 'a task runs once at a time');
 like($report, qr/HINT: .*integ_sync_cancel/, 'and what to do');
 ($state, $report) = $node->sql_error("SELECT integ_sync_retry('$execution')");
 is($state, 'IG404', 'what has not ended cannot be repeated');
+task('patient', config => $slow);
+($state, $report) = $node->sql_error(q(SELECT integ_sync_run('patient', wait => true, options => '{"timeout": 100}')));
+is($state, 'IG504', 'who waits, waits as long as it says');
+is(last_one('patient', 'completed_at IS NULL'), 't', '... while the run goes on');
+sql(q(SELECT integ_sync_cancel(id) FROM integ.sync_executions_open WHERE task_id = 'patient'));
+wait_for('patient', q(status = 'cancelled'), 'its end');
 is(sql("BEGIN; SELECT integ_sync_cancel('$execution'); ROLLBACK"), 'running', 'a cancel that is rolled back');
 is(sql("SELECT status || cancel_requested FROM integ.sync_executions WHERE id = '$execution'"), 'runningfalse',
 	'is none');
@@ -239,8 +252,9 @@ is(sql(q(SELECT count(*) FROM integ.sync_executions WHERE task_id = 'wrong')), 1
 like(sql(q(SELECT last_error || ' ' || hint FROM integ_status() WHERE component = 'sync')), qr/integ_sync_resume/,
 	'and integ_status() says so');
 sql('ALTER TABLE synced.wrong ADD COLUMN name text');
-sql(q(SELECT integ_sync_resume('wrong')));
-is(sql(q(SELECT status FROM integ_sync_run('wrong', wait => true))), 'success', 'mended and resumed, it runs');
+is(sql(q(SELECT status FROM integ_sync_run('wrong', wait => true))), 'success', 'mended, it runs');
+is(sql(q(SELECT status || ' ' || (last_error IS NULL) || ' ' || (next_run_at > now()) FROM integ.sync_tasks
+	WHERE task_id = 'wrong')), 'active true true', '... and is active and scheduled again');
 
 # --- records that failed, and named ones ---
 

@@ -122,6 +122,16 @@ like($sync->row("SELECT string_agg(message, ', ' ORDER BY id) AS m FROM integ.sy
 # maxResults, page size, single records.
 $sync->task('few', 'public.few', { n => 1000, limit => 50, maxResults => 120 });
 is(summary($sync->run('few')), 'success fetched 120 created 120', 'no more than maxResults');
+my %part = (n => 250, limit => 50, maxResults => 100, incrementalSync => \1);
+$sync->task('part', 'public.part', {%part});
+is(summary($sync->run('part')), 'success fetched 100 created 100', 'an incremental run of no more than maxResults');
+is(summary($sync->run('part')), 'success fetched 100 created 100', '... goes on there the next time');
+is(summary($sync->run('part')), 'success fetched 50 created 50', '... to the end of the list');
+is_deeply($sync->difference('public.part', 250), [], '... which is then here, all of it');
+$sync->configure('part', { %part, without => 25 });
+is(join(', ', map { summary($sync->run('part')) } 1 .. 3),
+	'success fetched 100 updated 100, success fetched 100 updated 100, success fetched 40 updated 40',
+	'... and of which none removes anything: it has not seen everything');
 $sync->task('named', 'public.named', { n => 100, without => 7 });
 is(summary($sync->run('named', options => { records => [ 'r3', 'r7', { id => 'x', name => 'given', value => 1 } ] })),
 	'success fetched 2 created 2', 'records that are named are asked for, records that are given are taken');

@@ -140,7 +140,7 @@ is($sync->row(q(SELECT count(*) AS n FROM integ.record_links WHERE target_table 
 	100, '... nor take links away');
 
 # One that waits: the run can be cancelled, and what it has stored stays.
-$sync->task('waits', 'public.waits', { n => 300, limit => 100 });
+$sync->task('waits', 'public.waits', { n => 400, limit => 100 });
 sql(<<'SQL');
 CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -149,6 +149,7 @@ BEGIN
 END $$;
 CREATE TRIGGER waits BEFORE INSERT ON waits FOR EACH ROW EXECUTE FUNCTION waits();
 SQL
+my $asked = $provider->count('/sync/records');
 my $holder = $node->background_psql('postgres');
 $holder->query_safe('SELECT pg_advisory_lock(4711)');
 $run = $sync->row("SELECT * FROM integ_sync_run('waits')");
@@ -160,7 +161,9 @@ is($sync->row("SELECT processed_records AS n FROM integ.sync_progress WHERE exec
 is($sync->row("SELECT p.percentage || ' ' || (p.rate > 0) || ' ' || (p.estimated_end > p.progressed_at) || ' '
 	|| ((e.percentage, e.rate) = (p.percentage, p.rate) AND e.estimated_end - p.estimated_end < '1 second') AS p
 	FROM integ.sync_executions e JOIN integ.sync_progress p ON p.execution = e.id WHERE e.id = '$run->{id}'")->{p},
-	'66.7 true true true', '... which is so much of all, as the execution says, too');
+	'50.0 true true true', '... which is so much of all, as the execution says, too');
+wait_until('the page behind it', sub { $provider->count('/sync/records') - $asked == 4 });
+ok(1, '... and the page behind the one that is being written is asked for meanwhile');
 $holder->query_safe('SELECT pg_advisory_unlock(4711)');
 $holder->quit;
 $node->wait_for_sql("SELECT status = 'success' FROM integ.sync_executions WHERE id = '$run->{id}'",

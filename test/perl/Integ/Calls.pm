@@ -2,6 +2,7 @@
 #
 #   Integ::Calls::connect($node, 'postgres', main => $provider->url, slow => ...);
 #
+# connect_shared does the same with a definition without a limit, "shared_calls", whose calls all dispatchers share.
 # Its methods send to a path of the caller's choice: "read", "write", and
 # "keyed", a write whose service honours an idempotency key.
 package Integ::Calls;
@@ -30,17 +31,26 @@ my $definition = <<'JSON';
 }
 JSON
 
-sub connect
+sub connect_to
 {
-	my ($node, $database, %instances) = @_;
+	my ($id, $manifest, $node, $database, %instances) = @_;
 
-	$node->safe_psql($database, "SELECT integ_define(\$\$$definition\$\$::jsonb)");
+	$node->safe_psql($database, "SELECT integ_define($manifest)");
 	for my $handle (sort keys %instances)
 	{
 		$node->safe_psql($database,
-			"SELECT integ_connect('calls', '$handle', jsonb_build_object('base_url', '$instances{$handle}'))");
+			"SELECT integ_connect('$id', '$handle', jsonb_build_object('base_url', '$instances{$handle}'))");
 	}
 	return;
+}
+
+sub connect { return connect_to('calls', "\$\$$definition\$\$::jsonb", @_); }
+
+sub connect_shared
+{
+	my $own = q('{"integrationId": "shared_calls"}');
+
+	return connect_to('shared_calls', "\$\$$definition\$\$::jsonb - 'rateLimit' || $own", @_);
 }
 
 1;

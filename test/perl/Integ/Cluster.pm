@@ -29,6 +29,8 @@ my @settings = (
 	q(max_connections = 40),
 	q(max_prepared_transactions = 10),
 	q(restart_after_crash = on),
+	# So that a test can name the dispatcher; those of several ask for them.
+	q(integ.dispatchers = 1),
 	q(integ.allowed_addresses = '127.0.0.0/8, ::1/128'));
 
 # The sanitizer's frames are larger.
