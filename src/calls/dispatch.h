@@ -212,6 +212,9 @@ extern int integ_lane_room(const IntegLane *lane, TimestampTz now);
 extern void integ_lane_take(IntegLane *lane);
 extern void integ_lane_give(IntegLane *lane);
 
+/* A dispatcher's part of what all of them together may have under way; never none, so that nothing waits for ever. */
+extern int integ_lane_part(const IntegDispatcher *dispatcher, int most);
+
 /* So many calls of the lane may run at once, and its requests go to that origin (NULL: not known). */
 extern void integ_lane_learn(IntegDispatcher *dispatcher, IntegLane *lane, int limit, const char *origin);
 

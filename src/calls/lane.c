@@ -73,6 +73,12 @@ integ_lane_free(const IntegLane *lane, TimestampTz now)
 	return lane->paused_until > now ? 0 : Max(room, 0);
 }
 
+int
+integ_lane_part(const IntegDispatcher *dispatcher, int most)
+{
+	return Max(most / dispatcher->total + (dispatcher->number < most % dispatcher->total ? 1 : 0), 1);
+}
+
 void
 integ_lane_take(IntegLane *lane)
 {

@@ -32,17 +32,6 @@ fail(IntegFlight *flight, int sqlerrcode, char *message, char *detail, char *hin
 	flight->outcome = (IntegOutcome){.sqlerrcode = sqlerrcode, .message = message, .detail = detail, .hint = hint};
 }
 
-/* Of the calls that an instance may have under way; never none, so that nothing waits for ever. */
-static int
-my_part(const IntegDispatcher *dispatcher, const IntegFlight *flight)
-{
-	int most = integ_instance_concurrency;
-
-	if (!integ_calls_are_shared(flight->call))
-		return most;
-	return Max(most / dispatcher->total + (dispatcher->number < most % dispatcher->total ? 1 : 0), 1);
-}
-
 /* How many calls of the instance may run at once, and where it goes, for the calls that come. */
 static void
 learn_limit(IntegDispatcher *dispatcher, IntegFlight *flight)
@@ -50,8 +39,13 @@ learn_limit(IntegDispatcher *dispatcher, IntegFlight *flight)
 	const IntegInstance *instance = flight->call->instance;
 	uint32 limit = integ_limits_concurrent(instance->limits, flight->call->definition->limits);
 
-	integ_lane_learn(dispatcher, flight->lane,
-					 limit > 0 ? (int) Min(limit, INTEG_FLIGHTS_MAX) : my_part(dispatcher, flight), instance->origin);
+	if (limit > 0)
+		limit = Min(limit, INTEG_FLIGHTS_MAX);
+	else if (integ_calls_are_shared(flight->call))
+		limit = integ_lane_part(dispatcher, integ_instance_concurrency);
+	else
+		limit = integ_instance_concurrency;
+	integ_lane_learn(dispatcher, flight->lane, (int) limit, instance->origin);
 }
 
 /* By the instance's key: the handle may mean another one by now. */

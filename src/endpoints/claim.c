@@ -28,10 +28,8 @@
 	" AND (o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.deliveries_open e" \
 	" WHERE e.endpoint = o.endpoint AND e.ordering_key = o.ordering_key AND e.id < o.id))"
 
-/* Of this dispatcher; arguments of the general read. */
-#define MINE INTEG_MINE("o.endpoint", "$4", "$5")
-
-#define MY_ENDPOINT INTEG_MINE("e.id", "$1", "$2")
+/* Arguments of the general read. */
+#define MINE INTEG_MY_DELIVERY("$4", "$5")
 
 /* A row that was read. */
 typedef struct Candidate
@@ -261,12 +259,16 @@ read_lane(IntegDeliveryDesk *desk, IntegDeliveryLane *lane, TimestampTz now)
 {
 	static IntegQuery due = {
 		CANDIDATES "o.endpoint = $1 AND o.next_attempt_at <= $2 AND (o.next_attempt_at, o.id) > ($3, $4)"
-				   " AND o.state = 'queued'" FIRST_OF_KEY " ORDER BY o.next_attempt_at, o.id LIMIT $5" LOCKED,
-		5,
-		{UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID}};
+				   " AND o.state = 'queued' AND " INTEG_MY_DELIVERY("$6", "$7") FIRST_OF_KEY
+		" ORDER BY o.next_attempt_at, o.id LIMIT $5" LOCKED,
+		7,
+		{UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID, INT4OID, INT4OID}};
 	int limit = Min(integ_delivery_room(desk, lane, now), INTEG_DELIVERY_BATCH - ntaken);
 	Datum values[] = {UUIDPGetDatum(&lane->endpoint), TimestampTzGetDatum(now), TimestampTzGetDatum(lane->mark.at),
-					  UUIDPGetDatum(&lane->mark.id), Int64GetDatum(limit)};
+					  UUIDPGetDatum(&lane->mark.id), Int64GetDatum(limit),
+					  /* Who keeps a rate takes all, also what was shared out before there was one. */
+					  Int32GetDatum(lane->window.limit > 0 ? 1 : desk->dispatcher->total),
+					  Int32GetDatum(desk->dispatcher->number)};
 	Candidate *rows;
 	uint64 count;
 
@@ -439,11 +441,9 @@ void
 integ_deliveries_rescan(IntegDeliveryDesk *desk)
 {
 	static IntegQuery waiting = {
-		"SELECT e.id FROM integ.endpoints e WHERE e.status = 'active' AND " MY_ENDPOINT
+		"SELECT e.id FROM integ.endpoints e WHERE e.status = 'active'"
 		" AND EXISTS (SELECT FROM integ.deliveries_open o WHERE o.endpoint = e.id)",
-		2,
-		{INT4OID, INT4OID}};
-	Datum values[] = {Int32GetDatum(desk->dispatcher->total), Int32GetDatum(desk->dispatcher->number)};
+		0};
 	TimestampTz now = GetCurrentTimestamp();
 	pg_uuid_t *ids;
 	uint64 count;
@@ -452,7 +452,7 @@ integ_deliveries_rescan(IntegDeliveryDesk *desk)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	count = integ_query(&waiting, values, NULL);
+	count = integ_query(&waiting, NULL, NULL);
 	ids = palloc(Max(count, 1) * sizeof(pg_uuid_t));
 	for (uint64 i = 0; i < count; i++)
 	{

@@ -117,6 +117,13 @@ typedef struct IntegDeliveryDesk
 } IntegDeliveryDesk;
 
 /*
+ * Whether a delivery o is this dispatcher's to make, as a condition in SQL; arguments: total and number. Those that
+ * keep a rate or an order are all one dispatcher's.
+ */
+#define INTEG_MY_DELIVERY(total, number) \
+	"(" total " = 1 OR COALESCE(o.share, pg_catalog.uuid_hash(o.endpoint) & 2147483647) % " total " = " number ")"
+
+/*
  * lanes.c: the lane of an endpoint, as the endpoint is now; it may run SPI. How many more of its deliveries may leave
  * now, and when that may be more where it is none. Room is taken by claiming, and given back.
  */

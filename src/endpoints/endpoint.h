@@ -67,6 +67,9 @@ extern bool integ_endpoints_are_cached(const char *client);
 /* The endpoint with that key; NULL where there is none. As above. */
 extern const IntegEndpoint *integ_endpoint_get(const pg_uuid_t *id);
 
+/* Whether any dispatcher may make its deliveries: no rate and no order is kept. */
+extern bool integ_endpoint_is_shared(const IntegEndpoint *endpoint);
+
 /* Whether the endpoint wants events of the type: by its patterns alone. */
 extern bool integ_endpoint_wants(const IntegEndpoint *endpoint, const char *event_type);
 

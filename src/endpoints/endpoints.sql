@@ -102,6 +102,7 @@ CREATE TABLE integ.deliveries_open (
     next_attempt_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started_at timestamptz,
     lease bigint,
+    share integer,
     instance uuid,
     attempt integer NOT NULL DEFAULT 0,
     interrupted integer NOT NULL DEFAULT 0,
@@ -137,6 +138,8 @@ COMMENT ON COLUMN integ.deliveries_open.message IS
 COMMENT ON COLUMN integ.deliveries_open.created_at IS 'When the event was published; the receiver sees it as timestamp';
 COMMENT ON COLUMN integ.deliveries_open.next_attempt_at IS 'When it is due next';
 COMMENT ON COLUMN integ.deliveries_open.started_at IS 'When the last attempt began';
+COMMENT ON COLUMN integ.deliveries_open.share IS 'Which dispatcher makes it: this number modulo integ.dispatchers; '
+    'NULL: the one that all deliveries to the endpoint go to which have an order or a rate to keep';
 COMMENT ON COLUMN integ.deliveries_open.lease IS
     'The dispatcher that sends it: one number a process, which holds a lock while it lives';
 COMMENT ON COLUMN integ.deliveries_open.instance IS 'Instance that the event is about, or none';

@@ -18,8 +18,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define COMMON_COLUMNS \
-	"e.id, e.endpoint_id, e.client_id, e.instance, e.status, e.event_types, e.filter, e.ordered"
+#define COMMON_COLUMNS                                                                            \
+	"e.id, e.endpoint_id, e.client_id, e.instance, e.status, e.event_types, e.filter, e.ordered," \
+	" coalesce(e.rate_limit, 0)::bigint, e.concurrency::bigint"
 
 /* An event of integ that comes with every request: whoever wants it names it. */
 #define EVERY_REQUEST INTEG_EVENT_PREFIX "api.request"
@@ -69,6 +70,8 @@ read_common(uint64 row, IntegEndpoint *endpoint)
 	endpoint->patterns = read_texts(row, 6, &endpoint->npatterns);
 	endpoint->filter = integ_result_varlena(row, 7, context);
 	endpoint->ordered = integ_result_bool(row, 8);
+	endpoint->rate_limit = (int) integ_result_int8(row, 9);
+	endpoint->concurrency = (int) integ_result_int8(row, 10);
 }
 
 static uint64
@@ -166,19 +169,17 @@ read_endpoint(MemoryContext parent)
 
 	endpoint->pinned.context = context;
 	read_common(0, endpoint);
-	endpoint->url = integ_result_text(0, 9, context);
+	endpoint->url = integ_result_text(0, 11, context);
 	origin = integ_url_origin(endpoint->url, problem, sizeof(problem));
 	endpoint->origin = origin == NULL ? NULL : pstrdup(origin);
 	free(origin);
 	endpoint->credentials = (IntegCredentialOwner){"endpoint", integ_uuid_text(&endpoint->id), endpoint->client_id};
-	endpoint->headers = read_template(0, 10, "the endpoint's headers");
-	endpoint->body = read_template(0, 11, "the endpoint's payload_template");
-	endpoint->standard = integ_result_bool(0, 12);
-	endpoint->signature_header = integ_result_text(0, 13, context);
-	endpoint->secrets = read_texts(0, 14, &endpoint->nsecrets);
-	endpoint->rate_limit = (int) integ_result_int8(0, 15);
-	endpoint->rate_us = integ_result_int8(0, 16);
-	endpoint->concurrency = (int) integ_result_int8(0, 17);
+	endpoint->headers = read_template(0, 12, "the endpoint's headers");
+	endpoint->body = read_template(0, 13, "the endpoint's payload_template");
+	endpoint->standard = integ_result_bool(0, 14);
+	endpoint->signature_header = integ_result_text(0, 15, context);
+	endpoint->secrets = read_texts(0, 16, &endpoint->nsecrets);
+	endpoint->rate_us = integ_result_int8(0, 17);
 	endpoint->timeout_ms = (int) integ_result_int8(0, 18);
 	endpoint->schedule = read_schedule(0, 19);
 	MemoryContextSwitchTo(old);
@@ -191,8 +192,7 @@ integ_endpoint_get(const pg_uuid_t *id)
 	static IntegPinnedTable cache = {.name = "integ endpoints"};
 	static IntegQuery get = {
 		"SELECT " COMMON_COLUMNS ", e.url, e.headers, e.payload_template, e.standard_signature, e.signature_header,"
-		" e.secrets, coalesce(e.rate_limit, 0)::bigint, (extract(epoch FROM e.rate_period) * 1000000)::bigint,"
-		" e.concurrency::bigint, coalesce(e.timeout_ms, 0)::bigint,"
+		" e.secrets, (extract(epoch FROM e.rate_period) * 1000000)::bigint, coalesce(e.timeout_ms, 0)::bigint,"
 		" (SELECT pg_catalog.array_agg((extract(epoch FROM delay) * 1000000)::bigint ORDER BY turn)"
 		"  FROM unnest(e.retry_schedule) WITH ORDINALITY AS s (delay, turn))"
 		" || CASE WHEN e.retry_schedule IS NOT NULL THEN '{}'::bigint[] END"

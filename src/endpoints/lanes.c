@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "core/cache.h"
 #include "core/query.h"
+#include "oauth/desk.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -36,16 +37,25 @@ count_before(IntegDeliveryLane *lane, TimestampTz now)
 	MemoryContextSwitchTo(context);
 }
 
+/* Whether what is not shared of the endpoint is this dispatcher's: as INTEG_MINE says it in SQL. */
+static bool
+is_mine(const IntegDispatcher *dispatcher, const pg_uuid_t *endpoint)
+{
+	return integ_oauth_dispatcher(endpoint, dispatcher->total) == dispatcher->number;
+}
+
 static void
-learn(IntegDeliveryLane *lane, const IntegEndpoint *endpoint)
+learn(const IntegDispatcher *dispatcher, IntegDeliveryLane *lane, const IntegEndpoint *endpoint)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	uint32_t limit = endpoint == NULL ? 0 : (uint32_t) endpoint->rate_limit;
 
-	lane->is_active = endpoint != NULL && endpoint->is_active && endpoint->origin != NULL;
+	lane->is_active = endpoint != NULL && endpoint->is_active && endpoint->origin != NULL &&
+					  (limit == 0 || is_mine(dispatcher, &lane->endpoint));
 	if (endpoint == NULL)
 		return;
-	lane->concurrency = endpoint->concurrency;
+	lane->concurrency = integ_endpoint_is_shared(endpoint) ? integ_lane_part(dispatcher, endpoint->concurrency)
+														   : endpoint->concurrency;
 	strlcpy(lane->origin, endpoint->origin != NULL ? endpoint->origin : "", sizeof(lane->origin));
 	if (lane->window.limit == limit && (limit == 0 || lane->window.per_us == endpoint->rate_us))
 		return;
@@ -72,7 +82,7 @@ integ_delivery_lane(IntegDeliveryDesk *desk, const pg_uuid_t *endpoint)
 	{
 		/* Should reading it fail, it is read again. */
 		lane->generation = 0;
-		learn(lane, integ_endpoint_get(endpoint));
+		learn(desk->dispatcher, lane, integ_endpoint_get(endpoint));
 		lane->generation = generation;
 	}
 	return lane;

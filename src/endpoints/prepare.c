@@ -4,6 +4,7 @@
 #include "endpoints/deliver.h"
 
 #include "access/xact.h"
+#include "core/attempt.h"
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
@@ -262,39 +263,31 @@ build(IntegDelivery *delivery)
 						errdetail("%s", problem)));
 }
 
-/* In a subtransaction: what stops this one is kept as what it came to. */
 static void
-guarded_build(IntegDeliveryDesk *desk, IntegDelivery *delivery)
+build_step(void *delivery)
 {
-	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext old = CurrentMemoryContext;
+	build(delivery);
+}
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(delivery->context);
-	PG_TRY();
-	{
-		build(delivery);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
+/* What stops this one is kept as what it came to. */
+static void
+guarded_build(IntegAttempts *attempts, IntegDelivery *delivery)
+{
+	MemoryContext old = MemoryContextSwitchTo(delivery->context);
+	ErrorData *error = integ_attempts_run(attempts, build_step, delivery);
 
-		MemoryContextSwitchTo(delivery->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+	if (error != NULL)
+	{
 		delivery->sqlerrcode = error->sqlerrcode;
 		delivery->error = error->detail == NULL ? error->message : psprintf("%s: %s", error->message, error->detail);
 	}
-	PG_END_TRY();
 	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 }
 
 void
 integ_deliveries_prepare(IntegDeliveryDesk *desk)
 {
+	IntegAttempts attempts = {0};
 	IntegOwnerScope scope;
 	dlist_iter iter;
 
@@ -302,7 +295,8 @@ integ_deliveries_prepare(IntegDeliveryDesk *desk)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	integ_owner_enter(&scope);
 	dlist_foreach (iter, &desk->claimed)
-		guarded_build(desk, dlist_container(IntegDelivery, node, iter.cur));
+		guarded_build(&attempts, dlist_container(IntegDelivery, node, iter.cur));
+	integ_attempts_end(&attempts);
 	integ_owner_leave(&scope);
 	PopActiveSnapshot();
 	CommitTransactionCommand();

@@ -5,6 +5,7 @@
 
 #include "calls/wake.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "core/match.h"
 #include "core/rows.h"
 #include "core/uuid.h"
@@ -16,7 +17,7 @@
 
 /* Columns of a delivery, in the order in which they are given. */
 static const Oid row_types[] = {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID,
-								TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID};
+								TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT4OID};
 
 /* Deliveries on their way into the table. */
 typedef struct Deliveries
@@ -31,17 +32,23 @@ write_rows(Deliveries *deliveries)
 {
 	static IntegQuery insert = {
 		"INSERT INTO integ.deliveries_open (id, endpoint, message, created_at, next_attempt_at, instance, client_id,"
-		" event_client, event_type, key, ordering_key, payload)"
-		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+		" event_client, event_type, key, ordering_key, payload, share)"
+		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
 		lengthof(row_types),
 		{UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
-		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
+		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT4ARRAYOID}};
 
 	if (deliveries->rows.count == 0)
 		return;
 	deliveries->total += deliveries->rows.count;
 	integ_wake_note_deliveries(deliveries->first);
 	(void) integ_rows_query(&deliveries->rows, &insert);
+}
+
+bool
+integ_endpoint_is_shared(const IntegEndpoint *endpoint)
+{
+	return endpoint->rate_limit == 0 && !endpoint->ordered && endpoint->concurrency >= INTEG_MAX_DISPATCHERS;
 }
 
 static void
@@ -65,6 +72,8 @@ add_row(Deliveries *deliveries, const IntegEndpoint *endpoint, const IntegMessag
 	values[9] = integ_rows_text(message->key, &nulls[9]);
 	values[10] = integ_rows_text(endpoint->ordered ? message->key : NULL, &nulls[10]);
 	values[11] = JsonbPGetDatum(message->payload);
+	values[12] = Int32GetDatum((int32) (hash_bytes(id->data, UUID_LEN) & PG_INT32_MAX));
+	nulls[12] = !integ_endpoint_is_shared(endpoint);
 	integ_rows_add(&deliveries->rows, values, nulls);
 	deliveries->first = Min(deliveries->first, message->deliver_at);
 	if (deliveries->rows.count == ROWS_MAX || deliveries->rows.bytes > INTEG_ROWS_BYTES)

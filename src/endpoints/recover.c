@@ -14,8 +14,7 @@
 
 #define KEYS_PER_SWEEP "10000"
 
-/* Of this dispatcher. */
-#define MINE INTEG_MINE("o.endpoint", "$2", "$3")
+#define MINE INTEG_MY_DELIVERY("$2", "$3")
 
 static void
 give_back(const IntegDispatcher *dispatcher, int64 lease)

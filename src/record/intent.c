@@ -17,6 +17,7 @@
 #include "core/guc.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "pgstat.h"
 #include "record/entry.h"
 #include "record/journal.h"
@@ -132,7 +133,7 @@ refuse(const char *problem, const char *hint)
 					errhint("%s", hint)));
 }
 
-/* Waits until a keeper runs here, or the deadline. */
+/* Waits until a keeper runs here, or the deadline. Of our workers those that are told to stop do not wait. */
 static bool
 wait_for_keeper(IntegDatabase *database, TimestampTz deadline)
 {
@@ -140,9 +141,9 @@ wait_for_keeper(IntegDatabase *database, TimestampTz deadline)
 
 	integ_shmem_wake_launcher(false);
 	ConditionVariablePrepareToSleep(&database->changed);
-	while (!(running = database->state == INTEG_DATABASE_RUNNING) && GetCurrentTimestamp() < deadline)
-		(void) ConditionVariableTimedSleep(&database->changed, (deadline - GetCurrentTimestamp()) / 1000 + 1,
-										   PG_WAIT_EXTENSION);
+	while (!(running = database->state == INTEG_DATABASE_RUNNING) && !ShutdownRequestPending &&
+		   GetCurrentTimestamp() < deadline)
+		(void) ConditionVariableTimedSleep(&database->changed, KEEPER_CHECK_MS, PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
 	return running;
 }

@@ -25,9 +25,10 @@ def enqueue_ratio():
     inserts = timed(f"""DO $$
         BEGIN
             FOR g IN 1..{CALLS} LOOP
-                INSERT INTO bench_open (id, instance, owner, is_write, client_id, instance_id, definition_id, method, input)
-                VALUES (integ.uuid_generate(), '018f0000-0000-7000-8000-000000000000', 'postgres', false, '*', 'bench_calls_main',
-                    'bench_calls', 'get', jsonb_build_object('sku', 'A-' || g));
+                INSERT INTO bench_open (id, instance, owner, is_write, client_id, instance_id, definition_id, method,
+                    input)
+                VALUES (integ.uuid_generate(), '018f0000-0000-7000-8000-000000000000', 'postgres', false, '*',
+                    'bench_calls_main', 'bench_calls', 'get', jsonb_build_object('sku', 'A-' || g));
             END LOOP;
         END $$""")
     held("off")
@@ -35,9 +36,13 @@ def enqueue_ratio():
 
 
 def dispatcher_memory():
-    pid = psql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ dispatcher' AND datname = current_database()")
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+    """Of all dispatchers together."""
+    total = 0
+    for pid in psql("""SELECT pid FROM pg_stat_activity
+                       WHERE backend_type = 'integ dispatcher' AND datname = current_database()""").split():
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            total += next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+    return total
 
 
 def memory_growth():
