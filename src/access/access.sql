@@ -29,11 +29,13 @@ CREATE TABLE integ.clients (
     CONSTRAINT clients_id_check CHECK (id <> '' AND id <> '*' AND pg_catalog.length(id) <= 255 AND id !~ '[[:cntrl:]]')
 );
 COMMENT ON TABLE integ.clients IS 'Clients (tenants, workspaces) that own connections';
-COMMENT ON COLUMN integ.clients.id IS 'The client_id of every row that belongs to the client; ''*'' means global and is nobody''s';
+COMMENT ON COLUMN integ.clients.id IS
+    'The client_id of every row that belongs to the client; ''*'' means global and is nobody''s';
 COMMENT ON COLUMN integ.clients.name IS 'Name for display';
 COMMENT ON COLUMN integ.clients.plan IS 'The plan the client is on, or none';
 COMMENT ON COLUMN integ.clients.is_active IS 'False: nobody may act for the client';
-COMMENT ON COLUMN integ.clients.allows_user_instances IS 'Whether its users may connect public definitions for themselves';
+COMMENT ON COLUMN integ.clients.allows_user_instances IS
+    'Whether its users may connect public definitions for themselves';
 COMMENT ON COLUMN integ.clients.created_at IS 'When the client was made';
 
 CREATE TABLE integ.members (
@@ -56,7 +58,8 @@ COMMENT ON COLUMN integ.members.created_at IS 'When the row was made';
 CREATE FUNCTION integ_current_client() RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'integ_current_client';
 COMMENT ON FUNCTION integ_current_client() IS
-    'The client of the calling role: from integ_act_as in this transaction, else integ.members; ''*'' for global, NULL for nobody';
+    'The client of the calling role: from integ_act_as in this transaction, else integ.members; ''*'' for global, '
+    'NULL for nobody';
 
 CREATE FUNCTION integ_current_user_id() RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'integ_current_user_id';
