@@ -27,7 +27,8 @@ integ_calls_abandon(const char *why)
 	static IntegQuery abandon = {
 		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.is_write AND o.state IN ('queued', 'waiting', 'running')"
 		" AND o.run_at <= $2 AND NOT o.repeatable"
-		" AND NOT EXISTS (SELECT FROM integ.definitions d WHERE d.id = o.definition_id AND d.manifest @> pg_catalog.jsonb_build_object('methods',"
+		" AND NOT EXISTS (SELECT FROM integ.definitions d WHERE d.id = o.definition_id"
+		"  AND d.manifest @> pg_catalog.jsonb_build_object('methods',"
 		"   pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('id', o.method, 'idempotency', '{}'::jsonb))))"
 		" RETURNING o.*, 'unknown' AS end_state, 'IG504' AS end_sqlstate, $1 AS end_error,"
 		" 'The database before it may have sent the request since the last change that this one has of it.' AS end_detail,"
