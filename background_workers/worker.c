@@ -47,6 +47,33 @@ integ_worker_start_module(const char *module, const char *function, const char *
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
+bool
+integ_worker_start_for(const char *function, const char *title, Oid owner, int number, int ticket,
+					   BackgroundWorkerHandle **handle)
+{
+	IntegWorkerExtra extra = *integ_worker_extra();
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (*handle != NULL)
+		pfree(*handle);
+	*handle = NULL;
+	extra.owner = owner;
+	extra.number = number;
+	extra.total = ticket;
+	if (!integ_worker_start(function, title, &extra, handle))
+		*handle = NULL;
+	MemoryContextSwitchTo(old);
+	return *handle != NULL;
+}
+
+bool
+integ_worker_has_stopped(BackgroundWorkerHandle *handle)
+{
+	pid_t pid;
+
+	return handle != NULL && GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
+}
+
 const IntegWorkerExtra *
 integ_worker_extra(void)
 {

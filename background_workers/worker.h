@@ -44,6 +44,15 @@ extern bool integ_worker_start_module(const char *module, const char *function, 
 									  const IntegWorkerExtra *extra, BackgroundWorkerHandle **handle);
 
 /*
+ * For steps of the keeper: starts the worker of a slot, which connects as owner and names the slot's number and ticket.
+ * *handle, of the slot's last worker or NULL, becomes the new one's, in TopMemoryContext; NULL, and false, where
+ * max_worker_processes are all in use. The second tells whether the worker of a handle (or NULL) has ended.
+ */
+extern bool integ_worker_start_for(const char *function, const char *title, Oid owner, int number, int ticket,
+								   BackgroundWorkerHandle **handle);
+extern bool integ_worker_has_stopped(BackgroundWorkerHandle *handle);
+
+/*
  * Keeps integ.dispatchers of them running in the keeper's database: starts what is missing and stops all
  * where their number has changed. Returns when it is next to be called; a dispatcher that ends wakes the keeper.
  */

@@ -81,14 +81,6 @@ owner_of(Round *round, Oid role)
 	return &round->owners[round->nowners++];
 }
 
-static bool
-has_stopped(int number)
-{
-	pid_t pid;
-
-	return started[number] != NULL && GetBackgroundWorkerPid(started[number], &pid) == BGWH_STOPPED;
-}
-
 /* Slots whose worker never got as far as to take them. */
 static void
 collect_failures(Round *round)
@@ -98,7 +90,7 @@ collect_failures(Round *round)
 	for (int i = 0; i < INTEG_MAX_HANDLERS; i++)
 	{
 		IntegHandlerSlot *slot = &handlers->slots[i];
-		bool stopped = slot->state == INTEG_HANDLER_STARTING && has_stopped(i);
+		bool stopped = slot->state == INTEG_HANDLER_STARTING && integ_worker_has_stopped(started[i]);
 		Oid failed = InvalidOid;
 		Owner *owner;
 
@@ -191,12 +183,14 @@ give_back_orphans(Round *round)
 {
 	static IntegQuery running = {"SELECT DISTINCT lease FROM integ.handler_runs WHERE state = 'running'", 0};
 	static IntegQuery orphaned = {
-		"UPDATE integ.handler_runs SET lease = NULL, state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'waiting' END,"
+		"UPDATE integ.handler_runs SET lease = NULL,"
+		" state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'waiting' END,"
 		" finished_at = CASE WHEN attempt >= max_attempts THEN pg_catalog.clock_timestamp() END,"
 		" next_attempt_at = " BACKOFF_SQL("attempt - 1", "$2", "$3") ","
 																	 " last_sqlstate = '57P01', last_error = 'the worker ended while it called the function',"
-																	 " error_detail = 'What the function had done was rolled back. It did not stop when its time was over, the worker"
-																	 " was terminated, or the server crashed.', error_hint = 'The server log says why.'"
+																	 " error_detail = 'What the function had done was rolled back. It did not stop when its"
+																	 " time was over, the worker was terminated, or the server crashed.',"
+																	 " error_hint = 'The server log says why.'"
 																	 " WHERE state = 'running' AND lease = ANY ($1)",
 		3,
 		{INT8ARRAYOID, INT4OID, INT4OID}};
@@ -218,7 +212,8 @@ refuse_runs(const Owner *owner)
 		" state = CASE WHEN $3 OR attempt + 1 >= max_attempts THEN 'dead' ELSE 'waiting' END,"
 		" finished_at = CASE WHEN $3 OR attempt + 1 >= max_attempts THEN pg_catalog.clock_timestamp() END,"
 		" next_attempt_at = " BACKOFF_SQL("attempt", "$4", "$5") ","
-																 " last_sqlstate = 'IG403', last_error = $2, error_detail = 'A function is run by a worker whose session user is its owner.',"
+																 " last_sqlstate = 'IG403', last_error = $2,"
+																 " error_detail = 'A function is run by a worker whose session user is its owner.',"
 																 " error_hint = 'Give the role what it needs; then integ_handler_retry tries again what is dead.'"
 																 " WHERE id IN (SELECT id FROM integ.handler_runs WHERE owner = $1::pg_catalog.regrole"
 																 "  AND state IN ('queued', 'waiting') AND next_attempt_at <= pg_catalog.clock_timestamp()"
@@ -407,25 +402,14 @@ static void
 start(Round *round, int number)
 {
 	IntegHandlerSlot *slot = &round->database->handlers.slots[number];
-	IntegWorkerExtra extra = *integ_worker_extra();
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	if (started[number] != NULL)
-		pfree(started[number]);
-	started[number] = NULL;
-	extra.owner = slot->owner;
-	extra.number = number;
-	extra.total = slot->ticket;
-	if (!integ_worker_start("integ_handler_main", "handler", &extra, &started[number]))
-	{
-		started[number] = NULL;
-		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
-		slot->state = INTEG_HANDLER_FREE;
-		LWLockRelease(integ_shared->lock);
-		integ_shmem_error(round->database, "no free background worker slot for a handler worker");
-		round->due = Min(round->due, round->now + START_RETRY);
-	}
-	MemoryContextSwitchTo(old);
+	if (integ_worker_start_for("integ_handler_main", "handler", slot->owner, number, slot->ticket, &started[number]))
+		return;
+	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+	slot->state = INTEG_HANDLER_FREE;
+	LWLockRelease(integ_shared->lock);
+	integ_shmem_error(round->database, "no free background worker slot for a handler worker");
+	round->due = Min(round->due, round->now + START_RETRY);
 }
 
 TimestampTz

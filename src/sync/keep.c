@@ -70,14 +70,6 @@ typedef struct Refusal
 	const char *problem;
 } Refusal;
 
-static bool
-has_stopped(int number)
-{
-	pid_t pid;
-
-	return started[number] != NULL && GetBackgroundWorkerPid(started[number], &pid) == BGWH_STOPPED;
-}
-
 /* Slots whose worker never got as far as to take them. */
 static int
 collect_failures(Round *round, Refusal *refusals)
@@ -87,7 +79,7 @@ collect_failures(Round *round, Refusal *refusals)
 	for (int i = 0; i < INTEG_MAX_SYNC_WORKERS; i++)
 	{
 		IntegSyncSlot *slot = &round->database->sync.slots[i];
-		bool stopped = slot->state == INTEG_SYNC_STARTING && has_stopped(i);
+		bool stopped = slot->state == INTEG_SYNC_STARTING && integ_worker_has_stopped(started[i]);
 		bool failed;
 
 		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
@@ -388,26 +380,15 @@ static void
 start(Round *round, int number)
 {
 	IntegSyncSlot *slot = &round->database->sync.slots[number];
-	IntegWorkerExtra extra = *integ_worker_extra();
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	if (started[number] != NULL)
-		pfree(started[number]);
-	started[number] = NULL;
-	extra.owner = slot->owner;
-	extra.number = number;
-	extra.total = slot->ticket;
-	if (!integ_worker_start("integ_sync_main", "sync worker", &extra, &started[number]))
-	{
-		started[number] = NULL;
-		LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
-		slot->state = INTEG_SYNC_FREE;
-		round->database->sync.lacking = true;
-		LWLockRelease(integ_shared->lock);
-		integ_shmem_error(round->database, "no free background worker slot for a sync worker");
-		round->due = Min(round->due, round->now + START_RETRY);
-	}
-	MemoryContextSwitchTo(old);
+	if (integ_worker_start_for("integ_sync_main", "sync worker", slot->owner, number, slot->ticket, &started[number]))
+		return;
+	LWLockAcquire(integ_shared->lock, LW_EXCLUSIVE);
+	slot->state = INTEG_SYNC_FREE;
+	round->database->sync.lacking = true;
+	LWLockRelease(integ_shared->lock);
+	integ_shmem_error(round->database, "no free background worker slot for a sync worker");
+	round->due = Min(round->due, round->now + START_RETRY);
 }
 
 /* Whether workers have ended with an execution since it was last asked. */
