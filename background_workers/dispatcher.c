@@ -54,6 +54,7 @@ static bool extension_gone;
 static TimestampTz paused_until;
 static TimestampTz next_rescan;
 static TimestampTz next_recovery;
+static bool restored; /* rows may have come whose leases are not noted */
 
 /* Runs after this process has left its database. */
 static void
@@ -212,8 +213,17 @@ run(IntegStep step, void *arg)
 static void
 step_recover(void *arg)
 {
-	next_recovery = integ_recover(&dispatcher) ? DT_NOEND : GetCurrentTimestamp() + RECOVERY_RETRY;
+	bool done = integ_recover(&dispatcher, restored);
+
+	restored = false;
+	next_recovery = done ? DT_NOEND : GetCurrentTimestamp() + RECOVERY_RETRY;
 	integ_claim_rescan(&dispatcher);
+}
+
+static void
+step_return_lease(void *arg)
+{
+	integ_lease_return(dispatcher.lease);
 }
 
 static void
@@ -322,7 +332,10 @@ work(void)
 	notice_clock(now);
 	/* Rows of a restore may have come since: running ones in them are nobody's. */
 	if (was_closed && closed == 0)
+	{
+		restored = true;
 		next_recovery = Min(next_recovery, now);
+	}
 	was_closed = closed != 0;
 	integ_receive(&dispatcher);
 	integ_asking_poll(&dispatcher);
@@ -423,6 +436,9 @@ stop(void)
 	integ_oauth_work_stop();
 	integ_deliveries_work_stop();
 	integ_transfer_pool_destroy(dispatcher.pool);
+	/* What could not be stored is given back by another one. */
+	if (dispatcher.nflights == 0 && integ_deliveries_work_idle())
+		(void) run(step_return_lease, NULL);
 }
 
 void

@@ -20,9 +20,14 @@
 #include "webhooks/webhook.h"
 
 #define SLEEP_MAX_MS 60000
+#define STOP_LOOK_MS 100
 #define MAX_BATCH 64
 #define MAX_CONNECTIONS 4000
 #define IDLE_S 30
+
+/* A batch waits for more requests for this part of the time that the last one took, at most. */
+#define GATHER_PART 2
+#define GATHER_MAX (2 * INT64CONST(1000))
 #define REQUEST_S 60
 
 /* What is under way when the listener is told to stop is finished. */
@@ -36,6 +41,14 @@ static const IntegServerDriver *driver;
 static IntegServer *server;
 static MemoryContext scratch;
 static bool refused; /* there is nothing to listen on */
+
+/* Of batches; see gathers. */
+static struct
+{
+	int answered; /* by the last one, and not looked at since; 0: that is done */
+	int expected; /* by the next one */
+	TimestampTz until;
+} pace;
 
 typedef struct Batch
 {
@@ -266,27 +279,42 @@ answer_waiting(void)
 	return integ_ingress_answer_waiting(slot, answer);
 }
 
-/* False where nothing waited. */
+/*
+ * Whether requests that are whole wait for more to share their commit. Clients that were answered together mostly come
+ * together again, a moment later. Without this pause those who came during the last commit would go first, alone, and
+ * the others wait for that commit too, each time: two commits a request in place of one.
+ */
+static bool
+gathers(int whole)
+{
+	if (pace.answered > 0)
+		pace.expected = Min(pace.answered + whole, MAX_BATCH);
+	pace.answered = 0;
+	return whole < pace.expected && GetCurrentTimestamp() < pace.until;
+}
+
+/* False where nothing waited, or what did waits for more. */
 static bool
 serve(void)
 {
+	int whole = driver->whole(server);
+	TimestampTz begun;
 	Batch *batch;
+
+	if (whole == 0 || gathers(whole))
+		return false;
+	begun = GetCurrentTimestamp();
 
 	MemoryContextReset(scratch);
 	MemoryContextSwitchTo(scratch);
 	batch = palloc0(sizeof(Batch));
-	while (batch->count < MAX_BATCH)
-	{
-		IntegServerRequest *request = driver->next(server);
-
-		if (request == NULL)
-			break;
-		batch->requests[batch->count++] = request;
-	}
-	if (batch->count == 0)
-		return false;
+	while (batch->count < Min(whole, MAX_BATCH))
+		batch->requests[batch->count++] = driver->next(server);
 	handle_batch(batch);
 	answer_batch(batch);
+	pace.answered = batch->count;
+	pace.until = GetCurrentTimestamp();
+	pace.until += Min((pace.until - begun) / GATHER_PART, GATHER_MAX);
 	return true;
 }
 
@@ -307,6 +335,16 @@ renew_certificate(bool now)
 		ereport(LOG, (errmsg("integ's listener keeps its certificate: %s", problem)));
 	}
 	strlcpy(last, problem, sizeof(last));
+}
+
+/* Milliseconds to rest for, unless something happens. */
+static long
+rest_for(bool stops)
+{
+	long limit = driver->whole(server) > 0 ? 1 : stops ? STOP_LOOK_MS
+													   : SLEEP_MAX_MS;
+
+	return driver->timeout(server, integ_worker_timeout(integ_ingress_look_at(), limit));
 }
 
 static void
@@ -368,8 +406,7 @@ integ_ingress_run(const IntegServerDriver *given)
 		/* What was answered is written by the next round. */
 		if (serve() || answer_waiting())
 			continue;
-		rest(events, driver->timeout(server, integ_worker_timeout(integ_ingress_look_at(),
-																  deadline == 0 ? SLEEP_MAX_MS : 100)));
+		rest(events, rest_for(deadline != 0));
 	}
 	proc_exit(0);
 }

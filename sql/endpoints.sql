@@ -195,17 +195,38 @@ SELECT integ_credential_set('endpoint:' || id, 'another', 'whsec_' || repeat('QU
 WHERE endpoint_id = 'mine';
 SELECT DISTINCT client_id FROM integ.credential_hints WHERE owner_kind = 'endpoint' AND name = 'another';
 
--- integ_status() tells of them, and an administrator only of those of the client; in one transaction, since a
--- success of a moment ago may be written yet
-BEGIN;
+-- a plan says how many endpoints and webhooks a client may have
+INSERT INTO integ.plans (id, name, limits) VALUES ('ep_small', 'Small', '{"endpoints": "many"}');
+INSERT INTO integ.plans (id, name, limits) VALUES ('ep_small', 'Small', '{"endpoints": 2, "webhooks": false}');
+UPDATE integ.clients SET plan = 'ep_small' WHERE id = 'acme_out';
+SET ROLE endpoints_admin;
+\set VERBOSITY default
+SELECT endpoint IS NOT NULL AS added FROM integ_endpoint_add('https://example.com/2');
+SELECT endpoint IS NOT NULL AS added FROM integ_endpoint_add('https://example.com/3');
+INSERT INTO integ.webhooks (webhook_id, definition) VALUES ('in', 'github');
+\set VERBOSITY terse
+DELETE FROM integ.endpoints WHERE url = 'https://example.com/2';
+RESET ROLE;
+SELECT endpoint IS NOT NULL AS added FROM integ_endpoint_add('https://example.com/4', '{}', '{"client": "acme_out"}');
+SELECT endpoint IS NOT NULL AS added FROM integ_endpoint_add('https://example.com/5', '{}', '{"client": "acme_out"}');
+DELETE FROM integ.endpoints WHERE url ~ '^https://example.com/[45]$';
+UPDATE integ.plans SET limits = '{"webhooks": 1, "endpoints": true}' WHERE id = 'ep_small';
+INSERT INTO integ.webhooks (webhook_id, definition, client_id) VALUES ('in', 'github', 'acme_out');
+INSERT INTO integ.webhooks (webhook_id, definition, client_id) VALUES ('in2', 'github', 'acme_out');
+INSERT INTO integ.webhooks (webhook_id, definition, client_id) VALUES ('ep_global', 'github', '*');
+DELETE FROM integ.webhooks WHERE webhook_id IN ('in', 'ep_global');
+UPDATE integ.clients SET plan = NULL WHERE id = 'acme_out';
+DELETE FROM integ.plans WHERE id = 'ep_small';
+
+-- integ_status() tells of them, and an administrator only of those of the client
 UPDATE integ.endpoints SET status = 'disabled', status_reason = 'it answered 410' WHERE endpoint_id = 'orders';
+INSERT INTO integ.endpoints (endpoint_id, url, client_id) VALUES ('broken', 'https://example.com/', 'acme_out');
 UPDATE integ.endpoints SET failing_since = now() - interval '1 hour', failures = 3, last_error = 'HTTP 500'
-WHERE endpoint_id = 'mine';
+WHERE endpoint_id = 'broken';
 SELECT state, now() - since >= '1 hour' AS since, last_error, hint FROM integ_status() WHERE component = 'endpoints';
 SET ROLE endpoints_admin;
 SELECT state, last_error, hint FROM integ_status() WHERE component = 'endpoints';
 RESET ROLE;
-COMMIT;
 CALL pg_temp.wait_for($$SELECT count(*) = 0 FROM integ.deliveries_open WHERE state = 'sending'$$);
 INSERT INTO integ.deliveries_open (id, endpoint, message, created_at, next_attempt_at, client_id, event_client,
                                    event_type, payload, attempt, state)

@@ -4,7 +4,9 @@ SET integ.request_timeout = '2min';
 SHOW integ.request_timeout;
 SET integ.request_timeout = 1500;
 SHOW integ.request_timeout;
+\set VERBOSITY sqlstate
 SET integ.request_timeout = '0';
+\set VERBOSITY default
 SET integ.request_timeout = '2 fortnights';
 SET integ.max_response_size = '1MB';
 SHOW integ.max_response_size;
@@ -18,7 +20,9 @@ ALTER SYSTEM SET integ.allowed_addresses = '10.0.0.0/8, 10.0.0.0/33';
 ALTER SYSTEM SET integ.trusted_proxies = '10.0.0.1/8/8';
 ALTER SYSTEM SET integ.delivery_schedule = '5s, soon';
 ALTER SYSTEM SET integ.vault_algorithm = 'rot13';
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET integ.log_buffer = '1kB';
+\set VERBOSITY default
 
 -- Everybody sets how long they wait, and nothing that concerns others.
 CREATE ROLE settings_ann;

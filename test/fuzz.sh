@@ -36,8 +36,9 @@ fuzz_one() {
     name=${name#fuzz_}
     program=$checkout/build/fuzz/fuzz_$name
     # shellcheck disable=SC2046,SC2086
-    clang -std=gnu11 $flags -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wall -Wextra \
-        -Isrc -o "$program" "$file" $(comment_words sources "$file") $(comment_words libs "$file") || return 1
+    clang -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $flags -fsanitize=fuzzer,address,undefined \
+        -fno-sanitize-recover=undefined -Isrc -o "$program" "$file" \
+        $(comment_words sources "$file") $(comment_words libs "$file") || return 1
     corpus_of "$name"
     "$program" -timeout=10 "${arguments[@]}" >"build/fuzz/$name.log" 2>&1 || {
         tail -n 60 "build/fuzz/$name.log"
@@ -63,9 +64,11 @@ server_build() {
     # libFuzzer as a library that the instrumented ones find, and before the sanitizer's runtime, which has weak
     # functions of the same names.
     gcc -shared -fPIC -Wl,-z,initfirst -o "$scratch/early.so" test/asan/early.c
-    clang -shared -o "$scratch/fuzzer.so" -Wl,--whole-archive "$(runtime fuzzer_no_main a)" -Wl,--no-whole-archive -lstdc++
+    clang -shared -o "$scratch/fuzzer.so" -Wl,--whole-archive "$(runtime fuzzer_no_main a)" -Wl,--no-whole-archive \
+        -lstdc++
     preload=$scratch/fuzzer.so:$(runtime asan so):$scratch/early.so
-    as_server "$bindir/initdb" -D "$scratch/data" -U postgres -A trust -N --no-locale -E UTF8 >"$scratch/initdb.log" 2>&1
+    as_server "$bindir/initdb" -D "$scratch/data" -U postgres -A trust -N --no-locale -E UTF8 \
+        >"$scratch/initdb.log" 2>&1
     printf '%s\n' "shared_preload_libraries = 'integ'" "fsync = off" "max_stack_depth = '7MB'" |
         as_server tee -a "$scratch/data/postgresql.conf" >/dev/null
     printf 'CREATE EXTENSION integ;\n' | single >"$scratch/create.log" 2>&1
@@ -100,7 +103,8 @@ fuzz_server() {
     } | single >"build/fuzz/$name.log" 2>&1
     cp -r "$scratch/corpus/$name" build/fuzz/corpus/
     cp "$scratch/$name-"* build/fuzz/ 2>/dev/null || true
-    grep -q '^stat::number_of_executed_units' "build/fuzz/$name.log" && [ -z "$(ls "$scratch/$name-"* 2>/dev/null)" ] || {
+    grep -q '^stat::number_of_executed_units' "build/fuzz/$name.log" &&
+        [ -z "$(ls "$scratch/$name-"* 2>/dev/null)" ] || {
         tail -n 60 "build/fuzz/$name.log"
         return 1
     }

@@ -7,13 +7,16 @@ CREATE TABLE integ.plans (
     limits jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT plans_id_check CHECK (id <> ''),
-    CONSTRAINT plans_limits_check CHECK (pg_catalog.jsonb_typeof(limits) = 'object')
+    CONSTRAINT plans_limits_check CHECK (pg_catalog.jsonb_typeof(limits) = 'object'),
+    CONSTRAINT plans_endpoints_check CHECK (limits ->> 'endpoints' ~ '^(true|false|[0-9]{1,9})$'),
+    CONSTRAINT plans_webhooks_check CHECK (limits ->> 'webhooks' ~ '^(true|false|[0-9]{1,9})$')
 );
 COMMENT ON TABLE integ.plans IS 'Plans that clients are on; a definition may require one';
 COMMENT ON COLUMN integ.plans.id IS 'Name by which clients and manifests (requiredPlan) refer to the plan';
 COMMENT ON COLUMN integ.plans.name IS 'Name for display';
 COMMENT ON COLUMN integ.plans.rank IS 'A plan includes what plans of a lower rank allow';
-COMMENT ON COLUMN integ.plans.limits IS 'Limits of the plan, by name';
+COMMENT ON COLUMN integ.plans.limits IS
+    'Limits of the plan, by name: rateLimit, audit; webhooks and endpoints (false, or how many a client may have)';
 COMMENT ON COLUMN integ.plans.created_at IS 'When the plan was made';
 
 CREATE TABLE integ.clients (
@@ -26,11 +29,13 @@ CREATE TABLE integ.clients (
     CONSTRAINT clients_id_check CHECK (id <> '' AND id <> '*' AND pg_catalog.length(id) <= 255 AND id !~ '[[:cntrl:]]')
 );
 COMMENT ON TABLE integ.clients IS 'Clients (tenants, workspaces) that own connections';
-COMMENT ON COLUMN integ.clients.id IS 'The client_id of every row that belongs to the client; ''*'' means global and is nobody''s';
+COMMENT ON COLUMN integ.clients.id IS
+    'The client_id of every row that belongs to the client; ''*'' means global and is nobody''s';
 COMMENT ON COLUMN integ.clients.name IS 'Name for display';
 COMMENT ON COLUMN integ.clients.plan IS 'The plan the client is on, or none';
 COMMENT ON COLUMN integ.clients.is_active IS 'False: nobody may act for the client';
-COMMENT ON COLUMN integ.clients.allows_user_instances IS 'Whether its users may connect public definitions for themselves';
+COMMENT ON COLUMN integ.clients.allows_user_instances IS
+    'Whether its users may connect public definitions for themselves';
 COMMENT ON COLUMN integ.clients.created_at IS 'When the client was made';
 
 CREATE TABLE integ.members (
@@ -53,7 +58,8 @@ COMMENT ON COLUMN integ.members.created_at IS 'When the row was made';
 CREATE FUNCTION integ_current_client() RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'integ_current_client';
 COMMENT ON FUNCTION integ_current_client() IS
-    'The client of the calling role: from integ_act_as in this transaction, else integ.members; ''*'' for global, NULL for nobody';
+    'The client of the calling role: from integ_act_as in this transaction, else integ.members; ''*'' for global, '
+    'NULL for nobody';
 
 CREATE FUNCTION integ_current_user_id() RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'integ_current_user_id';
@@ -95,6 +101,11 @@ ALTER TABLE integ.clients ENABLE ALWAYS TRIGGER clients_invalidate;
 CREATE TRIGGER plans_invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON integ.plans
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_invalidate();
 ALTER TABLE integ.plans ENABLE ALWAYS TRIGGER plans_invalidate;
+
+CREATE FUNCTION integ.tg_plan_count() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_plan_count';
+COMMENT ON FUNCTION integ.tg_plan_count() IS
+    'Refuses what the plan of the row''s client has no room for; its argument is the key in the plan''s limits';
 
 SELECT pg_catalog.pg_extension_config_dump('integ.plans', '');
 SELECT pg_catalog.pg_extension_config_dump('integ.clients', '');

@@ -202,6 +202,15 @@ COMMENT ON COLUMN integ.call_keys.call IS 'The call that was enqueued with it';
 COMMENT ON COLUMN integ.call_keys.request_hash IS 'Hash of method and input: the key for another request is a conflict';
 COMMENT ON COLUMN integ.call_keys.expires_at IS 'When the key is forgotten';
 
+CREATE TABLE integ.dispatcher_leases (
+    lease bigint PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE integ.dispatcher_leases IS 'Dispatchers that run, or have ended with calls or deliveries under way, '
+    'which another gives back';
+COMMENT ON COLUMN integ.dispatcher_leases.lease IS 'The number in the rows that the dispatcher has claimed';
+COMMENT ON COLUMN integ.dispatcher_leases.taken_at IS 'When the dispatcher began';
+
 CREATE VIEW integ.calls WITH (security_invoker = true) AS
 SELECT id, state, client_id, user_id, owner, instance, instance_id, definition_id, method, is_write, input,
        NULL::jsonb AS result, last_sqlstate, last_error, NULL::text AS error_detail, NULL::text AS error_hint,
@@ -240,6 +249,7 @@ ALTER TABLE integ.calls_open ENABLE ROW LEVEL SECURITY;
 ALTER TABLE integ.calls_done ENABLE ROW LEVEL SECURITY;
 ALTER TABLE integ.calls_done_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE integ.call_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE integ.dispatcher_leases ENABLE ROW LEVEL SECURITY;
 CREATE POLICY calls_open_own ON integ.calls_open USING (
     (SELECT integ_current_level()) = 'superadmin'
     OR client_id = (SELECT integ_current_client())
@@ -251,6 +261,9 @@ CREATE POLICY calls_done_read ON integ.calls_done FOR SELECT USING (
 CREATE POLICY call_keys_read ON integ.call_keys FOR SELECT USING (
     (SELECT integ_current_level()) = 'superadmin'
     OR client_id = (SELECT integ_current_client()) AND (SELECT integ_current_level()) = 'admin');
+CREATE POLICY dispatcher_leases_read ON integ.dispatcher_leases FOR SELECT USING (
+    (SELECT integ_current_level()) = 'superadmin');
+GRANT SELECT ON integ.dispatcher_leases TO integ_superadmin;
 GRANT SELECT ON integ.calls_open, integ.calls_done, integ.calls TO integ_user;
 GRANT SELECT ON integ.call_keys TO integ_admin;
 GRANT UPDATE (run_at, next_attempt_at, expires_at, priority, max_attempts, timeout_ms) ON integ.calls_open TO
@@ -310,4 +323,5 @@ GRANT EXECUTE ON FUNCTION integ_enqueue(text, text, jsonb, jsonb), integ_await(u
     integ_call_cancel(uuid), integ_call_retry(uuid, jsonb), integ_calls_retry(jsonb) TO integ_user, integ_impersonate;
 
 SELECT pg_catalog.pg_extension_config_dump('integ.calls_open', '');
+SELECT pg_catalog.pg_extension_config_dump('integ.dispatcher_leases', '');
 SELECT pg_catalog.pg_extension_config_dump('integ.call_keys', '');

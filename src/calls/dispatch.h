@@ -328,20 +328,13 @@ extern TimestampTz integ_failing_due(IntegDispatcher *dispatcher);
 extern void integ_flight_answered(IntegDispatcher *dispatcher, IntegFlight *flight);
 
 /*
- * recover.c: takes this process's lease. Gives back what dispatchers that are no more have left running; true
- * when nothing is left of them.
+ * recover.c: takes this process's lease, and returns it when nothing is under way any more. Gives back what dispatchers
+ * that are no more have left under way, calls and deliveries; true when nobody but those that run has a lease.
+ * restored: rows may have come whose leases nobody has noted. Each opens a transaction.
  */
 extern int64 integ_lease_take(void);
-extern bool integ_recover(IntegDispatcher *dispatcher);
-
-/* Takes back what the process of the lease had, which is gone: no row of it can become its own any more. */
-typedef void (*IntegLeaseGiveBack)(const IntegDispatcher *dispatcher, int64 lease);
-
-/*
- * The same of any queue. leases finds those that rows have besides the dispatcher's own ($1), in the part of the queue
- * that is number $3 of $2; give_back is called for each whose process is gone. Opens a transaction for all of them.
- */
-extern bool integ_leases_recover(const IntegDispatcher *dispatcher, IntegQuery *leases, IntegLeaseGiveBack give_back);
+extern void integ_lease_return(int64 lease);
+extern bool integ_recover(IntegDispatcher *dispatcher, bool restored);
 
 /* Deletes idempotency keys whose time is over, a batch at a time. Opens a transaction. */
 extern void integ_sweep_keys(void);

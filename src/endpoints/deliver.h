@@ -180,9 +180,6 @@ extern void integ_delivery_note(IntegDeliveryDesk *desk, const IntegDelivery *de
 extern void integ_deliveries_failing_write(IntegDeliveryDesk *desk);
 extern TimestampTz integ_deliveries_failing_due(const IntegDeliveryDesk *desk);
 
-/* recover.c: gives back what dispatchers that are no more were sending; true when nothing is left of them. */
-extern bool integ_deliveries_recover(IntegDeliveryDesk *desk);
-
 /* Forgets idempotency keys whose time is over, a batch at a time. Opens a transaction. */
 extern void integ_message_keys_sweep(void);
 

@@ -328,6 +328,9 @@ COMMENT ON FUNCTION integ.tg_endpoint_check() IS 'Checks an endpoint as a row, a
 CREATE TRIGGER endpoints_check BEFORE INSERT OR UPDATE ON integ.endpoints
     FOR EACH ROW EXECUTE FUNCTION integ.tg_endpoint_check();
 
+CREATE TRIGGER endpoints_plan AFTER INSERT ON integ.endpoints
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_plan_count('endpoints');
+
 CREATE FUNCTION integ.tg_endpoint_gone() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'integ_tg_endpoint_gone';
 COMMENT ON FUNCTION integ.tg_endpoint_gone() IS

@@ -7,6 +7,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/query.h"
+#include "endpoints/work.h"
 #include "utils/timestamp.h"
 
 /* A delivery that this many dispatchers did not survive is not tried again. */
@@ -14,41 +15,26 @@
 
 #define KEYS_PER_SWEEP "10000"
 
-#define MINE INTEG_MY_DELIVERY("$2", "$3")
-
-static void
-give_back(const IntegDispatcher *dispatcher, int64 lease)
+void
+integ_deliveries_give_back(int64 lease)
 {
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.deliveries_open o WHERE o.state = 'sending' AND o.lease = $1"
-		" AND " MINE " AND (o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
+		" AND (o.cancel_requested OR o.interrupted >= " MAX_INTERRUPTIONS ")"
 		" RETURNING o.*, CASE WHEN o.cancel_requested THEN 'cancelled' ELSE 'dead' END AS end_state,"
 		" NULL::integer AS end_status, 'the dispatcher ended while it sent the delivery, too often' AS end_error,"
 		" 1 AS end_interrupted)" INTEG_DELIVERIES_DONE,
-		3,
-		{INT8OID, INT4OID, INT4OID}};
+		1,
+		{INT8OID}};
 	static IntegQuery again = {
 		"UPDATE integ.deliveries_open o SET state = 'queued', lease = NULL, interrupted = o.interrupted + 1,"
-		" next_attempt_at = $4 WHERE o.state = 'sending' AND o.lease = $1 AND " MINE,
-		4,
-		{INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID}};
-	Datum values[] = {Int64GetDatum(lease), Int32GetDatum(dispatcher->total), Int32GetDatum(dispatcher->number),
-					  TimestampTzGetDatum(GetCurrentTimestamp())};
+		" next_attempt_at = $2 WHERE o.state = 'sending' AND o.lease = $1",
+		2,
+		{INT8OID, TIMESTAMPTZOID}};
+	Datum values[] = {Int64GetDatum(lease), TimestampTzGetDatum(GetCurrentTimestamp())};
 
 	(void) integ_query(&end, values, NULL);
 	(void) integ_query(&again, values, NULL);
-}
-
-bool
-integ_deliveries_recover(IntegDeliveryDesk *desk)
-{
-	static IntegQuery leases = {
-		"SELECT DISTINCT o.lease FROM integ.deliveries_open o WHERE o.state = 'sending' AND o.lease <> $1"
-		" AND " MINE,
-		3,
-		{INT8OID, INT4OID, INT4OID}};
-
-	return integ_leases_recover(desk->dispatcher, &leases, give_back);
 }
 
 void

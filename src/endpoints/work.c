@@ -10,7 +10,6 @@
 #include "utils/timestamp.h"
 
 #define RESCAN_INTERVAL USECS_PER_MINUTE
-#define RECOVERY_RETRY (2 * USECS_PER_SEC)
 #define ERROR_PAUSE USECS_PER_SEC
 
 /* Outcomes are stored together: when there are so many, or after so long, which is less where nothing more comes. */
@@ -21,7 +20,6 @@
 static IntegDeliveryDesk desk;
 static TimestampTz paused_until;
 static TimestampTz next_rescan;
-static TimestampTz next_recovery;
 
 void
 integ_deliveries_work_init(IntegDispatcher *dispatcher)
@@ -62,6 +60,12 @@ integ_deliveries_work_open(void)
 	return desk.nflying > 0;
 }
 
+bool
+integ_deliveries_work_idle(void)
+{
+	return desk.count == 0;
+}
+
 void
 integ_deliveries_work_reset(void)
 {
@@ -69,7 +73,6 @@ integ_deliveries_work_reset(void)
 
 	paused_until = 0;
 	next_rescan = now;
-	next_recovery = Min(next_recovery, now);
 	desk.answered_since = Min(desk.answered_since, now);
 	desk.failing_since = Min(desk.failing_since, now);
 }
@@ -84,13 +87,6 @@ run(IntegStep step)
 	integ_shmem_error(desk.dispatcher->database, psprintf("deliveries: %s", error));
 	paused_until = GetCurrentTimestamp() + ERROR_PAUSE;
 	return false;
-}
-
-static void
-step_recover(void *arg)
-{
-	next_recovery = integ_deliveries_recover(&desk) ? DT_NOEND : GetCurrentTimestamp() + RECOVERY_RETRY;
-	next_rescan = DT_NOBEGIN;
 }
 
 static void
@@ -155,7 +151,7 @@ due(bool closed)
 {
 	TimestampTz due = Min(settle_due(false), integ_deliveries_failing_due(&desk));
 
-	due = Min(due, Min(next_rescan, next_recovery));
+	due = Min(due, next_rescan);
 	if (!closed)
 		due = Min(due, integ_deliveries_claim_due(&desk));
 	return Max(due, paused_until);
@@ -164,19 +160,12 @@ due(bool closed)
 TimestampTz
 integ_deliveries_work(bool closed)
 {
-	static bool was_closed;
 	TimestampTz now = GetCurrentTimestamp();
 	bool more;
 
-	/* Rows of a restore may have come since: sent by nobody. */
-	if (was_closed && !closed)
-		next_recovery = Min(next_recovery, now);
-	was_closed = closed;
 	take_news();
 	integ_deliveries_receive(&desk);
 	if (paused_until > now)
-		return paused_until;
-	if (next_recovery <= now && !run(step_recover))
 		return paused_until;
 	if (next_rescan <= now && !run(step_rescan))
 		return paused_until;

@@ -24,11 +24,17 @@ extern TimestampTz integ_deliveries_work(bool closed);
 /* Whether requests are under way: a dispatcher that stops waits for them a moment. */
 extern bool integ_deliveries_work_open(void);
 
+/* Whether nothing is claimed. */
+extern bool integ_deliveries_work_idle(void);
+
 /* Reads answers only. */
 extern void integ_deliveries_work_receive(void);
 
 /* Ends: what has no answer is broken off and goes back. */
 extern void integ_deliveries_work_stop(void);
+
+/* recover.c: gives back what the dispatcher of the lease, which is no more, was sending. Inside a transaction. */
+extern void integ_deliveries_give_back(int64 lease);
 
 /* The clock was set back: everything is looked at again. */
 extern void integ_deliveries_work_reset(void);

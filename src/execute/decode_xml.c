@@ -11,6 +11,7 @@
 
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/names.h"
 #include "http/body.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -20,18 +21,11 @@
 /* As deep as JSON may be. */
 #define MAX_DEPTH INTEG_BODY_MAX_DEPTH
 
-/* The value of a key: one, or several in the order of the document. */
-typedef struct Member
-{
-	const char *name;
-	List *values; /* of JsonbValue */
-} Member;
-
 typedef struct Element
 {
 	const char *name;
-	List *members; /* in the order of their first occurrence */
-	StringInfoData text;
+	IntegNames members;	 /* lists of JsonbValue, in the order of the document */
+	StringInfoData text; /* of one element after the other */
 } Element;
 
 typedef struct Reader
@@ -76,19 +70,9 @@ make_string(const char *text, int len)
 static void
 add_member(Element *element, const char *name, JsonbValue *value)
 {
-	Member *member = NULL;
-	ListCell *cell;
+	List **values = (List **) integ_names_at(&element->members, name);
 
-	foreach (cell, element->members)
-		if (strcmp(((Member *) lfirst(cell))->name, name) == 0)
-			member = lfirst(cell);
-	if (member == NULL)
-	{
-		member = palloc0(sizeof(Member));
-		member->name = name;
-		element->members = lappend(element->members, member);
-	}
-	member->values = lappend(member->values, value);
+	*values = lappend(*values, value);
 }
 
 /* Whether the manifest calls elements of that name a list. */
@@ -106,15 +90,15 @@ is_list(const Reader *reader, const char *name)
 }
 
 static void
-push_member(Reader *reader, JsonbParseState **state, const Member *member)
+push_member(Reader *reader, JsonbParseState **state, const IntegName *member)
 {
-	bool list = list_length(member->values) > 1 || is_list(reader, member->name);
+	bool list = list_length(member->value) > 1 || is_list(reader, member->name);
 	ListCell *cell;
 
 	pushJsonbValue(state, WJB_KEY, make_string(member->name, strlen(member->name)));
 	if (list)
 		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-	foreach (cell, member->values)
+	foreach (cell, (List *) member->value)
 		pushJsonbValue(state, list ? WJB_ELEM : WJB_VALUE, lfirst(cell));
 	if (list)
 		pushJsonbValue(state, WJB_END_ARRAY, NULL);
@@ -141,11 +125,10 @@ make_value(Reader *reader, Element *element)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue *value;
-	ListCell *cell;
 
-	if (element->members == NIL)
+	if (element->members.count == 0)
 	{
-		value = make_string(element->text.data, element->text.len);
+		value = make_string(pnstrdup(element->text.data, element->text.len), element->text.len);
 		if (element->text.len == 0)
 			value->type = jbvNull;
 		return value;
@@ -153,13 +136,15 @@ make_value(Reader *reader, Element *element)
 	/* White space between children is layout. */
 	trim(&element->text);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	foreach (cell, element->members)
-		push_member(reader, &state, lfirst(cell));
+	for (int i = 0; i < element->members.count; i++)
+		push_member(reader, &state, &element->members.items[i]);
 	if (element->text.len > 0)
 	{
 		pushJsonbValue(&state, WJB_KEY, make_string("#text", 5));
-		pushJsonbValue(&state, WJB_VALUE, make_string(element->text.data, element->text.len));
+		pushJsonbValue(&state, WJB_VALUE,
+					   make_string(pnstrdup(element->text.data, element->text.len), element->text.len));
 	}
+	integ_names_free(&element->members);
 	return pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 }
 
@@ -181,8 +166,9 @@ begin_element(Reader *reader)
 		return refuse(reader, psprintf("Its elements are nested more than %d levels deep.", MAX_DEPTH));
 	element = &reader->elements[++reader->depth];
 	element->name = copy_string(xmlTextReaderConstName(reader->xml));
-	element->members = NIL;
-	initStringInfo(&element->text);
+	if (element->text.data == NULL)
+		initStringInfo(&element->text);
+	resetStringInfo(&element->text);
 	while (xmlTextReaderMoveToNextAttribute(reader->xml) == 1)
 	{
 		const char *value;
@@ -299,13 +285,13 @@ integ_decode_xml_text(const char *text, size_t len, const char *content_type, co
 		(void) read_node(reader);
 		CHECK_FOR_INTERRUPTS();
 	}
-	if (reader->problem == NULL && (status < 0 || reader->depth != 0 || reader->elements[0].members == NIL))
+	if (reader->problem == NULL && (status < 0 || reader->depth != 0 || reader->elements[0].members.count == 0))
 		refuse_syntax(reader);
 	*problem = reader->problem;
 	if (reader->problem != NULL)
 		return NULL;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_member(reader, &state, linitial(reader->elements[0].members));
+	push_member(reader, &state, &reader->elements[0].members.items[0]);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -47,6 +47,7 @@ struct IntegServer
 	size_t max_body;
 	int request_s;
 	int requests;					  /* begun and not ended */
+	int whole;						  /* of these, whole and not handed out */
 	size_t held;					  /* room of their bodies */
 	IntegServerRequest *first, *last; /* whole and not handed out */
 };
@@ -173,10 +174,14 @@ refusal(const Exchange *exchange)
 {
 	int lengths = count_header(exchange, "content-length"), encodings = count_header(exchange, "transfer-encoding");
 	const char *length = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "content-length");
+	const char *encoding = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "transfer-encoding");
 
 	if (lengths > 1 || encodings > 1 || (lengths > 0 && encodings > 0) || count_header(exchange, "host") > 1 ||
 		has_odd_name(exchange))
 		return MHD_HTTP_BAD_REQUEST;
+	/* Of another one, or several, the library would take all that comes until the end (RFC 9112, section 6.1). */
+	if (encoding != NULL && strcasecmp(encoding, "chunked") != 0)
+		return MHD_HTTP_NOT_IMPLEMENTED;
 	if (length != NULL && (strspn(length, "0123456789") != strlen(length) || *length == '\0'))
 		return MHD_HTTP_BAD_REQUEST;
 	if (length != NULL && (strlen(length) > 18 || strtoull(length, NULL, 10) > exchange->server->max_body))
@@ -246,6 +251,7 @@ hand_out(Exchange *exchange)
 	else
 		server->last->next = &exchange->request;
 	server->last = &exchange->request;
+	server->whole++;
 	MHD_suspend_connection(exchange->connection);
 	return MHD_YES;
 }
@@ -446,7 +452,14 @@ server_next(IntegServer *server)
 	if (server->first == NULL)
 		server->last = NULL;
 	request->next = NULL;
+	server->whole--;
 	return request;
+}
+
+static int
+server_whole(const IntegServer *server)
+{
+	return server->whole;
 }
 
 static void
@@ -494,6 +507,7 @@ const IntegServerDriver integ_server_driver = {
 	.run = server_run,
 	.timeout = server_timeout,
 	.next = server_next,
+	.whole = server_whole,
 	.answer = server_answer,
 	.quiesce = server_quiesce,
 	.requests = server_requests,

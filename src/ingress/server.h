@@ -80,6 +80,8 @@ typedef struct IntegServerDriver
 	long (*timeout)(IntegServer *server, long limit);
 	/* The request that is whole for the longest time, and its server's until it is answered; NULL: none. */
 	IntegServerRequest *(*next)(IntegServer *server);
+	/* How many next would hand out. */
+	int (*whole)(const IntegServer *server);
 	/* Answers, with copies of everything; the request is gone. */
 	void (*answer)(IntegServer *server, IntegServerRequest *request, const IntegServerAnswer *answer);
 	/* Takes no more connections. What is under way goes on. */

@@ -221,12 +221,8 @@ integ_require_not_held(void)
 						errhint("If this database is to act from now on, call integ_resume() as a superadmin.")));
 }
 
-/*
- * Whether the statement of the client is a COPY into this very table. Rows that triggers or defaults add here while a
- * table of a user's is loaded by COPY are new ones.
- */
-static bool
-is_copied_into(Oid table)
+bool
+integ_is_copied_into(Oid table)
 {
 	Node *statement;
 
@@ -246,7 +242,7 @@ integ_identity_note_copy(const TriggerData *trigger)
 		0};
 	IntegOwnerScope scope;
 
-	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !is_copied_into(RelationGetRelid(trigger->tg_relation)))
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !integ_is_copied_into(RelationGetRelid(trigger->tg_relation)))
 		return;
 	integ_owner_enter(&scope);
 	(void) integ_query(&write, NULL, NULL);

@@ -45,6 +45,12 @@ extern void integ_identity_check(IntegDatabase *database);
 extern void integ_identity_note_copy(const TriggerData *trigger);
 
 /*
+ * Whether the statement of the client is a COPY into this very table. Rows that triggers or defaults add here while a
+ * table of a user's is loaded by COPY are new ones.
+ */
+extern bool integ_is_copied_into(Oid table);
+
+/*
  * Adds a row to integ.events in the current transaction. kind is a name such as
  * "instance.connected"; client NULL means global; instance and payload (an object) may be
  * NULL. Payloads hold no secrets.

@@ -46,10 +46,12 @@ COMMENT ON COLUMN integ.requests.instance IS 'Id of the instance';
 COMMENT ON COLUMN integ.requests.instance_id IS 'Handle of the instance at that time';
 COMMENT ON COLUMN integ.requests.definition_id IS 'Definition of the instance';
 COMMENT ON COLUMN integ.requests.method IS 'Method of the definition';
-COMMENT ON COLUMN integ.requests.step IS 'Which request of a method that has several: the id of its step, or submit, poll, download of its job';
+COMMENT ON COLUMN integ.requests.step IS
+    'Which request of a method that has several: the id of its step, or submit, poll, download of its job';
 COMMENT ON COLUMN integ.requests.http_method IS 'GET, POST …';
 COMMENT ON COLUMN integ.requests.origin IS 'scheme://host[:port] it was sent to';
-COMMENT ON COLUMN integ.requests.path_template IS 'Path as in the manifest, without values of the caller; of integ_request, the caller''s';
+COMMENT ON COLUMN integ.requests.path_template IS
+    'Path as in the manifest, without values of the caller; of integ_request, the caller''s';
 COMMENT ON COLUMN integ.requests.is_write IS 'Whether the method writes';
 COMMENT ON COLUMN integ.requests.status IS 'HTTP status; NULL where no answer came';
 COMMENT ON COLUMN integ.requests.sqlstate IS 'SQLSTATE the caller got (IG504 …); NULL for success';
@@ -82,7 +84,8 @@ CREATE INDEX audit_log_call_id_idx ON integ.audit_log (call_id);
 CREATE INDEX audit_log_client_id_idx ON integ.audit_log (client_id, created_at);
 
 CREATE TABLE integ.audit_log_short PARTITION OF integ.audit_log FOR VALUES IN ('short') PARTITION BY RANGE (created_at);
-CREATE TABLE integ.audit_log_standard PARTITION OF integ.audit_log FOR VALUES IN ('standard') PARTITION BY RANGE (created_at);
+CREATE TABLE integ.audit_log_standard PARTITION OF integ.audit_log FOR VALUES IN ('standard')
+    PARTITION BY RANGE (created_at);
 CREATE TABLE integ.audit_log_long PARTITION OF integ.audit_log FOR VALUES IN ('long') PARTITION BY RANGE (created_at);
 CREATE TABLE integ.audit_log_short_default PARTITION OF integ.audit_log_short DEFAULT;
 CREATE TABLE integ.audit_log_standard_default PARTITION OF integ.audit_log_standard DEFAULT;
@@ -97,14 +100,17 @@ COMMENT ON TABLE integ.audit_log_short IS 'Audit that is kept for 30 days';
 COMMENT ON TABLE integ.audit_log_standard IS 'Audit that is kept for a year';
 COMMENT ON TABLE integ.audit_log_long IS 'Audit that is kept for seven years';
 COMMENT ON TABLE integ.audit_log_short_default IS 'Lines of days that have no partition; emptied when theirs is made';
-COMMENT ON TABLE integ.audit_log_standard_default IS 'Lines of days that have no partition; emptied when theirs is made';
+COMMENT ON TABLE integ.audit_log_standard_default IS
+    'Lines of days that have no partition; emptied when theirs is made';
 COMMENT ON TABLE integ.audit_log_long_default IS 'Lines of days that have no partition; emptied when theirs is made';
 
 COMMENT ON TABLE integ.audit_log IS
-    'Audit: append-only. A write is a pending line that was on disk before its request left, and a later line with its outcome';
+    'Audit: append-only. A write is a pending line that was on disk before its request left, and a later line with '
+    'its outcome';
 COMMENT ON COLUMN integ.audit_log.id IS 'Number of the line; grows with the order of recording';
 COMMENT ON COLUMN integ.audit_log.created_at IS 'When it happened';
-COMMENT ON COLUMN integ.audit_log.retention IS 'How long it is kept: short, standard or long, by the plan of the client (limits: audit)';
+COMMENT ON COLUMN integ.audit_log.retention IS
+    'How long it is kept: short, standard or long, by the plan of the client (limits: audit)';
 COMMENT ON COLUMN integ.audit_log.client_id IS 'Client of the caller; ''*'' for global';
 COMMENT ON COLUMN integ.audit_log.call_id IS 'The call; a pending line and its outcome share it';
 COMMENT ON COLUMN integ.audit_log.user_id IS 'User within the client, or none';
@@ -113,8 +119,10 @@ COMMENT ON COLUMN integ.audit_log.instance IS 'Id of the instance, or none';
 COMMENT ON COLUMN integ.audit_log.instance_id IS 'Handle of the instance at that time';
 COMMENT ON COLUMN integ.audit_log.definition_id IS 'Definition concerned';
 COMMENT ON COLUMN integ.audit_log.method IS 'Method concerned; of a recorder.gap, the reason';
-COMMENT ON COLUMN integ.audit_log.action IS 'What was done: call.write, credential.set, instance.connect …; recorder.gap: lines are missing here';
-COMMENT ON COLUMN integ.audit_log.outcome IS 'pending, then succeeded, failed or unknown (sent, outcome lost); denied: it was refused';
+COMMENT ON COLUMN integ.audit_log.action IS
+    'What was done: call.write, credential.set, instance.connect …; recorder.gap: lines are missing here';
+COMMENT ON COLUMN integ.audit_log.outcome IS
+    'pending, then succeeded, failed or unknown (sent, outcome lost); denied: it was refused';
 COMMENT ON COLUMN integ.audit_log.detail IS 'More about it, without secrets';
 
 -- Nobody changes history through SQL, the owner's functions included.
@@ -129,7 +137,9 @@ CREATE TABLE integ.recorder (
     updated_at timestamptz NOT NULL,
     CONSTRAINT recorder_is_only_check CHECK (is_only)
 );
-COMMENT ON TABLE integ.recorder IS 'Where the recorder stands: one row, by which it knows after a crash what to look at. Not dumped: it speaks of this database alone';
+COMMENT ON TABLE integ.recorder IS
+    'Where the recorder stands: one row, by which it knows after a crash what to look at. Not dumped: it speaks of '
+    'this database alone';
 COMMENT ON COLUMN integ.recorder.is_only IS 'Always true: there is one row';
 COMMENT ON COLUMN integ.recorder.boot IS 'Shared memory the recorder last worked on; a crash makes another';
 COMMENT ON COLUMN integ.recorder.database IS 'Database it worked in; a copy is another';
@@ -149,7 +159,8 @@ INSERT INTO integ.intent_journal (page, entries)
 SELECT n, pg_catalog.decode(pg_catalog.repeat('00', pg_catalog.current_setting('block_size')::integer / 4), 'hex')
 FROM pg_catalog.generate_series(0, 255) AS n;
 COMMENT ON TABLE integ.intent_journal IS
-    'Intents of writes, on disk before their requests leave, on their way to integ.audit_log: written in place, outside transactions. Not dumped: what it holds is in the audit too once the server has stopped';
+    'Intents of writes, on disk before their requests leave, on their way to integ.audit_log: written in place, '
+    'outside transactions. Not dumped: what it holds is in the audit too once the server has stopped';
 COMMENT ON COLUMN integ.intent_journal.page IS 'Which page it is';
 COMMENT ON COLUMN integ.intent_journal.entries IS 'Lines of the audit as they travel';
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON integ.intent_journal FROM CURRENT_USER;
@@ -173,6 +184,8 @@ ALTER TABLE integ.intent_journal ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON integ.requests, integ.audit_log TO integ_user;
 GRANT SELECT ON integ.recorder TO integ_superadmin;
 
+-- Lines of a write are found by its call. "+ 0" keeps the planner from walking the primary key backwards for
+-- the last of them: that would be all that came later, for each write again.
 CREATE VIEW integ.writes WITH (security_invoker = true) AS
 SELECT p.call_id, p.created_at, p.client_id, p.user_id, p.role, p.instance, p.instance_id, p.definition_id,
        p.method, p.action, COALESCE(o.outcome, 'pending') AS outcome, o.created_at AS settled_at,
@@ -182,7 +195,7 @@ LEFT JOIN LATERAL (
     SELECT l.outcome, l.created_at, l.detail
     FROM integ.audit_log l
     WHERE l.call_id = p.call_id AND l.action = p.action AND l.outcome <> 'pending' AND l.id > p.id
-    ORDER BY l.id DESC LIMIT 1) AS o ON true
+    ORDER BY l.id + 0 DESC LIMIT 1) AS o ON true
 WHERE p.outcome = 'pending'
   AND NOT EXISTS (SELECT FROM integ.audit_log later
                   WHERE later.call_id = p.call_id AND later.action = p.action AND later.outcome = 'pending'
@@ -198,7 +211,8 @@ COMMENT ON COLUMN integ.writes.instance_id IS 'Handle of the instance at that ti
 COMMENT ON COLUMN integ.writes.definition_id IS 'Definition of the instance';
 COMMENT ON COLUMN integ.writes.method IS 'Method of the definition';
 COMMENT ON COLUMN integ.writes.action IS 'call.write and the like';
-COMMENT ON COLUMN integ.writes.outcome IS 'pending while it is under way; succeeded, failed, or unknown: sent, outcome lost';
+COMMENT ON COLUMN integ.writes.outcome IS
+    'pending while it is under way; succeeded, failed, or unknown: sent, outcome lost';
 COMMENT ON COLUMN integ.writes.settled_at IS 'When the outcome was known';
 COMMENT ON COLUMN integ.writes.intent IS 'Detail of the pending line';
 COMMENT ON COLUMN integ.writes.detail IS 'Detail of the outcome';

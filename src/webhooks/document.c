@@ -4,6 +4,7 @@
 #include "webhooks/webhook.h"
 
 #include "core/json.h"
+#include "core/names.h"
 #include "execute/decode.h"
 #include "http/body.h"
 #include "http/decode.h"
@@ -11,6 +12,9 @@
 
 /* Nested names deeper than this stay one name. */
 #define MAX_FORM_DEPTH 8
+
+/* One with more fields is no document: each costs more memory than the few bytes that it takes to send. */
+#define MAX_FORM_FIELDS 100000
 
 /* A field's name in its parts: "data[merges][FNAME]" has three. */
 typedef struct FieldName
@@ -25,6 +29,7 @@ typedef struct FormNode
 	const char *name;
 	const char *value; /* NULL: it has children */
 	List *children;
+	IntegNames named; /* the last child of each name */
 } FormNode;
 
 /* Text that jsonb takes: valid UTF-8 without NUL. */
@@ -34,7 +39,8 @@ readable(const char *text, size_t len)
 	char *copy = pnstrdup(text, len);
 	IntegBodyText read;
 
-	if (memchr(text, '\0', len) == NULL && integ_body_decode(copy, len, "text/plain; charset=utf-8", false, &read) == INTEG_BODY_OK)
+	if (memchr(text, '\0', len) == NULL &&
+		integ_body_decode(copy, len, "text/plain; charset=utf-8", false, &read) == INTEG_BODY_OK)
 		return pnstrdup(read.text, read.len);
 	return pstrdup("\xef\xbf\xbd");
 }
@@ -61,19 +67,17 @@ split_name(char *name, FieldName *parts)
 static FormNode *
 child_of(FormNode *node, const char *name)
 {
-	FormNode *child;
-	ListCell *cell;
+	/* "a[]" adds a member each time. */
+	void **place = *name == '\0' ? NULL : integ_names_at(&node->named, name);
+	FormNode *child = place == NULL ? NULL : *place;
 
-	foreach (cell, node->children)
-	{
-		child = lfirst(cell);
-		/* "a[]" adds a member each time. */
-		if (*name != '\0' && child->value == NULL && strcmp(child->name, name) == 0)
-			return child;
-	}
+	if (child != NULL && child->value == NULL)
+		return child;
 	child = palloc0(sizeof(FormNode));
 	child->name = name;
 	node->children = lappend(node->children, child);
+	if (place != NULL)
+		*place = child;
 	return child;
 }
 
@@ -104,7 +108,10 @@ add_nodes(IntegJsonBuilder *builder, const FormNode *node, bool in_array)
 	}
 }
 
-/* Its fields; or, where "payload" is the only one and is JSON, what that says (GitHub, Slack). */
+/*
+ * Its fields; or, where "payload" is the only one and is JSON, what that says (GitHub, Slack). NULL where there are too
+ * many.
+ */
 static const Jsonb *
 read_form(const IntegInbound *request)
 {
@@ -113,6 +120,7 @@ read_form(const IntegInbound *request)
 	IntegFormField field;
 	IntegJsonBuilder builder;
 	FormNode *only;
+	int count = 0;
 
 	while (integ_form_next(&at, end, &field))
 	{
@@ -120,6 +128,8 @@ read_form(const IntegInbound *request)
 		FormNode *node = &root;
 		FieldName parts;
 
+		if (++count > MAX_FORM_FIELDS)
+			return NULL;
 		split_name(readable(name, integ_form_decode(field.name, field.name_len, name)), &parts);
 		for (int i = 0; i < parts.count; i++)
 			node = child_of(node, parts.parts[i]);

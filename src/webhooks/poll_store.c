@@ -84,9 +84,9 @@ hash_of(const Jsonb *record)
 {
 	const unsigned char *bytes = (const unsigned char *) record;
 
-	return psprintf("%016" INT64_MODIFIER "x%016" INT64_MODIFIER "x",
-					DatumGetUInt64(hash_any_extended(bytes, VARSIZE(record), 1)),
-					DatumGetUInt64(hash_any_extended(bytes, VARSIZE(record), 2)));
+	return psprintf("%016llx%016llx",
+					(unsigned long long) DatumGetUInt64(hash_any_extended(bytes, VARSIZE(record), 1)),
+					(unsigned long long) DatumGetUInt64(hash_any_extended(bytes, VARSIZE(record), 2)));
 }
 
 /* What the record is known by: its id, and unless it counts once its time of change, or all that it says. */

@@ -186,6 +186,8 @@ GRANT SELECT, DELETE, UPDATE (is_active, schedule, input, filter, handler, owner
 
 -- --- what follows from a change ---
 
+CREATE TRIGGER polls_plan AFTER INSERT ON integ.polls
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_plan_count('webhooks');
 CREATE TRIGGER polls_check BEFORE UPDATE OF handler, owner, metadata ON integ.polls
     FOR EACH ROW EXECUTE FUNCTION integ.tg_webhook_check();
 

@@ -230,6 +230,8 @@ COMMENT ON FUNCTION integ.tg_webhook_check() IS
     'Checks a webhook or a rule as a row; lets nobody give away what runs with another''s rights';
 CREATE TRIGGER webhooks_check BEFORE INSERT OR UPDATE ON integ.webhooks
     FOR EACH ROW EXECUTE FUNCTION integ.tg_webhook_check();
+CREATE TRIGGER webhooks_plan AFTER INSERT ON integ.webhooks
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_plan_count('webhooks');
 CREATE TRIGGER rules_check BEFORE INSERT OR UPDATE ON integ.rules
     FOR EACH ROW EXECUTE FUNCTION integ.tg_webhook_check();
 

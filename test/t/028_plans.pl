@@ -45,8 +45,6 @@ for my $entry (split /\n(?=\d{4}-\d\d-\d\d )/, substr(slurp($node->logfile), $be
 {
 	my ($query) = $entry =~ /plan:\n\tQuery Text: (.*?)\n\t(?=[A-Z][\w ]+(?: \(| on |\())/s or next;
 	next if $query !~ /\$1/ || $query =~ /FROM ONLY|UPDATE ONLY/;
-	# Where a dispatcher starts it looks for the calls of those that are gone.
-	next if $query =~ /SELECT DISTINCT o\.lease/;
 	$plans{$query} = 1;
 	push @whole, "$1: $query" if $entry =~ /Seq Scan on (?:integ\.)?($growing)\b/;
 }

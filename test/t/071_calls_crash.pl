@@ -99,5 +99,7 @@ my @missing = grep { $state{$_} eq 'succeeded' && ($counts->{"/echo/$_"} // 0) !
 is_deeply(\@twice, [], 'no write was sent twice');
 is_deeply(\@missing, [], 'every write that succeeded arrived');
 
+$node->wait_for_sql('SELECT count(*) = 2 FROM integ.dispatcher_leases',
+	'nothing to be left of the dispatchers that ended');
 $node->stop;
 done_testing();

@@ -52,12 +52,23 @@ sub deliver
 				'x-shop-signature' => $more{signature} // hmac_sha256_hex($body, 'k') } });
 }
 
+# What a sender learns by an answer, but the time.
+sub answer_of
+{
+	my ($answer) = @_;
+	my %headers = %{ $answer->{headers} };
+	delete $headers{date};
+	return { status => $answer->{status}, reason => $answer->{reason}, content => $answer->{content},
+		headers => \%headers };
+}
+
 # What a service sends byte by byte: the first line of the answer, or undef where the connection was closed.
 sub raw
 {
-	my ($text) = @_;
+	my ($text, $ends) = @_;
 	my $socket = listening() or return;
 	print $socket $text;
+	shutdown $socket, 1 if $ends;
 	my $line = <$socket>;
 	return defined $line ? $line =~ s/\r?\n//r : undef;
 }
@@ -85,8 +96,14 @@ is(value(q(SELECT event || ' ' || delivery_id || ' ' || convert_from(body, 'UTF8
 is(deliver('a-1')->{status}, 200, 'again');
 is(value('SELECT count(*) FROM integ.webhook_events'), '1', 'once');
 is(deliver('a-2', signature => 'ff' x 32)->{status}, 401, 'a wrong signature');
-is(deliver('a-2', path => '/webhooks/shop/other')->{status}, 404, 'another webhook');
-is(deliver('a-2', path => '/webhooks/nobody/main')->{status}, 404, 'another service');
+is(deliver('a-2', signature => $_)->{status}, 401, 'a signature of ' . length($_) . ' characters')
+  foreach '', 'f', 'ff' x 31, 'ff' x 33, 'ff' x 4000, 'zz' x 32;
+my ($other, $nobody) = map { deliver('a-2', path => $_) } '/webhooks/shop/other', '/webhooks/nobody/main';
+is($other->{status}, 404, 'another webhook');
+is_deeply(answer_of($nobody), answer_of($other), 'another service: nothing tells which part was wrong');
+value("UPDATE integ.webhooks SET is_active = false");
+is_deeply(answer_of(deliver('a-2')), answer_of($other), 'nor that there is one which is switched off');
+value("UPDATE integ.webhooks SET is_active = true");
 is(deliver('a-2', path => '/webhooks/shop/main/more')->{status}, 404, 'a longer address');
 is(deliver('a-2', path => '/webhooks/shop/%6dain')->{status}, 404, 'an escaped one');
 is(deliver('a-3', path => '/webhooks/shop')->{status}, 200, 'the one address of a service');
@@ -98,27 +115,45 @@ is($echo->{headers}{'x-content-type-options'}, 'nosniff', 'which no browser take
 
 # --- bad bytes ---
 
-my $signed = 'X-Shop-Signature: ' . hmac_sha256_hex('{}', 'k');
-is(raw("POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\n$signed\r\n"
-	. "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
-	'HTTP/1.1 400 Bad Request', 'both ways to give a length');
-isnt(raw("POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\n$signed\r\n"
-	. "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}") // 'closed',
-	'HTTP/1.1 200 OK', 'two lengths');
-isnt(raw("POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\n$signed\r\n"
-	. "Content-Length: +2\r\n\r\n{}") // 'closed',
-	'HTTP/1.1 200 OK', 'a signed length');
-isnt(raw("POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\n$signed\r\n"
-	. "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n") // 'closed',
-	'HTTP/1.1 200 OK', 'a chunk that is none');
-is(raw("POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\n$signed\r\n"
-	. "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"),
-	'HTTP/1.1 200 OK', 'chunks that are some');
+my $post = "POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\nX-Shop-Signature: " . hmac_sha256_hex('{}', 'k') . "\r\n";
+my $chunked = "${post}Transfer-Encoding: chunked\r\n\r\n";
+my $events = value('SELECT count(*) FROM integ.webhook_events');
+
+# What a proxy before it could read as another request, or as none: refused, or the connection is closed.
+my %refused = (
+	'both ways to give a length' => "${post}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+	'a length and another coding' => "${post}Content-Length: 2\r\nTransfer-Encoding: identity\r\n\r\n{}",
+	'two lengths' => "${post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+	'one length twice' => "${post}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+	'a list of lengths' => "${post}Content-Length: 2, 2\r\n\r\n{}",
+	'a signed length' => "${post}Content-Length: +2\r\n\r\n{}",
+	'a length in hexadecimal' => "${post}Content-Length: 0x2\r\n\r\n{}",
+	'a length beyond all numbers' => "${post}Content-Length: 18446744073709551618\r\n\r\n{}",
+	'a header that is nearly one' => "${post}Transfer-Encoding : chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+	'a folded header' => "${post}Transfer-Encoding:\r\n chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+	'codings one upon the other' => "${post}Transfer-Encoding: chunked, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+	'a coding twice' =>
+	  "${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+	'a coding that is none' => "${post}Transfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+	'a chunk whose size is none' => "${chunked}zz\r\n{}\r\n0\r\n\r\n",
+	'a chunk of a negative size' => "${chunked}-2\r\n{}\r\n0\r\n\r\n",
+	'a chunk of an endless size' => "${chunked}10000000000000002\r\n{}\r\n0\r\n\r\n",
+	'a chunk that is longer than it says' => "${chunked}1\r\n{}\r\n0\r\n\r\n",
+	'two hosts' => "${post}Host: y\r\nContent-Length: 2\r\n\r\n{}",
+	'a version that is none' => "POST /webhooks/shop/main HTTP/9.9\r\nHost: x\r\n\r\n",
+	'a header of 200 kB' => "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 200_000) . "\r\n\r\n",
+	'an address of 200 kB' => 'GET /healthz?' . ('x' x 200_000) . " HTTP/1.1\r\nHost: x\r\n\r\n");
+like(raw($refused{$_}) // 'closed', qr{^(?:closed|HTTP/1\.[01] [45]\d\d .*)$}, $_) foreach sort keys %refused;
+is(raw("\x00\x01\x02\xff\r\n\r\n", 1), undef, 'no HTTP at all');
+is(raw("${post}Content-Length: 20\r\n\r\n{}", 1), undef, 'a body that ends before its length');
+is(raw("${chunked}2\r\n{}\r\n", 1), undef, 'chunks without the last one');
+is(value('SELECT count(*) FROM integ.webhook_events'), $events, 'nothing of it is an event');
+is(raw("${chunked}1\r\n{\r\n1;x=y\r\n}\r\n0\r\n\r\n"), 'HTTP/1.1 200 OK', 'chunks that are some');
 like(raw("POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n") // '',
 	qr/^HTTP\/1\.1 413 /, 'a body of 100 MB');
-isnt(raw("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 200_000) . "\r\n\r\n") // 'closed',
-	'HTTP/1.1 200 OK', 'a header of 200 kB');
-isnt(raw("\x00\x01\x02\xff\r\n\r\n") // 'closed', 'HTTP/1.1 200 OK', 'no HTTP at all');
+isnt(raw("${chunked}6400000\r\n" . ('x' x (20 * 1024 * 1024))) // 'closed', 'HTTP/1.1 200 OK',
+	'one that does not say so before');
+
 for my $body ('{', "\xff\xfe", qq({"type": "\\u0000", "id": "z-1"}), ('[' x 10_000) . (']' x 10_000), '')
 {
 	like(deliver('', body => $body)->{status}, qr/^200$/,
@@ -134,6 +169,25 @@ print $_ "POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\
 cmp_ok(scalar(grep { defined } @slow), '>', 900, 'a thousand connections that say nothing more');
 is(deliver('slow')->{status}, 200, 'while they wait another one is served');
 close $_ foreach grep { defined } @slow;
+
+# --- one that is told to end finishes what it has begun ---
+
+{
+	my $body = '{"type": "order.paid", "id": "begun"}';
+	my $pid = value(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'integ listener'));
+	my $socket = listening();
+	print $socket "POST /webhooks/shop/main HTTP/1.1\r\nHost: x\r\n"
+	  . 'X-Shop-Signature: ' . hmac_sha256_hex($body, 'k') . "\r\n"
+	  . 'Content-Length: ' . length($body) . "\r\n\r\n" . substr($body, 0, 10);
+	is(deliver('meanwhile')->{status}, 200, 'an event that comes while another one is half there');
+	kill 'TERM', $pid or die "$pid: $!";
+	print $socket substr $body, 10;
+	is(<$socket>, "HTTP/1.1 200 OK\r\n", 'a listener that is told to end answers what it has begun');
+	is(value(q(SELECT count(*) FROM integ.webhook_events WHERE delivery_id = 'begun')), '1', 'which is stored');
+	ok($node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'integ listener' AND pid <> $pid"),
+		'and another one takes its place');
+}
 
 # --- several listeners, and the end ---
 

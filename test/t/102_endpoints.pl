@@ -9,6 +9,7 @@ use Integ::Nginx;
 use Integ::Node;
 use Integ::Provider;
 use Integ::Test qw(rounds seed slurp spew wait_until);
+use Digest::SHA qw(hmac_sha256_hex);
 use Encode ();
 use File::Temp qw(tempdir);
 use JSON::PP qw(decode_json encode_json);
@@ -72,6 +73,15 @@ ends(publish('sign.ed25519', '{"n": 1}'), 'delivered');
 my ($asymmetric) = requests('/echo/ed25519');
 my %other = %{ $asymmetric->{headers} };
 like($other{'webhook-signature'}, qr{^v1a,[A-Za-z0-9+/]{86}==$}, 'an asymmetric signature is a v1a');
+
+# A body of one's own, and the signature of a header of one's own: the key is the secret's text.
+my $own = endpoint('own', '/echo/own', 'sign.*', filter => '$.own == true', signature_header => 'X-Acme-Signature',
+	payload_template => { what => '{type}', lines => { '$each' => 'data.items', as => 'i', do => '{i.sku}' } });
+ends(publish('sign.own', '{"own": true, "items": [{"sku": "a"}, {"sku": "b"}]}'), 'delivered');
+my ($mine) = requests('/echo/own');
+is_deeply(decode_json($mine->{body}), { what => 'sign.own', lines => [ 'a', 'b' ] }, 'a body made by a template');
+is($mine->{headers}{'x-acme-signature'}, 'sha256=' . hmac_sha256_hex($mine->{body}, $own), 'and its own signature');
+is(scalar(requests('/echo/own')), 1, 'what the filter does not want is not sent');
 
 # While a secret is rotated both sign.
 my $id = sql(q(SELECT id FROM integ.endpoints WHERE endpoint_id = 'hmac'));
@@ -143,9 +153,22 @@ is(scalar(do { my %ids = map { $_->{headers}{'webhook-id'} => 1 } requests('/fau
 
 endpoint('hangs', '/fault/noanswer', 'bad.hangs', timeout => 200, retry_schedule => ['1 hour']);
 like(attempted(publish('bad.hangs', '{}'), 1), qr/^- IG504$/, 'one that hangs is given up at its deadline');
-endpoint('resets', '/fault/reset', 'bad.resets', retry_schedule => ['1 hour']);
-like(attempted(publish('bad.resets', '{}'), 1), qr/^(-|200) IG50[24]$|^200 ok$/,
-	'one that resets the connection has failed');
+endpoint('resets', '/fault/reset?after=0', 'bad.resets', retry_schedule => ['1 hour']);
+like(attempted(publish('bad.resets', '{}'), 1), qr/^- IG50[24]$/, 'one that resets the connection has failed');
+endpoint('taken', '/fault/reset', 'bad.taken', retry_schedule => ['1 hour']);
+is(attempted(publish('bad.taken', '{}'), 1), '200 ok', 'one that does so after a 200 has taken the event');
+
+# Private addresses but those of integ.allowed_addresses, whether by number or by name.
+for my $url ('http://10.0.0.1/hook', 'http://169.254.169.254/latest', 'http://[::ffff:192.168.1.1]/')
+{
+	sql("SELECT integ_endpoint_add('$url', '{guard}', '{\"retry_schedule\": []}')");
+}
+$message = publish('guard', '{}');
+$node->wait_for_sql("SELECT count(*) = 3 FROM integ.deliveries WHERE message = '$message' AND state = 'dead'",
+	'deliveries to private addresses to end');
+is(sql("SELECT string_agg(DISTINCT coalesce(status::text, '-') || ' ' || sqlstate, ', ')
+	FROM integ.delivery_attempts WHERE message = '$message'"), '- IG403', 'private addresses are refused');
+sql(q(DELETE FROM integ.endpoints WHERE event_types = '{guard}'));
 endpoint('redirects', '/fault/redirect?to=/echo/elsewhere', 'bad.redirects', retry_schedule => ['1 hour']);
 is(attempted(publish('bad.redirects', '{}'), 1), '302 IG422', 'a redirect is not followed');
 is(scalar(requests('/echo/elsewhere')), 0, 'indeed');
@@ -196,6 +219,8 @@ sql(q(UPDATE integ.endpoints SET failing_since = now() - interval '6 days' WHERE
 publish('bad.days', '{}');
 $node->wait_for_sql(q(SELECT status = 'disabled' FROM integ.endpoints WHERE endpoint_id = 'days'),
 	'days of failing to disable it');
+is(sql(q(SELECT count(*) FROM integ.events e JOIN integ.notifications n USING (kind) WHERE kind = 'endpoint.disabled'
+	AND e.payload ->> 'endpoint_id' = 'days' AND n.text ~ 'days')), 1, 'an event and a notification tell it');
 
 # --- order, rate, pause ---
 

@@ -47,6 +47,19 @@ INSERT INTO integ.rules (rule_id, trigger_definition, trigger, instance, method,
 VALUES ('echo', 'shop', 'paid', 'main', 'note', '{"on_success": "public.again"}');
 ));
 
+# Of every run that has failed for the first time: how long after the failure it is due, in milliseconds.
+sql(q(
+CREATE TABLE retries (event uuid, delay_ms float8);
+CREATE FUNCTION note_retry() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	INSERT INTO public.retries VALUES (NEW.event,
+		extract(epoch FROM NEW.next_attempt_at - clock_timestamp()) * 1000);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER note_retry AFTER UPDATE ON integ.handler_runs FOR EACH ROW
+	WHEN (NEW.state = 'waiting' AND OLD.state = 'running' AND NEW.attempt = 1) EXECUTE FUNCTION note_retry();
+));
+
 sub deliver
 {
 	my ($type) = @_;
@@ -69,6 +82,9 @@ is(sql(q(SELECT last_error FROM integ.webhook_events WHERE event = 'raises')), '
 is(sql(q(SELECT concat_ws(' ', attempt = max_attempts, last_sqlstate, error_detail)
 	FROM integ.handler_runs WHERE state = 'dead')),
 	't P0001 not today', 'after all its attempts');
+is(sql(q(SELECT count(*) || ' ' || (max(delay_ms) <= 200) FROM retries)), '1 true',
+	'the second of them was due within 200 ms of the first')
+  or diag(sql('SELECT * FROM retries'));
 is(deliver('raises'), 200, 'the service sends it again');
 is(sql(q(SELECT count(*) FROM integ.webhook_events WHERE event = 'raises')), '1', 'and nothing comes of it');
 

@@ -7,31 +7,19 @@
  * what its text says. Nothing else may happen. SQL of an owner is left out,
  * since it is not the evaluator's.
  */
-#include "postgres.h"
+#include "fuzz.h"
 
-#include "access/xact.h"
 #include "convert/inverse.h"
 #include "convert/plan.h"
 #include "convert/trace.h"
-#include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
-#include "utils/snapmgr.h"
-#include "utils/timeout.h"
 
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(fuzz_conversion);
-
-/* libFuzzer's own entry for programs that have a main. */
-extern int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*one)(const uint8_t *data, size_t size));
-
-#define PATIENCE 2000 /* ms for an input: a regular expression may take for ever, and is cancelled then */
 
 enum
 {
@@ -42,17 +30,6 @@ enum
 	PART_TASK,
 	PARTS
 };
-
-static MemoryContext scratch;
-
-static void
-need(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "not so: %s\n", what);
-	abort();
-}
 
 /* The parts of an input; false where they are not all there. */
 static bool
@@ -119,7 +96,7 @@ convert(const ConvertSource *source, IntegDirection direction, const JsonbValue 
 }
 
 static void
-run_input(const char *data, size_t size)
+convert_input(const char *data, size_t size)
 {
 	const char *parts[PARTS];
 	JsonbValue record;
@@ -141,64 +118,10 @@ run_input(const char *data, size_t size)
 	convert(&source, INTEG_PUSH, &record, task);
 }
 
-/* Whether an error is what bad input or a cancel may raise. */
-static bool
-is_expected(int sqlstate)
-{
-	return sqlstate == ERRCODE_INTEG_INVALID || sqlstate == ERRCODE_QUERY_CANCELED ||
-		   sqlstate == ERRCODE_STATEMENT_TOO_COMPLEX || sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
-		   ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION);
-}
-
-static int
-one(const uint8_t *data, size_t size)
-{
-	ResourceOwner owner = CurrentResourceOwner;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(scratch);
-	enable_timeout_after(STATEMENT_TIMEOUT, PATIENCE);
-	PG_TRY();
-	{
-		run_input((const char *) data, size);
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		QueryCancelPending = false;
-		MemoryContextSwitchTo(scratch);
-		error = CopyErrorData();
-		FlushErrorState();
-		if (!is_expected(error->sqlerrcode))
-		{
-			fprintf(stderr, "%s: %s (%s:%d)\n", unpack_sql_state(error->sqlerrcode), error->message, error->filename,
-					error->lineno);
-			abort();
-		}
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	CurrentResourceOwner = owner;
-	MemoryContextSwitchTo(scratch);
-	MemoryContextReset(scratch);
-	return 0;
-}
-
-/* fuzz_conversion(arguments text): libFuzzer's arguments, with spaces between them. Ends the process. */
+/* fuzz_conversion(arguments text) */
 Datum
 fuzz_conversion(PG_FUNCTION_ARGS)
 {
-	char *arguments = text_to_cstring(PG_GETARG_TEXT_PP(0)), *word;
-	char **argv = palloc0((strlen(arguments) + 3) * sizeof(char *));
-	int argc = 0;
-
-	argv[argc++] = "fuzz_conversion";
-	for (word = strtok(arguments, " "); word != NULL; word = strtok(NULL, " "))
-		argv[argc++] = word;
-	scratch = AllocSetContextCreate(TopMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	exit(LLVMFuzzerRunDriver(&argc, &argv, one));
+	fuzz_run(text_to_cstring(PG_GETARG_TEXT_PP(0)), "fuzz_conversion", convert_input);
+	PG_RETURN_VOID();
 }
