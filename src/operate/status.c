@@ -415,18 +415,24 @@ put_tokens(ReturnSetInfo *result, const IntegActor *actor)
 	integ_status_put(result, &line);
 }
 
-/* Of this database: what waits and may begin, and tasks that cannot run. */
+/* Of this database, for a client's administrator of the client: what waits and may begin, and tasks that cannot run. */
 static void
-put_sync(ReturnSetInfo *result)
+put_sync(ReturnSetInfo *result, const IntegActor *actor)
 {
 	static IntegQuery look = {
-		"SELECT (SELECT pg_catalog.count(*) FROM integ.sync_executions_open WHERE status = 'queued' AND run_at <= now()),"
-		" (SELECT pg_catalog.min(run_at) FROM integ.sync_executions_open WHERE status = 'queued' AND run_at <= now()),"
-		" (SELECT pg_catalog.count(*) FROM integ.sync_executions_open WHERE status = 'running'),"
-		" (SELECT pg_catalog.count(*) FROM integ.sync_tasks WHERE status = 'error'),"
-		" (SELECT task_id || ': ' || (last_error ->> 'message') FROM integ.sync_tasks WHERE status = 'error'"
-		"  ORDER BY last_error ->> 'timestamp' DESC LIMIT 1)",
-		0};
+		"SELECT w.waiting, w.oldest, w.running, t.broken, (SELECT b.task_id || ': ' || (b.last_error ->> 'message')"
+		"  FROM integ.sync_tasks b WHERE b.status = 'error' AND ($1 IS NULL OR b.client_id = $1)"
+		"  ORDER BY b.last_error ->> 'timestamp' DESC LIMIT 1)"
+		" FROM (SELECT pg_catalog.count(*) FILTER (WHERE status = 'queued' AND run_at <= now()) AS waiting,"
+		"   pg_catalog.min(run_at) FILTER (WHERE status = 'queued' AND run_at <= now()) AS oldest,"
+		"   pg_catalog.count(*) FILTER (WHERE status = 'running') AS running"
+		"  FROM integ.sync_executions_open WHERE $1 IS NULL OR client_id = $1) AS w,"
+		" (SELECT pg_catalog.count(*) AS broken FROM integ.sync_tasks"
+		"  WHERE status = 'error' AND ($1 IS NULL OR client_id = $1)) AS t",
+		1,
+		{TEXTOID}};
+	bool all = actor->level == INTEG_LEVEL_SUPERADMIN;
+	Datum client = all ? (Datum) 0 : CStringGetTextDatum(actor->client);
 	IntegStatusLine line = {.component = "sync", .database = MyDatabaseId};
 	MemoryContext context = CurrentMemoryContext;
 	IntegOwnerScope scope;
@@ -435,7 +441,7 @@ put_sync(ReturnSetInfo *result)
 	Datum oldest;
 
 	integ_owner_enter(&scope);
-	(void) integ_query(&look, NULL, NULL);
+	(void) integ_query(&look, &client, all ? "n" : " ");
 	line.depth = integ_result_int8(0, 1);
 	oldest = integ_result_datum(0, 2, &isnull);
 	line.oldest = isnull ? 0 : DatumGetTimestampTz(oldest);
@@ -476,7 +482,7 @@ integ_status(PG_FUNCTION_ARGS)
 	put_held(result);
 	put_master_key(result);
 	put_partitions(result);
-	put_sync(result);
+	put_sync(result, actor);
 	integ_status_put_webhooks(result, actor);
 	put_tokens(result, actor);
 	return (Datum) 0;
