@@ -2,8 +2,10 @@
  * Commands that need a database to themselves: our workers leave it first, and
  * come back if the command fails or the database lives on.
  *
- * DROP DATABASE, ALTER DATABASE … RENAME, … SET TABLESPACE, and CREATE DATABASE
- * with the database as its template. The workers leave only for somebody whom
+ * DROP DATABASE, ALTER DATABASE … RENAME, … SET TABLESPACE, CREATE DATABASE
+ * with the database as its template, and DROP EXTENSION integ, which locks all our
+ * tables one after the other: a worker among them would wait for it in a circle, or
+ * have it wait for a user's function. The workers leave only for somebody whom
  * PostgreSQL would let run the command.
  */
 #include "operate/operate.h"
@@ -111,6 +113,19 @@ may_have(Oid database, bool is_copy)
 	return integ_database_ownercheck(database, GetUserId());
 }
 
+static bool
+drops_extension(Node *statement)
+{
+	ListCell *cell;
+
+	if (!IsA(statement, DropStmt) || castNode(DropStmt, statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach (cell, castNode(DropStmt, statement)->objects)
+		if (strcmp(strVal(lfirst(cell)), "integ") == 0)
+			return true;
+	return false;
+}
+
 /* The slot whose workers must leave for the command, NULL for none. */
 static IntegDatabase *
 affected(Node *statement)
@@ -121,6 +136,8 @@ affected(Node *statement)
 
 	if (integ_shared == NULL || !IsTransactionState())
 		return NULL;
+	if (drops_extension(statement))
+		return superuser() ? integ_shmem_mine() : NULL;
 	name = wanted_database(statement, &is_copy);
 	if (name == NULL)
 		return NULL;

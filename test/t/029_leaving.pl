@@ -1,5 +1,5 @@
 # Workers leave a database for a command that wants it to itself: also a dispatcher that waits for the keeper, which has
-# left before it.
+# left before it. They leave for DROP EXTENSION, too, whatever they hold a lock on.
 
 use strict;
 use warnings;
@@ -34,5 +34,27 @@ sleep 3;
 my ($state, $report) = $node->sql_error('DROP DATABASE doomed');
 is($state, '00000', 'DROP DATABASE while a dispatcher waits for the keeper') or diag($report);
 is($provider->count('/echo'), 0, 'without a keeper nothing was sent');
+
+# A user's function that has read our tables and never ends: what it holds, DROP EXTENSION needs.
+$node->safe_psql('postgres', q(CREATE EXTENSION integ;
+	CREATE SCHEMA code;
+	CREATE FUNCTION code.linger(argument jsonb) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN PERFORM count(*) FROM integ.instances; PERFORM pg_sleep(3600); END $$;));
+my $linger = q(INSERT INTO integ.handler_runs (kind, owner, function)
+	VALUES ('test', current_user::regrole, 'code.linger'));
+my $lingers = q(SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE backend_type = 'integ handler' AND wait_event = 'PgSleep');
+$node->safe_psql('postgres', $linger);
+$node->wait_for_sql($lingers, 'the function waits');
+$node->safe_psql('postgres', q(SET statement_timeout = '90 s'; BEGIN; DROP EXTENSION integ CASCADE; ROLLBACK));
+$node->wait_for_sql(q(SELECT state = 'running' FROM integ_status() WHERE component = 'keeper'),
+	'after a ROLLBACK the workers are back');
+$node->wait_for_sql($lingers, 'the function waits again');
+is(($node->sql_error(q(SET statement_timeout = '90 s'; DROP EXTENSION integ CASCADE)))[0], '00000',
+	'DROP EXTENSION while a function has our tables');
+$node->wait_for_sql(q(SELECT count(*) = 0 FROM pg_stat_activity
+	WHERE backend_type ~ '^integ (keeper|handler|dispatcher)'), 'no worker stays');
+$node->safe_psql('postgres', 'CREATE EXTENSION integ');
+$node->wait_for_sql(q(SELECT state = 'running' FROM integ_status() WHERE component = 'keeper'), 'and all begins again');
 
 done_testing();
