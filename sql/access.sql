@@ -152,3 +152,16 @@ DELETE FROM integ.members WHERE client_id LIKE 'access_%';
 DELETE FROM integ.clients WHERE id LIKE 'access_%';
 DELETE FROM integ.plans WHERE id = 'access_team';
 DROP ROLE access_ann, access_adm, access_pool, access_nobody;
+
+-- A role that was dropped is no member any more: its number may become another's.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set wait :abs_srcdir '/sql/include/wait.sql'
+\i :wait
+INSERT INTO integ.clients (id, name) VALUES ('access_late', 'Late');
+CREATE ROLE access_late;
+INSERT INTO integ.members (role, client_id, user_id, level) VALUES ('access_late', 'access_late', 'lou', 'user');
+DROP ROLE access_late;
+SELECT count(*) FROM integ.members WHERE client_id = 'access_late';
+UPDATE integ.maintenance_jobs SET next_run_at = now() WHERE name = 'members';
+CALL pg_temp.wait_for($$SELECT NOT EXISTS (SELECT FROM integ.members WHERE client_id = 'access_late')$$);
+DELETE FROM integ.clients WHERE id = 'access_late';

@@ -61,6 +61,9 @@ extern void integ_actor_assume(const char *client, const char *user);
  */
 extern bool integ_actor_manages(const IntegActor *actor, const char *client, const char *user);
 
+/* Forgets members whose role was dropped, as a maintenance job. */
+extern void integ_members_forget(void);
+
 /* "user", "admin", "superadmin"; NULL for none. */
 extern const char *integ_level_name(IntegLevel level);
 

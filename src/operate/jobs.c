@@ -5,6 +5,7 @@
 
 #include "oauth/oauth.h"
 
+#include "access/actor.h"
 #include "access/xact.h"
 #include "approvals/approval.h"
 #include "catalog/pg_type.h"
@@ -36,6 +37,7 @@ static const IntegJob jobs[] = {
 	{"sync_seen", "1 day", "Forgets what failed runs have seen, which nobody repeats any more", integ_sync_seen_expire},
 	{"dropped_tables", "1 day", "Forgets links and cursors of sync tasks whose table was dropped",
 	 integ_sync_dropped_forget},
+	{"members", "1 day", "Forgets members whose role was dropped", integ_members_forget},
 	{"webhooks", "1 minute", "Renews and checks registrations of webhooks, makes those of realtime tasks",
 	 integ_webhooks_upkeep},
 	{"discovery", "5 minutes", "Reads again what instances have, where refreshSeconds of the definition are over",
