@@ -95,6 +95,8 @@ integ_webhook_judge_token(const IntegWebhookScheme *scheme, const IntegInbound *
 		return REFUSE(MISSING, "The request has no header \"%s\", or several.", scheme->rule.place.header);
 	if (strncmp(token, scheme->rule.prefix, prefix) != 0)
 		return REFUSE(MALFORMED, "The header \"%s\" has no token.", scheme->rule.place.header);
+	if (nkeys == 0)
+		return REFUSE(NO_KEY, "There is no secret to judge by.");
 	token += prefix;
 	first = strchr(token, '.');
 	second = first == NULL ? NULL : strchr(first + 1, '.');
