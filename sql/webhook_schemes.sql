@@ -13,7 +13,7 @@ CREATE FUNCTION scheme_test.mac(text text, kind text DEFAULT 'sha256', secret te
 LANGUAGE sql AS $$SELECT encode(hmac(convert_to(text, 'UTF8'), convert_to(secret, 'UTF8'), kind), 'hex')$$;
 SET search_path = scheme_test, public;
 
--- Where nothing is said: a token, or HMAC of the body; a token that is there must be the secret, whatever else there is.
+-- Where nothing is said: a token, or HMAC of the body; a token that is there must be right, whatever else there is.
 SELECT judge(NULL, '{"Authorization": "Bearer k"}') AS token, judge(NULL, '{"Authorization": "Bearer no"}') AS wrong,
     judge(NULL, jsonb_build_object('X-Webhook-Signature', mac('{"a": 1}'))) AS mac,
     judge(NULL, jsonb_build_object('X-Webhook-Signature', mac('{"a": 1}', 'sha256', 'other'))) AS wrong_mac,
