@@ -189,6 +189,16 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT integ_await(:'last', '1 s');
 ROLLBACK;
 SELECT integ_await(:'last', '-1 s');
+-- What this transaction enqueues happens after it: to wait for it would be to wait for ever.
+BEGIN;
+SELECT integ_enqueue('calls_main', 'get', '{"n": 9}', '{"idempotency_key": "order-9"}') AS own \gset
+SAVEPOINT s;
+\set VERBOSITY sqlstate
+SELECT integ_await(:'own', '1 s');
+\set VERBOSITY terse
+ROLLBACK TO s;
+COMMIT;
+SELECT integ_await(:'own', '20 s') ->> 'state' AS state;
 
 -- A user sees and manages its own calls, an administrator those of its client.
 INSERT INTO integ.clients (id, name) VALUES ('calls_acme', 'Acme');
