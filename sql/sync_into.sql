@@ -131,6 +131,7 @@ SELECT integ_sync_into('into_iso_main', 'Unlisted', 'into_test.x');
 SELECT integ_sync_into('into_iso_main', 'Country', 'countries', '{"task_id": "into_bad"}');
 SELECT integ_sync_into('into_iso_main', 'Country', 'a.b.c', '{"task_id": "into_bad"}');
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_nowhere.x', '{"task_id": "into_bad"}');
+SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.');
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.x', '{"ever": "5 minutes"}');
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.x', '{"every": "0 minutes", "task_id": "into_bad"}');
 SELECT integ_sync_into('into_iso_main', 'Country', 'into_test.x', '{"removal": "perhaps"}');

@@ -280,7 +280,13 @@ BEGIN
     INTO handle FROM integ.instances i WHERE i.id = connection;
     -- Two that ask for the same at once: the second finds what the first has made.
     PERFORM pg_advisory_xact_lock('integ.sync_tasks'::regclass::int, hashtext(handle));
-    had_table := cardinality(parse_ident(target)) <> 2 OR to_regclass(target) IS NOT NULL;
+    BEGIN
+        had_table := cardinality(parse_ident(target)) <> 2 OR to_regclass(target) IS NOT NULL;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION '"%" is the name of no table, and of no record type', target
+            USING ERRCODE = 'IG400', HINT = 'Write the schema and the table, such as public.contacts, or the id of a '
+                'row of integ.record_types.';
+    END;
     made := integ.target_for(handle, connection, found, target, options);
     PERFORM integ.sync_target_check(made);
     IF found ? 'modifiedParam' AND (found ?| ARRAY['deleted', 'deletedField']) THEN
