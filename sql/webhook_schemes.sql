@@ -1,7 +1,9 @@
 -- What a manifest may say of signatures, each word of it, by integ.webhook_verify. The vendors' own ways are in
 -- test/t/100_webhook_signatures.pl, signed tokens in test/t/108_webhook_tokens.pl.
 \set VERBOSITY terse
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgcrypto;
+RESET client_min_messages;
 CREATE SCHEMA scheme_test;
 -- The verdict on a request of the service, at noon.
 CREATE FUNCTION scheme_test.judge(scheme jsonb, headers jsonb, body text DEFAULT '{"a": 1}', url text DEFAULT '/hook',

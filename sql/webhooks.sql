@@ -53,7 +53,9 @@ SELECT id AS webhook FROM integ.webhooks WHERE definition = 'hook_svc' \gset
 SELECT integ_credential_set('webhook:' || :'webhook', 'secret', 'k') IS NOT NULL AS set;
 
 -- What a service would send: signed with openssl's HMAC, by pgcrypto's.
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgcrypto;
+RESET client_min_messages;
 CREATE FUNCTION hook_code.send(body text, delivery text DEFAULT NULL, secret text DEFAULT 'k',
     path text DEFAULT 'hook_svc/main')
 RETURNS TABLE (status integer, body_out text, stored integer) LANGUAGE sql AS $$

@@ -241,8 +241,8 @@ pin_formats(void)
 	int level = NewGUCNestLevel();
 
 	for (size_t i = 0; i < lengthof(formats); i++)
-		(void) set_config_option(formats[i].name, formats[i].value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
+		(void) set_config_option(formats[i].name, formats[i].value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
 	return level;
 }
 

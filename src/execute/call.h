@@ -132,8 +132,7 @@ typedef struct IntegCall
 	bool signing;					  /* a token is being made: what it is made of must not ask for one */
 
 	/* consult */
-	bool asked_before;
-	bool asked_after;
+	bool asked_before, asked_after;
 	const Jsonb *auth_answer; /* what the function of the authentication gave: a secret, wiped with the call */
 
 	/* approval: of a write that a person decides about */

@@ -31,11 +31,13 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size == 0 ? 1 : size);
-	const char *at = text, *end = text + size, *last = text;
+	const char *at, *end, *last;
 	IntegFormField field;
 
 	if (text == NULL)
 		abort();
+	at = last = text;
+	end = text + size;
 	memcpy(text, data, size);
 	while (integ_form_next(&at, end, &field))
 	{
