@@ -1,5 +1,6 @@
 """What the benches of durable calls share. Not a bench: it is not executable."""
 import os
+import statistics
 import subprocess
 import time
 
@@ -85,10 +86,26 @@ def prepare():
     """)
 
 
+def wait_until(condition):
+    """
+    Until the condition holds. One session asks: a psql and a backend for each question would take a fifth of two cores
+    from what is measured.
+    """
+    with subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, bufsize=1) as session:
+        while True:
+            session.stdin.write(f"SELECT {condition};\n")
+            answer = session.stdout.readline().strip()
+            if answer == "t":
+                return
+            if answer != "f":
+                raise SystemExit(f"psql could not say whether {condition}")
+            time.sleep(0.02)
+
+
 def wait_for_due():
     """Until nothing of the usual priority is open any more but what is due tomorrow."""
-    while psql("SELECT EXISTS (SELECT FROM integ.calls_open WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')") == "t":
-        time.sleep(0.02)
+    wait_until("NOT EXISTS (SELECT FROM integ.calls_open WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')")
 
 
 def held(value):
@@ -121,6 +138,11 @@ def loop(calls, batch=32):
     """The bare loop over the same rows as the last outcomes("get")."""
     psql("TRUNCATE bench_open, bench_done; INSERT INTO bench_open SELECT * FROM bench_rows; VACUUM ANALYZE bench_open")
     return calls / timed(f"CALL bench_loop({batch})")
+
+
+def ratio(ours, others):
+    """The median of the rounds' ratios: what was measured next to each other saw the same machine."""
+    return statistics.median(our / other for our, other in zip(ours, others))
 
 
 def show(name, value, digits=2):

@@ -13,9 +13,8 @@ once, in turns with and without a host among them that answers late and has more
 import os
 import statistics
 import subprocess
-import time
 
-from calls_common import LONG, URL, loop, outcomes, prepare, psql, show, wait_for_due
+from calls_common import LONG, URL, loop, outcomes, prepare, psql, show, wait_for_due, wait_until
 
 ROUNDS = 5 if LONG else 3
 CALLS = 20000 if LONG else 5000
@@ -54,8 +53,7 @@ def fill():
         VACUUM ANALYZE integ.calls_open;
     """)
     # Its one slot is taken, and as many as may know when they come have been told.
-    while psql("SELECT count(*) FROM integ.calls_open WHERE instance_id = 'bench_limited_main' AND state = 'waiting'") == "0":
-        time.sleep(0.1)
+    wait_until("EXISTS (SELECT FROM integ.calls_open WHERE instance_id = 'bench_limited_main' AND state = 'waiting')")
 
 
 def empty():
@@ -110,9 +108,7 @@ def latency():
     begun = psql("SELECT clock_timestamp()")
     psql(f"""SELECT count(integ_enqueue('bench_host_' || g, 'get', '{{"sku": "A-1"}}'))
              FROM generate_series(1, {EACH}) n, generate_series(1, {HOSTS}) g""")
-    late = "SELECT EXISTS (SELECT FROM integ.calls_open WHERE instance_id <> 'bench_host_slow')"
-    while psql(late) == "t":
-        time.sleep(0.02)
+    wait_until("NOT EXISTS (SELECT FROM integ.calls_open WHERE instance_id <> 'bench_host_slow')")
     return 1000 * float(psql(f"""
         SELECT extract(epoch FROM percentile_cont(0.99) WITHIN GROUP (ORDER BY finished_at - created_at))
         FROM integ.calls_done WHERE created_at > '{begun}' AND instance_id <> 'bench_host_slow'"""))
@@ -128,8 +124,7 @@ def bench_slow_host():
             alone.append(latency())
             psql(f"""SELECT count(integ_enqueue('bench_host_slow', 'get', '{{"sku": "A-1"}}'))
                      FROM generate_series(1, {SLOW_CALLS})""")
-            while psql("SELECT count(*) >= 64 FROM integ.calls_open WHERE state = 'running'") != "t":
-                time.sleep(0.02)
+            wait_until("(SELECT count(*) >= 64 FROM integ.calls_open WHERE state = 'running')")
             beside.append(latency())
             psql("SELECT count(integ_call_cancel(id)) FROM integ.calls_open")
             wait_for_due()
