@@ -9,15 +9,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-static TimestampTz
-time_column(int column)
-{
-	bool isnull;
-	Datum value = integ_result_datum(0, column, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
 static void
 read_tokens(Datum client, const char *nulls, MemoryContext context, IntegOauthState *state)
 {
@@ -38,7 +29,7 @@ read_tokens(Datum client, const char *nulls, MemoryContext context, IntegOauthSt
 	state->expiring = integ_result_int8(0, 2);
 	state->expired = integ_result_int8(0, 3);
 	state->due = integ_result_int8(0, 4);
-	state->due_since = time_column(5);
+	state->due_since = integ_result_time(0, 5);
 	state->last_error = integ_result_text(0, 6, context);
 }
 
@@ -54,7 +45,7 @@ read_persons(Datum client, const char *nulls, MemoryContext context, IntegOauthS
 
 	(void) integ_query(&query, &client, nulls);
 	state->persons = integ_result_int8(0, 1);
-	state->persons_since = time_column(2);
+	state->persons_since = integ_result_time(0, 2);
 	state->person_error = integ_result_text(0, 3, context);
 }
 
