@@ -13,14 +13,16 @@ static void
 read_tokens(Datum client, const char *nulls, MemoryContext context, IntegOauthState *state)
 {
 	static IntegQuery query = {
-		"SELECT pg_catalog.count(*), "
-		"pg_catalog.count(*) FILTER (WHERE expires_at > pg_catalog.now() AND expires_at <= pg_catalog.now() + interval '10 min'), "
-		"pg_catalog.count(*) FILTER (WHERE expires_at <= pg_catalog.now()), "
-		"pg_catalog.count(*) FILTER (WHERE refresh_at <= pg_catalog.now()), "
-		"pg_catalog.min(refresh_at) FILTER (WHERE refresh_at <= pg_catalog.now()), "
-		"(SELECT i.instance_id || ': ' || f.last_error FROM integ.oauth_tokens f JOIN integ.instances i ON i.id = f.instance "
-		"WHERE f.last_error IS NOT NULL AND ($1 IS NULL OR f.client_id = $1) ORDER BY f.last_attempt_at DESC NULLS LAST LIMIT 1) "
-		"FROM integ.oauth_tokens WHERE $1 IS NULL OR client_id = $1",
+		"SELECT count(*),"
+		" count(*) FILTER (WHERE expires_at > now() AND expires_at <= now() + interval '10 min'),"
+		" count(*) FILTER (WHERE expires_at <= now()),"
+		" count(*) FILTER (WHERE refresh_at <= now()),"
+		" min(refresh_at) FILTER (WHERE refresh_at <= now()),"
+		" (SELECT i.instance_id || ': ' || f.last_error"
+		"  FROM integ.oauth_tokens f JOIN integ.instances i ON i.id = f.instance"
+		"  WHERE f.last_error IS NOT NULL AND ($1 IS NULL OR f.client_id = $1)"
+		"  ORDER BY f.last_attempt_at DESC NULLS LAST LIMIT 1)"
+		" FROM integ.oauth_tokens WHERE $1 IS NULL OR client_id = $1",
 		1,
 		{TEXTOID}};
 
