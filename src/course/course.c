@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/text.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -36,20 +37,13 @@ integ_course_keep(const IntegCourse *course, const Jsonb *document)
 void
 integ_course_note(IntegCourse *course, const char *format, ...)
 {
-	int needed;
+	va_list args;
 
 	if (course->trace.len > 0)
 		appendStringInfoString(&course->trace, "; ");
-	do
-	{
-		va_list args;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&course->trace, format, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&course->trace, needed);
-	} while (needed > 0);
+	va_start(args, format);
+	integ_text_append_va(&course->trace, format, args);
+	va_end(args);
 }
 
 void
