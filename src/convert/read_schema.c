@@ -179,7 +179,8 @@ convert_path(ConvertCompile *compile, const char *source, ConvertPath *path)
 		return;
 	if (source[0] == '$' && (source[1] == '.' || source[1] == '[' || source[1] == '\0'))
 	{
-		path->jsonpath = integ_path_compile(source, psprintf("%s of conversion schema \"%s\"", compile->what, compile->schema));
+		path->jsonpath =
+			integ_path_compile(source, psprintf("%s of conversion schema \"%s\"", compile->what, compile->schema));
 		return;
 	}
 	if (source[0] == '.')

@@ -230,7 +230,8 @@ integ_course_resume(IntegCall *call, const Jsonb *progress)
 	if (progress == NULL)
 		return;
 	next = integ_json_get_string(&progress->root, "next");
-	if (course == NULL || next == NULL || !integ_json_get(&progress->root, "earlier", &earlier) || earlier.type != jbvBinary)
+	if (course == NULL || next == NULL || !integ_json_get(&progress->root, "earlier", &earlier) ||
+		earlier.type != jbvBinary)
 		refuse_progress(call);
 	old = MemoryContextSwitchTo(course->context);
 	trace = integ_json_get_string(&progress->root, "trace");

@@ -70,7 +70,10 @@ resolve_root(Compiler *c, TemplateRef *ref)
 	{
 		const char *name;
 		TemplateRoot root;
-	} roots[] = {{"config", TEMPLATE_CONFIG}, {"task", TEMPLATE_TASK}, {"token", TEMPLATE_TOKEN}, {"credentials", TEMPLATE_CREDENTIALS}};
+	} roots[] = {{"config", TEMPLATE_CONFIG},
+				 {"task", TEMPLATE_TASK},
+				 {"token", TEMPLATE_TOKEN},
+				 {"credentials", TEMPLATE_CREDENTIALS}};
 	const char *first = ref->steps.steps[0].key;
 
 	for (int i = c->nlocals - 1; i >= 0; i--)
