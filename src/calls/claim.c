@@ -239,7 +239,8 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, Timestamp
 		return true;
 	if ((promised ? integ_lane_free(lane, now) : integ_lane_room(lane, now)) <= 0)
 		return false;
-	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, integ_result_text(row, 10, dispatcher->scratch), ordering_key))
+	if (ordering_key != NULL &&
+		!integ_ordered_take(dispatcher, instance, integ_result_text(row, 10, dispatcher->scratch), ordering_key))
 		return true;
 	flight = make_flight(dispatcher, row);
 	flight->promised = promised;
