@@ -14,11 +14,13 @@ MANIFEST = """{
   "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"}}},
   "methods": [
     {"id": "get", "name": "Get", "access": "read",
-     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}},
+     "outputSchema": {},
      "request": {"method": "GET", "path": "/json", "query": {"sku": "{sku}"}},
      "response": {"map": {"quantity": ".data.quantity_on_hand", "location": ".data.warehouse"}}},
     {"id": "put", "name": "Put", "access": "write",
-     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}},
+     "outputSchema": {},
      "request": {"method": "POST", "path": "/write", "body": {"sku": "{sku}"}}}
   ]
 }"""
@@ -36,7 +38,8 @@ BEGIN
     LOOP
         WITH claimed AS (
             UPDATE bench_open SET state = 'running', lease = 1, attempt = attempt + 1, started_at = clock_timestamp()
-            WHERE ctid = ANY (ARRAY(SELECT ctid FROM bench_open WHERE priority = 0 AND next_attempt_at <= now() AND state = 'queued'
+            WHERE ctid = ANY (ARRAY(SELECT ctid FROM bench_open
+                                    WHERE priority = 0 AND next_attempt_at <= now() AND state = 'queued'
                                     ORDER BY next_attempt_at, id LIMIT batch FOR UPDATE SKIP LOCKED))
             RETURNING id)
         SELECT array_agg(id) INTO ids FROM claimed;
@@ -46,9 +49,9 @@ BEGIN
         INSERT INTO bench_done (id, instance, created_at, run_at, started_at, finished_at, owner, attempt,
             max_attempts, interrupted,
             priority, is_write, state, client_id, instance_id, definition_id, method, input, result)
-        SELECT id, instance, created_at, run_at, started_at, clock_timestamp(), owner, attempt, max_attempts, interrupted,
-            priority, is_write, 'succeeded', client_id, instance_id, definition_id, method, input,
-            '{"quantity": 17, "location": "north"}' FROM ended;
+        SELECT id, instance, created_at, run_at, started_at, clock_timestamp(), owner, attempt,
+            max_attempts, interrupted, priority, is_write, 'succeeded', client_id, instance_id, definition_id, method,
+            input, '{"quantity": 17, "location": "north"}' FROM ended;
         COMMIT;
     END LOOP;
 END $$;
@@ -105,7 +108,8 @@ def wait_until(condition):
 
 def wait_for_due():
     """Until nothing of the usual priority is open any more but what is due tomorrow."""
-    wait_until("NOT EXISTS (SELECT FROM integ.calls_open WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')")
+    wait_until("NOT EXISTS (SELECT FROM integ.calls_open"
+               " WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')")
 
 
 def held(value):
@@ -130,8 +134,9 @@ def outcomes(method, calls):
     last = psql("SELECT clock_timestamp()")
     held("off")
     wait_for_due()
-    return calls / float(psql(
-        f"SELECT extract(epoch FROM max(finished_at) - min(started_at)) FROM integ.calls_done WHERE finished_at > '{last}'"))
+    return calls / float(psql(f"""
+        SELECT extract(epoch FROM max(finished_at) - min(started_at)) FROM integ.calls_done
+        WHERE finished_at > '{last}'"""))
 
 
 def loop(calls, batch=32):

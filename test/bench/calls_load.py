@@ -2,9 +2,8 @@
 """Durable calls with something in the way, beside the same without it.
 
 Waiting rows: outcomes while many calls that may not run now are open, half of them due
-tomorrow, half due now, before all others, but beyond a rate limit. Both sides are related to the bare loop run next to them,
-since
-the rows are not put in and taken out for each round.
+tomorrow, half due now, before all others, but beyond a rate limit. Both sides are related to the bare loop run next to
+them, since the rows are not put in and taken out for each round.
 Old snapshot: outcomes while another session holds a snapshot from before, in turns with outcomes
 without one.
 Slow host: from due to stored, 99th percentile, of calls of many instances that are answered at
@@ -43,12 +42,14 @@ def fill():
     psql(f"""
         SELECT integ_define($manifest${LIMITED}$manifest$::jsonb);
         SELECT integ_connect('bench_limited', 'bench_limited_main', '{{"base_url": "{URL}"}}');
-        INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, priority, owner, is_write, client_id, instance_id,
-            definition_id, method, input)
-        SELECT integ.uuid_generate(), i.id, at, at, priority, current_user::regrole, false, '*', i.instance_id, i.definition, 'get',
+        INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, priority, owner, is_write, client_id,
+            instance_id, definition_id, method, input)
+        SELECT integ.uuid_generate(), i.id, at, at, priority, current_user::regrole, false, '*', i.instance_id,
+            i.definition, 'get',
             '{{"sku": "A-1"}}'
         FROM generate_series(1, {WAITING // 2}) g,
-            (VALUES ('bench_calls_main', now() + interval '1 day', 0), ('bench_limited_main', now(), 1)) w (instance_id, at, priority)
+            (VALUES ('bench_calls_main', now() + interval '1 day', 0), ('bench_limited_main', now(), 1))
+                w (instance_id, at, priority)
             JOIN integ.instances i USING (instance_id);
         VACUUM ANALYZE integ.calls_open;
     """)
@@ -73,7 +74,8 @@ def bench_waiting():
 
 def old_snapshot():
     """A session with a snapshot of now; closing its input ends it."""
-    session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
     session.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM integ.calls_open;\n")
     session.stdin.flush()
     session.stdout.readline()
