@@ -115,11 +115,12 @@ switch_off(const pg_uuid_t *id, const char *reason)
 {
 	static IntegQuery find = {
 		"SELECT instance_id, client_id, CASE WHEN context_type = 'user' THEN context_id END,"
-		" CASE WHEN status IN ('initializing', 'active') THEN 'error' ELSE status END FROM integ.instances WHERE id = $1",
+		" CASE WHEN status IN ('initializing', 'active') THEN 'error' ELSE status END, definition"
+		" FROM integ.instances WHERE id = $1",
 		1,
 		{UUIDOID}};
 	Datum value = UUIDPGetDatum(id);
-	char *handle, *client, *recipient;
+	char *handle, *client, *recipient, *definition;
 	IntegJsonBuilder payload;
 
 	if (integ_query(&find, &value, NULL) == 0)
@@ -127,9 +128,11 @@ switch_off(const pg_uuid_t *id, const char *reason)
 	handle = integ_result_text(0, 1, CurrentMemoryContext);
 	client = integ_result_text(0, 2, CurrentMemoryContext);
 	recipient = integ_result_text(0, 3, CurrentMemoryContext);
+	definition = integ_result_text(0, 5, CurrentMemoryContext);
 	integ_instance_set_status(id, integ_result_text(0, 4, CurrentMemoryContext), reason, true);
 	integ_json_begin_object(&payload);
 	integ_json_add_string(&payload, "instance_id", handle);
+	integ_json_add_string(&payload, "definition", definition);
 	integ_json_add_string(&payload, "reason", reason);
 	integ_event_emit("instance.deactivated", client, id, integ_json_end(&payload));
 	integ_notify(recipient, client, "instance.deactivated", psprintf("\"%s\" was switched off: %s", handle, reason),

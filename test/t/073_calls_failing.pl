@@ -49,7 +49,8 @@ is(calls('lasting', $no), 'failed', 'the fifth in a row');
 $node->wait_for_sql("SELECT NOT is_active FROM integ.instances WHERE instance_id = 'lasting'", 'the instance to be switched off');
 like(sql("SELECT concat_ws('|', status, deactivated_by, deactivated_reason) FROM integ.instances WHERE instance_id = 'lasting'"),
 	qr/^error\|The last 5 calls have failed, since \d{4}-.*: .*403/, 'by nobody, and says why');
-is(sql("SELECT payload ->> 'instance_id' FROM integ.events WHERE kind = 'instance.deactivated'"), 'lasting', 'with an event');
+is(sql(q(SELECT concat_ws(' ', payload ->> 'instance_id', payload ->> 'definition') FROM integ.events
+	WHERE kind = 'instance.deactivated')), 'lasting calls', 'with an event');
 like(sql("SELECT text || '|' || hint FROM integ.notifications WHERE kind = 'instance.deactivated'"),
 	qr/^"lasting" was switched off: .*\|Mend .*UPDATE integ\.instances SET is_active = true.*integ_calls_retry/, 'and a notification that says what to do');
 my $before = $provider->count('/echo/yes');
