@@ -243,6 +243,13 @@ SET ROLE calls_adm;
 UPDATE integ.calls_open SET priority = 5;
 SELECT priority FROM integ.calls WHERE id = :'id';
 RESET ROLE;
+-- An ordering key is its client's: whoever else calls the same instance with the same words waits for nobody.
+SELECT integ_enqueue('calls_main', 'get', '{}', '{"ordering_key": "shared", "run_at": "2100-01-01"}') AS blocking \gset
+SET ROLE calls_ann;
+SELECT integ_enqueue('calls_main', 'get', '{}', '{"ordering_key": "shared"}') AS mine \gset
+SELECT integ_await(:'mine', '20 s') ->> 'state' AS state;
+RESET ROLE;
+SELECT integ_call_cancel(:'blocking');
 
 -- A call runs with the rights its owner has when it runs.
 DELETE FROM integ.members WHERE role = 'calls_ann'::regrole;

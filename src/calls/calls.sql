@@ -55,7 +55,8 @@ CREATE TABLE integ.calls_open (
 ) WITH (fillfactor = 50);
 CREATE INDEX calls_open_due_idx ON integ.calls_open (priority, next_attempt_at, id);
 CREATE INDEX calls_open_instance_idx ON integ.calls_open (instance, priority, next_attempt_at, id);
-CREATE INDEX calls_open_ordering_idx ON integ.calls_open (instance, ordering_key, id) WHERE ordering_key IS NOT NULL;
+CREATE INDEX calls_open_ordering_idx ON integ.calls_open (instance, client_id, ordering_key, id)
+    WHERE ordering_key IS NOT NULL;
 COMMENT ON TABLE integ.calls_open IS
     'Durable calls that have not ended. Made by integ_enqueue; run_at, next_attempt_at, expires_at, priority, '
         'max_attempts and timeout_ms may be updated here';
@@ -86,8 +87,8 @@ COMMENT ON COLUMN integ.calls_open.user_id IS 'User within the client, or none';
 COMMENT ON COLUMN integ.calls_open.instance_id IS 'Handle of the instance when it was enqueued';
 COMMENT ON COLUMN integ.calls_open.definition_id IS 'Definition of the instance when it was enqueued';
 COMMENT ON COLUMN integ.calls_open.method IS 'Method of the definition';
-COMMENT ON COLUMN integ.calls_open.ordering_key IS 'Calls of an instance with the same key run in the order of id, '
-    'one at a time';
+COMMENT ON COLUMN integ.calls_open.ordering_key IS 'Calls of a client with the same key for an instance run in '
+    'the order of id, one at a time';
 COMMENT ON COLUMN integ.calls_open.idempotency_key IS 'Enqueued again with it, the call is the same one '
     '(integ.call_keys)';
 COMMENT ON COLUMN integ.calls_open.on_success IS 'Function that is called when it has succeeded, or none '

@@ -37,7 +37,7 @@
 /* A call with an ordering key is a candidate only when it is the first of its key. */
 #define FIRST_OF_KEY                                                        \
 	"(o.ordering_key IS NULL OR NOT EXISTS (SELECT FROM integ.calls_open e" \
-	" WHERE e.instance = o.instance AND e.ordering_key = o.ordering_key AND e.id < o.id))"
+	" WHERE e.instance = o.instance AND e.client_id = o.client_id AND e.ordering_key = o.ordering_key AND e.id < o.id))"
 
 /* Arguments of the general read. */
 #define MINE INTEG_MY_CALL("$5", "$6")
@@ -144,7 +144,7 @@ undo_claim(IntegDispatcher *dispatcher)
 
 		integ_lane_leave(dispatcher, flight);
 		if (flight->ordering_key != NULL)
-			integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);
+			integ_ordered_release(dispatcher, &flight->instance, flight->client_id, flight->ordering_key);
 		MemoryContextDelete(flight->context);
 	}
 	nfresh = 0;
@@ -239,7 +239,8 @@ take_candidate(IntegDispatcher *dispatcher, uint64 row, bool promised, Timestamp
 		return true;
 	if ((promised ? integ_lane_free(lane, now) : integ_lane_room(lane, now)) <= 0)
 		return false;
-	if (ordering_key != NULL && !integ_ordered_take(dispatcher, instance, ordering_key))
+	if (ordering_key != NULL &&
+		!integ_ordered_take(dispatcher, instance, integ_result_text(row, 10, dispatcher->scratch), ordering_key))
 		return true;
 	flight = make_flight(dispatcher, row);
 	flight->promised = promised;
@@ -275,15 +276,15 @@ read_unlocked(IntegDispatcher *dispatcher, TimestampTz now)
 	static IntegQuery first = {
 		"SELECT " CANDIDATE_COLUMNS " FROM integ.calls_open o"
 		" WHERE o.instance = $1 AND o.id = (SELECT f.id FROM integ.calls_open f"
-		"  WHERE f.instance = $1 AND f.ordering_key = $2 ORDER BY f.id LIMIT 1)" LOCKED,
-		2,
-		{UUIDOID, TEXTOID}};
+		"  WHERE f.instance = $1 AND f.client_id = $2 AND f.ordering_key = $3 ORDER BY f.id LIMIT 1)" LOCKED,
+		3,
+		{UUIDOID, TEXTOID, TEXTOID}};
 	pg_uuid_t instance;
-	char *key;
+	char *client, *key;
 
-	while (nfresh < INTEG_BATCH_MAX && integ_ordered_next(dispatcher, &instance, &key))
+	while (nfresh < INTEG_BATCH_MAX && integ_ordered_next(dispatcher, &instance, &client, &key))
 	{
-		Datum values[] = {UUIDPGetDatum(&instance), CStringGetTextDatum(key)};
+		Datum values[] = {UUIDPGetDatum(&instance), CStringGetTextDatum(client), CStringGetTextDatum(key)};
 		char *state;
 		IntegMark mark;
 

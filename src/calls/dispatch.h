@@ -160,7 +160,7 @@ typedef struct IntegDispatcher
 	dlist_head backlogged;
 	dlist_head promising; /* lanes with calls that wait for a slot */
 	TimestampTz promises_checked;
-	HTAB *ordered;		 /* (instance, ordering key) of calls under way */
+	HTAB *ordered;		 /* (instance, client, ordering key) of calls under way */
 	dlist_head unlocked; /* ordering keys whose next call may run */
 	dlist_head failing;	 /* lanes with failures that are not written */
 	TimestampTz failing_since;
@@ -243,13 +243,17 @@ extern void integ_lane_leave(IntegDispatcher *dispatcher, IntegFlight *flight);
 extern void integ_lane_sweep(IntegDispatcher *dispatcher);
 
 /*
- * The ordering keys under way. take: false where a call of the key is under way already. unlock: the
- * next call of the key may run, and integ_claim looks for it by next.
+ * The ordering keys under way: each client has its own, so that no tenant can hold up another's calls. take: false
+ * where a call of the key is under way already. unlock: the next call of the key may run, and integ_claim looks for it
+ * by next, whose client and key are in the scratch context. Deliveries, whose endpoint is one client's, say "" for it.
  */
-extern bool integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
-extern void integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
-extern void integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key);
-extern bool integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key);
+extern bool integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *client,
+							   const char *key);
+extern void integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *client,
+								  const char *key);
+extern void integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *client,
+								 const char *key);
+extern bool integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **client, char **key);
 
 /* send.c: nothing may leave now, for a reason that is no call's: it is held, or nobody records what leaves. */
 extern bool integ_dispatcher_is_closed(const IntegDispatcher *dispatcher);

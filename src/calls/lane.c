@@ -3,16 +3,21 @@
  */
 #include "calls/dispatch.h"
 
+#include "common/hashfn.h"
 #include "core/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define ORDERING_KEY_MAX 512
 
-/* An ordering key of an instance, as a hash key: zeroed before it is filled. */
+/*
+ * An ordering key of a client for an instance, as a hash key: zeroed before it is filled. Of the client it has a hash:
+ * where those of two were the same, their calls would wait for one another.
+ */
 typedef struct OrderedKey
 {
 	pg_uuid_t instance;
+	uint64 client;
 	char key[ORDERING_KEY_MAX + 1];
 } OrderedKey;
 
@@ -20,16 +25,18 @@ typedef struct OrderedNext
 {
 	dlist_node node;
 	pg_uuid_t instance;
+	char *client;
 	char key[FLEXIBLE_ARRAY_MEMBER];
 } OrderedNext;
 
 static OrderedKey *
-ordered_key(const pg_uuid_t *instance, const char *key)
+ordered_key(const pg_uuid_t *instance, const char *client, const char *key)
 {
 	static OrderedKey buffer;
 
 	memset(&buffer, 0, sizeof(buffer));
 	buffer.instance = *instance;
+	buffer.client = hash_bytes_extended((const unsigned char *) client, (int) strlen(client), 0);
 	strlcpy(buffer.key, key, sizeof(buffer.key));
 	return &buffer;
 }
@@ -278,34 +285,35 @@ integ_lane_sweep(IntegDispatcher *dispatcher)
 }
 
 bool
-integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key)
+integ_ordered_take(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *client, const char *key)
 {
 	bool found;
 
 	if (dispatcher->ordered == NULL)
 		dispatcher->ordered = make_table(dispatcher, "integ ordering keys", sizeof(OrderedKey), sizeof(OrderedKey));
-	(void) hash_search(dispatcher->ordered, ordered_key(instance, key), HASH_ENTER, &found);
+	(void) hash_search(dispatcher->ordered, ordered_key(instance, client, key), HASH_ENTER, &found);
 	return !found;
 }
 
 void
-integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key)
+integ_ordered_release(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *client, const char *key)
 {
-	(void) hash_search(dispatcher->ordered, ordered_key(instance, key), HASH_REMOVE, NULL);
+	(void) hash_search(dispatcher->ordered, ordered_key(instance, client, key), HASH_REMOVE, NULL);
 }
 
 void
-integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *key)
+integ_ordered_unlock(IntegDispatcher *dispatcher, const pg_uuid_t *instance, const char *client, const char *key)
 {
 	OrderedNext *next = MemoryContextAlloc(dispatcher->context, offsetof(OrderedNext, key) + strlen(key) + 1);
 
 	next->instance = *instance;
+	next->client = MemoryContextStrdup(dispatcher->context, client);
 	strcpy(next->key, key);
 	dlist_push_tail(&dispatcher->unlocked, &next->node);
 }
 
 bool
-integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key)
+integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **client, char **key)
 {
 	OrderedNext *next;
 
@@ -313,7 +321,9 @@ integ_ordered_next(IntegDispatcher *dispatcher, pg_uuid_t *instance, char **key)
 		return false;
 	next = dlist_container(OrderedNext, node, dlist_pop_head_node(&dispatcher->unlocked));
 	*instance = next->instance;
+	*client = MemoryContextStrdup(dispatcher->scratch, next->client);
 	*key = MemoryContextStrdup(dispatcher->scratch, next->key);
+	pfree(next->client);
 	pfree(next);
 	return true;
 }

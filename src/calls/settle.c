@@ -508,9 +508,9 @@ end_flight(IntegDispatcher *dispatcher, IntegFlight *flight)
 	integ_failing_note(dispatcher, flight);
 	if (flight->ordering_key != NULL)
 	{
-		integ_ordered_release(dispatcher, &flight->instance, flight->ordering_key);
+		integ_ordered_release(dispatcher, &flight->instance, flight->client_id, flight->ordering_key);
 		if (!again)
-			integ_ordered_unlock(dispatcher, &flight->instance, flight->ordering_key);
+			integ_ordered_unlock(dispatcher, &flight->instance, flight->client_id, flight->ordering_key);
 	}
 	if (again)
 		integ_claim_later(dispatcher, flight, flight->verdict.retry_at);

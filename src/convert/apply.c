@@ -4,6 +4,7 @@
 #include "convert/plan.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/text.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -42,23 +43,14 @@ note(ConvertEval *eval, const char *field, const char *reason, bool recoverable)
 void
 convert_fail(ConvertEval *eval, ConvertValue *value, bool recoverable, const char *format, ...)
 {
-	StringInfoData reason;
+	char *reason;
+	va_list args;
 
-	initStringInfo(&reason);
-	for (;;)
-	{
-		va_list args;
-		int needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&reason, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&reason, needed);
-	}
+	va_start(args, format);
+	reason = integ_text_va(format, args);
+	va_end(args);
 	value->state = INTEG_FIELD_FAILED;
-	note(eval, eval->field, reason.data, recoverable);
+	note(eval, eval->field, reason, recoverable);
 }
 
 static bool

@@ -6,31 +6,23 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/text.h"
 #include "template/scan.h"
 #include "utils/builtins.h"
 
 void
 convert_invalid(const ConvertCompile *compile, const char *hint, const char *format, ...)
 {
-	StringInfoData detail;
+	char *detail;
+	va_list args;
 
-	initStringInfo(&detail);
-	for (;;)
-	{
-		va_list args;
-		int needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&detail, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&detail, needed);
-	}
+	va_start(args, format);
+	detail = integ_text_va(format, args);
+	va_end(args);
 	ereport(ERROR,
 			(errcode(ERRCODE_INTEG_INVALID),
 			 errmsg("%s of conversion schema \"%s\" is not valid", compile->what, compile->schema),
-			 errdetail("%s.", detail.data), errhint("%s", hint != NULL ? hint : "docs/conversion.md describes schemas.")));
+			 errdetail("%s.", detail), errhint("%s", hint != NULL ? hint : "docs/conversion.md describes schemas.")));
 }
 
 static bool
@@ -187,7 +179,8 @@ convert_path(ConvertCompile *compile, const char *source, ConvertPath *path)
 		return;
 	if (source[0] == '$' && (source[1] == '.' || source[1] == '[' || source[1] == '\0'))
 	{
-		path->jsonpath = integ_path_compile(source, psprintf("%s of conversion schema \"%s\"", compile->what, compile->schema));
+		path->jsonpath =
+			integ_path_compile(source, psprintf("%s of conversion schema \"%s\"", compile->what, compile->schema));
 		return;
 	}
 	if (source[0] == '.')

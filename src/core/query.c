@@ -188,3 +188,12 @@ integ_result_int8(uint64 row, int column)
 
 	return isnull ? 0 : DatumGetInt64(value);
 }
+
+TimestampTz
+integ_result_time(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = integ_result_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}

@@ -60,5 +60,6 @@ extern struct varlena *integ_result_varlena(uint64 row, int column, MemoryContex
 extern Datum integ_result_datum(uint64 row, int column, bool *isnull);
 extern bool integ_result_bool(uint64 row, int column);
 extern int64 integ_result_int8(uint64 row, int column);
+extern TimestampTz integ_result_time(uint64 row, int column);
 
 #endif /* INTEG_CORE_QUERY_H */

@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/text.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -36,20 +37,13 @@ integ_course_keep(const IntegCourse *course, const Jsonb *document)
 void
 integ_course_note(IntegCourse *course, const char *format, ...)
 {
-	int needed;
+	va_list args;
 
 	if (course->trace.len > 0)
 		appendStringInfoString(&course->trace, "; ");
-	do
-	{
-		va_list args;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&course->trace, format, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&course->trace, needed);
-	} while (needed > 0);
+	va_start(args, format);
+	integ_text_append_va(&course->trace, format, args);
+	va_end(args);
 }
 
 void
@@ -236,7 +230,8 @@ integ_course_resume(IntegCall *call, const Jsonb *progress)
 	if (progress == NULL)
 		return;
 	next = integ_json_get_string(&progress->root, "next");
-	if (course == NULL || next == NULL || !integ_json_get(&progress->root, "earlier", &earlier) || earlier.type != jbvBinary)
+	if (course == NULL || next == NULL || !integ_json_get(&progress->root, "earlier", &earlier) ||
+		earlier.type != jbvBinary)
 		refuse_progress(call);
 	old = MemoryContextSwitchTo(course->context);
 	trace = integ_json_get_string(&progress->root, "trace");

@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/text.h"
 #include "definitions/manifest_schema.h"
 #include "definitions/version.h"
 #include "fmgr.h"
@@ -49,22 +50,14 @@ void
 integ_manifest_problem(IntegManifestCheck *check, const char *where, const char *format, ...)
 {
 	IntegManifestProblems *problems = &check->problems;
+	va_list args;
 
 	if (problems->count == INTEG_SCHEMA_MAX_PROBLEMS)
 		return;
 	appendStringInfo(&problems->list, "%s%s: ", problems->count > 0 ? "\n" : "", where);
-	for (;;)
-	{
-		va_list args;
-		int needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&problems->list, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&problems->list, needed);
-	}
+	va_start(args, format);
+	integ_text_append_va(&problems->list, format, args);
+	va_end(args);
 	problems->count++;
 }
 

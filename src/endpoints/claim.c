@@ -145,7 +145,7 @@ take(IntegDeliveryDesk *desk, const Candidate *row, TimestampTz now)
 
 	if (integ_delivery_room(desk, lane, now) <= 0)
 		return false;
-	if (row->ordering_key != NULL && !integ_ordered_take(desk->dispatcher, &row->endpoint, row->ordering_key))
+	if (row->ordering_key != NULL && !integ_ordered_take(desk->dispatcher, &row->endpoint, "", row->ordering_key))
 		return true;
 	integ_delivery_enter(desk, lane);
 	taken[ntaken] = (Taken){.id = row->place.id,
@@ -407,7 +407,7 @@ let_go(IntegDeliveryDesk *desk, const Taken *item)
 {
 	integ_delivery_leave(desk, item->lane, false);
 	if (item->ordering_key != NULL)
-		integ_ordered_release(desk->dispatcher, &item->lane->endpoint, item->ordering_key);
+		integ_ordered_release(desk->dispatcher, &item->lane->endpoint, "", item->ordering_key);
 }
 
 /* What is claimed is on its way from here on; the rest is forgotten. */

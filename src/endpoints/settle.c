@@ -283,7 +283,7 @@ end_batch(const Batch *batch)
 		integ_delivery_note(desk, delivery);
 		if (delivery->ordering_key != NULL)
 		{
-			integ_ordered_release(desk->dispatcher, &delivery->endpoint, delivery->ordering_key);
+			integ_ordered_release(desk->dispatcher, &delivery->endpoint, "", delivery->ordering_key);
 			if (!again)
 				integ_deliveries_unlock(desk, &delivery->endpoint, delivery->ordering_key);
 		}

@@ -9,27 +9,20 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-static TimestampTz
-time_column(int column)
-{
-	bool isnull;
-	Datum value = integ_result_datum(0, column, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
 static void
 read_tokens(Datum client, const char *nulls, MemoryContext context, IntegOauthState *state)
 {
 	static IntegQuery query = {
-		"SELECT pg_catalog.count(*), "
-		"pg_catalog.count(*) FILTER (WHERE expires_at > pg_catalog.now() AND expires_at <= pg_catalog.now() + interval '10 min'), "
-		"pg_catalog.count(*) FILTER (WHERE expires_at <= pg_catalog.now()), "
-		"pg_catalog.count(*) FILTER (WHERE refresh_at <= pg_catalog.now()), "
-		"pg_catalog.min(refresh_at) FILTER (WHERE refresh_at <= pg_catalog.now()), "
-		"(SELECT i.instance_id || ': ' || f.last_error FROM integ.oauth_tokens f JOIN integ.instances i ON i.id = f.instance "
-		"WHERE f.last_error IS NOT NULL AND ($1 IS NULL OR f.client_id = $1) ORDER BY f.last_attempt_at DESC NULLS LAST LIMIT 1) "
-		"FROM integ.oauth_tokens WHERE $1 IS NULL OR client_id = $1",
+		"SELECT count(*),"
+		" count(*) FILTER (WHERE expires_at > now() AND expires_at <= now() + interval '10 min'),"
+		" count(*) FILTER (WHERE expires_at <= now()),"
+		" count(*) FILTER (WHERE refresh_at <= now()),"
+		" min(refresh_at) FILTER (WHERE refresh_at <= now()),"
+		" (SELECT i.instance_id || ': ' || f.last_error"
+		"  FROM integ.oauth_tokens f JOIN integ.instances i ON i.id = f.instance"
+		"  WHERE f.last_error IS NOT NULL AND ($1 IS NULL OR f.client_id = $1)"
+		"  ORDER BY f.last_attempt_at DESC NULLS LAST LIMIT 1)"
+		" FROM integ.oauth_tokens WHERE $1 IS NULL OR client_id = $1",
 		1,
 		{TEXTOID}};
 
@@ -38,7 +31,7 @@ read_tokens(Datum client, const char *nulls, MemoryContext context, IntegOauthSt
 	state->expiring = integ_result_int8(0, 2);
 	state->expired = integ_result_int8(0, 3);
 	state->due = integ_result_int8(0, 4);
-	state->due_since = time_column(5);
+	state->due_since = integ_result_time(0, 5);
 	state->last_error = integ_result_text(0, 6, context);
 }
 
@@ -54,7 +47,7 @@ read_persons(Datum client, const char *nulls, MemoryContext context, IntegOauthS
 
 	(void) integ_query(&query, &client, nulls);
 	state->persons = integ_result_int8(0, 1);
-	state->persons_since = time_column(2);
+	state->persons_since = integ_result_time(0, 2);
 	state->person_error = integ_result_text(0, 3, context);
 }
 

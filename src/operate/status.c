@@ -415,47 +415,6 @@ put_tokens(ReturnSetInfo *result, const IntegActor *actor)
 	integ_status_put(result, &line);
 }
 
-/* Of this database, for a client's administrator of the client: what waits and may begin, and tasks that cannot run. */
-static void
-put_sync(ReturnSetInfo *result, const IntegActor *actor)
-{
-	static IntegQuery look = {
-		"SELECT w.waiting, w.oldest, w.running, t.broken, (SELECT b.task_id || ': ' || (b.last_error ->> 'message')"
-		"  FROM integ.sync_tasks b WHERE b.status = 'error' AND ($1 IS NULL OR b.client_id = $1)"
-		"  ORDER BY b.last_error ->> 'timestamp' DESC LIMIT 1)"
-		" FROM (SELECT pg_catalog.count(*) FILTER (WHERE status = 'queued' AND run_at <= now()) AS waiting,"
-		"   pg_catalog.min(run_at) FILTER (WHERE status = 'queued' AND run_at <= now()) AS oldest,"
-		"   pg_catalog.count(*) FILTER (WHERE status = 'running') AS running"
-		"  FROM integ.sync_executions_open WHERE $1 IS NULL OR client_id = $1) AS w,"
-		" (SELECT pg_catalog.count(*) AS broken FROM integ.sync_tasks"
-		"  WHERE status = 'error' AND ($1 IS NULL OR client_id = $1)) AS t",
-		1,
-		{TEXTOID}};
-	bool all = actor->level == INTEG_LEVEL_SUPERADMIN;
-	Datum client = all ? (Datum) 0 : CStringGetTextDatum(actor->client);
-	IntegStatusLine line = {.component = "sync", .database = MyDatabaseId};
-	MemoryContext context = CurrentMemoryContext;
-	IntegOwnerScope scope;
-	int64 broken;
-	bool isnull;
-	Datum oldest;
-
-	integ_owner_enter(&scope);
-	(void) integ_query(&look, &client, all ? "n" : " ");
-	line.depth = integ_result_int8(0, 1);
-	oldest = integ_result_datum(0, 2, &isnull);
-	line.oldest = isnull ? 0 : DatumGetTimestampTz(oldest);
-	line.state = MemoryContextStrdup(context, psprintf(INT64_FORMAT " running", integ_result_int8(0, 3)));
-	broken = integ_result_int8(0, 4);
-	line.last_error = integ_result_text(0, 5, context);
-	integ_owner_leave(&scope);
-	if (broken > 0)
-		line.hint = psprintf(INT64_FORMAT " of integ.sync_tasks are in error: mend them (last_error says what), "
-										  "then integ_sync_resume.",
-							 broken);
-	integ_status_put(result, &line);
-}
-
 Datum
 integ_status(PG_FUNCTION_ARGS)
 {
@@ -482,8 +441,7 @@ integ_status(PG_FUNCTION_ARGS)
 	put_held(result);
 	put_master_key(result);
 	put_partitions(result);
-	put_sync(result, actor);
-	integ_status_put_webhooks(result, actor);
+	integ_status_put_queues(result, actor);
 	put_tokens(result, actor);
 	return (Datum) 0;
 }

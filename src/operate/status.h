@@ -25,7 +25,7 @@ typedef struct IntegStatusLine
 
 extern void integ_status_put(ReturnSetInfo *result, const IntegStatusLine *line);
 
-/* Deliveries, endpoints, registrations and polls: those of the actor's client, for a superadmin of all. */
-extern void integ_status_put_webhooks(ReturnSetInfo *result, const IntegActor *actor);
+/* Syncs, deliveries, endpoints, registrations and polls: those of the actor's client, for a superadmin of all. */
+extern void integ_status_put_queues(ReturnSetInfo *result, const IntegActor *actor);
 
 #endif /* INTEG_OPERATE_STATUS_H */

@@ -7,6 +7,7 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/text.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -55,21 +56,14 @@ current_pointer(SchemaCompiler *c)
 void
 schema_compile_fail(SchemaCompiler *c, const char *format, ...)
 {
-	StringInfoData problem;
+	char *problem;
 	va_list args;
-	int needed;
 
-	initStringInfo(&problem);
-	do
-	{
-		va_start(args, format);
-		needed = appendStringInfoVA(&problem, format, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&problem, needed);
-	} while (needed > 0);
+	va_start(args, format);
+	problem = integ_text_va(format, args);
+	va_end(args);
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s is not a JSON Schema that integ can use", c->where),
-					errdetail("At \"%s\": %s.", current_pointer(c), problem.data),
+					errdetail("At \"%s\": %s.", current_pointer(c), problem),
 					errhint("docs/json-schema.md lists the keywords and what they take.")));
 }
 

@@ -2,6 +2,7 @@
  * Violations, and the marks that unevaluated… needs.
  */
 #include "core/json_walk.h"
+#include "core/text.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "schema/validate.h"
@@ -37,26 +38,18 @@ bool
 schema_problem(SchemaWalk *walk, const SchemaStep *at, const char *format, ...)
 {
 	IntegSchemaProblem *problem;
-	StringInfoData path, message;
+	StringInfoData path;
 	va_list args;
-	int needed;
 
 	if (schema_enough(walk))
 		return false;
 	initStringInfo(&path);
 	append_path(&path, at);
-	initStringInfo(&message);
-	do
-	{
-		va_start(args, format);
-		needed = appendStringInfoVA(&message, format, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&message, needed);
-	} while (needed > 0);
 	problem = &walk->problems->items[walk->problems->count++];
 	problem->path = path.data;
-	problem->message = message.data;
+	va_start(args, format);
+	problem->message = integ_text_va(format, args);
+	va_end(args);
 	return false;
 }
 

@@ -50,7 +50,7 @@ claim(IntegSyncRun *run)
 
 	if (integ_query(&take, values, NULL) == 0)
 		return false;
-	run->created_at = DatumGetTimestampTz(integ_result_datum(0, 1, &isnull));
+	run->created_at = integ_result_time(0, 1);
 	run->task = uuid_result(0, 2, &isnull);
 	run->trigger = integ_result_text(0, 3, run->context);
 	run->dry_run = integ_result_bool(0, 4);

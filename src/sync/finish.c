@@ -122,7 +122,7 @@ make_history(Ended *ended, const IntegSyncOutcome *outcome)
 	ended->failed = integ_result_int8(0, 9);
 	ended->processed = integ_result_int8(0, 10);
 	ended->counters = integ_result_text(0, 11, context);
-	ended->created_at = DatumGetTimestampTz(integ_result_datum(0, 12, &isnull));
+	ended->created_at = integ_result_time(0, 12);
 	return true;
 }
 

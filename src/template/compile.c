@@ -4,6 +4,7 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/text.h"
 #include "miscadmin.h"
 #include "template/node.h"
 #include "template/scan.h"
@@ -23,21 +24,14 @@ pg_noreturn static void malformed(const Compiler *c, const char *format, ...) pg
 static void
 malformed(const Compiler *c, const char *format, ...)
 {
-	StringInfoData problem;
+	char *problem;
 	va_list args;
-	int needed;
 
-	initStringInfo(&problem);
-	do
-	{
-		va_start(args, format);
-		needed = appendStringInfoVA(&problem, format, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&problem, needed);
-	} while (needed > 0);
+	va_start(args, format);
+	problem = integ_text_va(format, args);
+	va_end(args);
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s is not a valid template", c->where),
-					errdetail("%s.", problem.data), errhint("docs/templates.md describes templates.")));
+					errdetail("%s.", problem), errhint("docs/templates.md describes templates.")));
 }
 
 static TemplateNode *
@@ -76,7 +70,10 @@ resolve_root(Compiler *c, TemplateRef *ref)
 	{
 		const char *name;
 		TemplateRoot root;
-	} roots[] = {{"config", TEMPLATE_CONFIG}, {"task", TEMPLATE_TASK}, {"token", TEMPLATE_TOKEN}, {"credentials", TEMPLATE_CREDENTIALS}};
+	} roots[] = {{"config", TEMPLATE_CONFIG},
+				 {"task", TEMPLATE_TASK},
+				 {"token", TEMPLATE_TOKEN},
+				 {"credentials", TEMPLATE_CREDENTIALS}};
 	const char *first = ref->steps.steps[0].key;
 
 	for (int i = c->nlocals - 1; i >= 0; i--)

@@ -4,6 +4,7 @@
 #include "core/errors.h"
 #include "core/json.h"
 #include "core/json_walk.h"
+#include "core/text.h"
 #include "miscadmin.h"
 #include "template/node.h"
 #include "utils/memutils.h"
@@ -12,21 +13,14 @@
 void
 template_fail(const char *where, const char *format, ...)
 {
-	StringInfoData problem;
+	char *problem;
 	va_list args;
-	int needed;
 
-	initStringInfo(&problem);
-	do
-	{
-		va_start(args, format);
-		needed = appendStringInfoVA(&problem, format, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&problem, needed);
-	} while (needed > 0);
+	va_start(args, format);
+	problem = integ_text_va(format, args);
+	va_end(args);
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("%s cannot be rendered", where),
-					errdetail("%s.", problem.data), errhint("docs/templates.md describes templates.")));
+					errdetail("%s.", problem), errhint("docs/templates.md describes templates.")));
 }
 
 void

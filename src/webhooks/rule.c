@@ -130,14 +130,13 @@ read_stored(const IntegActor *actor, Datum id, IntegWebhookEvent *event, const p
 	MemoryContext context = CurrentMemoryContext;
 	Datum values[] = {id, BoolGetDatum(actor->level == INTEG_LEVEL_SUPERADMIN), CStringGetTextDatum(actor->client)};
 	const Jsonb *triggers;
-	Datum occurred_at;
 	bool isnull;
 
 	if (integ_query(&find, values, NULL) == 0)
 		return false;
 	memset(event, 0, sizeof(*event));
 	event->id = *DatumGetUUIDP(integ_result_datum(0, 1, &isnull));
-	*created_at = DatumGetTimestampTz(integ_result_datum(0, 2, &isnull));
+	*created_at = integ_result_time(0, 2);
 	*depth = (int) integ_result_int8(0, 12);
 	event->client_id = text_or_null(3, context);
 	*webhook = uuid_or_null(4, context);
@@ -146,8 +145,7 @@ read_stored(const IntegActor *actor, Datum id, IntegWebhookEvent *event, const p
 	triggers = (Jsonb *) integ_result_varlena(0, 7, context);
 	event->delivery_id = text_or_null(8, context);
 	event->account = text_or_null(9, context);
-	occurred_at = integ_result_datum(0, 10, &isnull);
-	event->occurred_at = isnull ? 0 : DatumGetTimestampTz(occurred_at);
+	event->occurred_at = integ_result_time(0, 10);
 	event->payload = (Jsonb *) integ_result_varlena(0, 11, context);
 	event->ntriggers = (int) JB_ROOT_COUNT(triggers);
 	event->triggers = MemoryContextAlloc(context, sizeof(char *) * (event->ntriggers + 1));

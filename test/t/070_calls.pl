@@ -80,8 +80,19 @@ is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "once", "code": 503, "ti
 is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "reset"}', '{"max_attempts": 3}')),
 	'dead 3 IG502', 'a read is repeated after a reset, until its attempts are used up');
 is($provider->count('/fault/reset'), 3, 'and the service saw each attempt');
+$node->append_conf('postgresql.conf', 'integ.request_timeout = 10min');
+$node->reload;
 is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "noanswer"}', '{"timeout": 100, "max_attempts": 2}')),
-	'dead 2 IG504', 'a read that times out is repeated');
+	'dead 2 IG504', 'a read that times out is repeated; its own timeout is shorter than the setting');
+$node->append_conf('postgresql.conf', 'integ.request_timeout = 300ms');
+$node->reload;
+my $patient = enqueue('main', 'read', '{"a": "fault", "b": "delay", "ms": 2000}',
+	'{"timeout": "10 minutes", "max_attempts": 1}');
+is(outcome(enqueue('main', 'read', '{"a": "fault", "b": "noanswer"}', '{"max_attempts": 1}')), 'dead 1 IG504',
+	'without one the setting holds');
+is(outcome($patient), 'succeeded 1', 'and another is longer');
+$node->append_conf('postgresql.conf', 'integ.request_timeout = 5s');
+$node->reload;
 is(outcome(enqueue('main', 'write', '{"a": "fault", "b": "noanswer"}', '{"timeout": 100}')),
 	'unknown 1 IG504', 'a write that times out is not: its outcome is unknown');
 is(outcome(enqueue('main', 'write', '{"a": "fault", "b": "close"}')), 'unknown 1 IG504',

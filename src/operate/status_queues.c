@@ -1,5 +1,5 @@
 /*
- * integ_status(): what goes out to endpoints, and what services are asked for.
+ * integ_status(): what waits in this database, and what of it needs a look.
  */
 #include "operate/status.h"
 
@@ -36,15 +36,6 @@ look_end(Look *look)
 	integ_owner_leave(&look->scope);
 }
 
-static TimestampTz
-time_of(int column)
-{
-	bool isnull;
-	Datum value = integ_result_datum(0, column, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
 /* The first columns of each query: state, depth, oldest, last_error, hint. */
 static void
 take(IntegStatusLine *line, const Look *look)
@@ -52,7 +43,7 @@ take(IntegStatusLine *line, const Look *look)
 	line->database = MyDatabaseId;
 	line->state = integ_result_text(0, 1, look->context);
 	line->depth = integ_result_int8(0, 2);
-	line->oldest = time_of(3);
+	line->oldest = integ_result_time(0, 3);
 	line->last_error = integ_result_text(0, 4, look->context);
 	line->hint = integ_result_text(0, 5, look->context);
 }
@@ -64,6 +55,33 @@ is_late(const IntegStatusLine *line)
 }
 
 /* Each condition on client_id: $1 is a client, NULL for a superadmin. */
+
+static void
+put_sync(ReturnSetInfo *result, const IntegActor *actor)
+{
+	static IntegQuery query = {
+		"SELECT e.running || ' running', e.waiting, e.oldest,"
+		" (SELECT b.task_id || ': ' || (b.last_error ->> 'message') FROM integ.sync_tasks b"
+		"  WHERE b.status = 'error' AND ($1 IS NULL OR b.client_id = $1)"
+		"  ORDER BY b.last_error ->> 'timestamp' DESC LIMIT 1),"
+		" CASE WHEN t.broken > 0 THEN t.broken || ' of integ.sync_tasks are in error: mend them (last_error says what),"
+		" then integ_sync_resume.' END"
+		" FROM (SELECT count(*) FILTER (WHERE status = 'running') AS running,"
+		"   count(*) FILTER (WHERE status = 'queued' AND run_at <= now()) AS waiting,"
+		"   min(run_at) FILTER (WHERE status = 'queued' AND run_at <= now()) AS oldest"
+		"  FROM integ.sync_executions_open WHERE $1 IS NULL OR client_id = $1) AS e,"
+		" (SELECT count(*) AS broken FROM integ.sync_tasks"
+		"  WHERE status = 'error' AND ($1 IS NULL OR client_id = $1)) AS t",
+		1,
+		{TEXTOID}};
+	IntegStatusLine line = {.component = "sync"};
+	Look look;
+
+	look_begin(&look, &query, actor);
+	take(&line, &look);
+	look_end(&look);
+	integ_status_put(result, &line);
+}
 
 static void
 put_deliveries(ReturnSetInfo *result, const IntegActor *actor)
@@ -116,7 +134,7 @@ put_endpoints(ReturnSetInfo *result, const IntegActor *actor)
 
 	look_begin(&look, &query, actor);
 	take(&line, &look);
-	line.since = time_of(6);
+	line.since = integ_result_time(0, 6);
 	any_disabled = integ_result_bool(0, 7);
 	look_end(&look);
 	if (any_disabled)
@@ -190,8 +208,9 @@ put_polls(ReturnSetInfo *result, const IntegActor *actor)
 }
 
 void
-integ_status_put_webhooks(ReturnSetInfo *result, const IntegActor *actor)
+integ_status_put_queues(ReturnSetInfo *result, const IntegActor *actor)
 {
+	put_sync(result, actor);
 	put_deliveries(result, actor);
 	put_endpoints(result, actor);
 	put_registrations(result, actor);
