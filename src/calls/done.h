@@ -34,9 +34,10 @@
 	" 'hint', end_hint)) END, client_id, user_id, id, instance, least(depth + 1, 30000) FROM ended"                    \
 	" WHERE CASE WHEN end_state = 'succeeded' THEN on_success ELSE on_failure END IS NOT NULL)"
 #define INTEG_CALLS_DONE INTEG_CALLS_CALLED " SELECT ordering_key IS NOT NULL FROM ended"
-#define INTEG_CALLS_TOLD                                                                                                 \
-	INTEG_CALLS_CALLED " SELECT ordering_key IS NOT NULL, id, instance, client_id, user_id, instance_id, definition_id," \
-					   " method, is_write, end_state, (attempt - interrupted)::bigint, end_sqlstate, end_error, purpose IS NOT NULL FROM ended"
+#define INTEG_CALLS_TOLD INTEG_CALLS_CALLED INTEG_CALLS_WHAT_IS_TOLD
+#define INTEG_CALLS_WHAT_IS_TOLD                                                                              \
+	" SELECT ordering_key IS NOT NULL, id, instance, client_id, user_id, instance_id, definition_id, method," \
+	" is_write, end_state, (attempt - interrupted)::bigint, end_sqlstate, end_error, purpose IS NOT NULL FROM ended"
 
 /*
  * integ.action.executed of what a statement with INTEG_CALLS_TOLD has ended, for the endpoints that want to know; count

@@ -95,7 +95,8 @@ count_failures(const IntegLane *lane, char **reason)
 		" FROM (SELECT id, $3 OR failing_since IS NULL OR last_succeeded_at > failing_since AS anew"
 		"       FROM integ.instances WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED) l"
 		" WHERE i.id = l.id"
-		" RETURNING i.is_active AND i.failures >= $4 AND i.failing_since <= pg_catalog.clock_timestamp() - $5 * interval '1 second',"
+		" RETURNING i.is_active AND i.failures >= $4"
+		" AND i.failing_since <= pg_catalog.clock_timestamp() - $5 * interval '1 second',"
 		" pg_catalog.format('The last %s calls have failed, since %s: %s', i.failures,"
 		" pg_catalog.to_char(i.failing_since, 'YYYY-MM-DD HH24:MI:SSOF'), $6)",
 		6,

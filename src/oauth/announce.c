@@ -67,7 +67,8 @@ integ_oauth_mend(const IntegInstance *instance)
 void
 integ_oauth_require_person(const IntegInstance *instance, const char *why)
 {
-	static IntegQuery stop = {"UPDATE integ.oauth_tokens SET refresh_at = NULL, refresh_started_at = NULL WHERE instance = $1",
+	static IntegQuery stop = {"UPDATE integ.oauth_tokens SET refresh_at = NULL, refresh_started_at = NULL"
+							  " WHERE instance = $1",
 							  1,
 							  {UUIDOID}};
 	Datum id = UUIDPGetDatum(&instance->id);

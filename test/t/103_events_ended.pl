@@ -19,7 +19,8 @@ Integ::Calls::connect($node, 'postgres', main => $provider->url);
 sub value { return $node->safe_psql('postgres', shift) }
 
 value(q(SELECT integ_define($$
-{"integrationId": "stepping", "name": "Stepping", "version": "1.0.0", "authType": "none", "baseUrl": "{config.base_url}",
+{"integrationId": "stepping", "name": "Stepping", "version": "1.0.0", "authType": "none",
+ "baseUrl": "{config.base_url}",
  "configSchema": {"type": "object", "properties": {"base_url": {"type": "string"}}},
  "methods": [{"id": "both", "name": "Both", "access": "write", "inputSchema": {"type": "object"}, "outputSchema": {},
    "steps": [
@@ -109,7 +110,8 @@ sub actions
 }
 
 my $steps = q(payload ->> 'instance_id' = 'steps');
-is(($node->sql_error(q(SELECT integ_execute('steps', 'both', '{"name": "one"}'))))[0], 'IG400', 'a step cannot be built');
+is(($node->sql_error(q(SELECT integ_execute('steps', 'both', '{"name": "one"}'))))[0],
+	'IG400', 'a step cannot be built');
 is($provider->count('/echo/one'), 1, 'after the one before it was carried out');
 $node->wait_for_sql("SELECT count(*) = 1 FROM integ.deliveries WHERE $steps", 'it to be told of');
 is(actions($steps), 'both failed IG400', 'which is told of');
