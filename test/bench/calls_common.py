@@ -1,5 +1,6 @@
 """What the benches of durable calls share. Not a bench: it is not executable."""
 import os
+import statistics
 import subprocess
 import time
 
@@ -13,11 +14,13 @@ MANIFEST = """{
   "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"}}},
   "methods": [
     {"id": "get", "name": "Get", "access": "read",
-     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}},
+     "outputSchema": {},
      "request": {"method": "GET", "path": "/json", "query": {"sku": "{sku}"}},
      "response": {"map": {"quantity": ".data.quantity_on_hand", "location": ".data.warehouse"}}},
     {"id": "put", "name": "Put", "access": "write",
-     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}, "outputSchema": {},
+     "inputSchema": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}},
+     "outputSchema": {},
      "request": {"method": "POST", "path": "/write", "body": {"sku": "{sku}"}}}
   ]
 }"""
@@ -35,7 +38,8 @@ BEGIN
     LOOP
         WITH claimed AS (
             UPDATE bench_open SET state = 'running', lease = 1, attempt = attempt + 1, started_at = clock_timestamp()
-            WHERE ctid = ANY (ARRAY(SELECT ctid FROM bench_open WHERE priority = 0 AND next_attempt_at <= now() AND state = 'queued'
+            WHERE ctid = ANY (ARRAY(SELECT ctid FROM bench_open
+                                    WHERE priority = 0 AND next_attempt_at <= now() AND state = 'queued'
                                     ORDER BY next_attempt_at, id LIMIT batch FOR UPDATE SKIP LOCKED))
             RETURNING id)
         SELECT array_agg(id) INTO ids FROM claimed;
@@ -45,9 +49,9 @@ BEGIN
         INSERT INTO bench_done (id, instance, created_at, run_at, started_at, finished_at, owner, attempt,
             max_attempts, interrupted,
             priority, is_write, state, client_id, instance_id, definition_id, method, input, result)
-        SELECT id, instance, created_at, run_at, started_at, clock_timestamp(), owner, attempt, max_attempts, interrupted,
-            priority, is_write, 'succeeded', client_id, instance_id, definition_id, method, input,
-            '{"quantity": 17, "location": "north"}' FROM ended;
+        SELECT id, instance, created_at, run_at, started_at, clock_timestamp(), owner, attempt,
+            max_attempts, interrupted, priority, is_write, 'succeeded', client_id, instance_id, definition_id, method,
+            input, '{"quantity": 17, "location": "north"}' FROM ended;
         COMMIT;
     END LOOP;
 END $$;
@@ -85,10 +89,27 @@ def prepare():
     """)
 
 
+def wait_until(condition):
+    """
+    Until the condition holds. One session asks: a psql and a backend for each question would take a fifth of two cores
+    from what is measured.
+    """
+    with subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, bufsize=1) as session:
+        while True:
+            session.stdin.write(f"SELECT {condition};\n")
+            answer = session.stdout.readline().strip()
+            if answer == "t":
+                return
+            if answer != "f":
+                raise SystemExit(f"psql could not say whether {condition}")
+            time.sleep(0.02)
+
+
 def wait_for_due():
     """Until nothing of the usual priority is open any more but what is due tomorrow."""
-    while psql("SELECT EXISTS (SELECT FROM integ.calls_open WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')") == "t":
-        time.sleep(0.02)
+    wait_until("NOT EXISTS (SELECT FROM integ.calls_open"
+               " WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour')")
 
 
 def held(value):
@@ -113,14 +134,20 @@ def outcomes(method, calls):
     last = psql("SELECT clock_timestamp()")
     held("off")
     wait_for_due()
-    return calls / float(psql(
-        f"SELECT extract(epoch FROM max(finished_at) - min(started_at)) FROM integ.calls_done WHERE finished_at > '{last}'"))
+    return calls / float(psql(f"""
+        SELECT extract(epoch FROM max(finished_at) - min(started_at)) FROM integ.calls_done
+        WHERE finished_at > '{last}'"""))
 
 
 def loop(calls, batch=32):
     """The bare loop over the same rows as the last outcomes("get")."""
     psql("TRUNCATE bench_open, bench_done; INSERT INTO bench_open SELECT * FROM bench_rows; VACUUM ANALYZE bench_open")
     return calls / timed(f"CALL bench_loop({batch})")
+
+
+def ratio(ours, others):
+    """The median of the rounds' ratios: what was measured next to each other saw the same machine."""
+    return statistics.median(our / other for our, other in zip(ours, others))
 
 
 def show(name, value, digits=2):

@@ -2,9 +2,8 @@
 """Durable calls with something in the way, beside the same without it.
 
 Waiting rows: outcomes while many calls that may not run now are open, half of them due
-tomorrow, half due now, before all others, but beyond a rate limit. Both sides are related to the bare loop run next to them,
-since
-the rows are not put in and taken out for each round.
+tomorrow, half due now, before all others, but beyond a rate limit. Both sides are related to the bare loop run next to
+them, since the rows are not put in and taken out for each round.
 Old snapshot: outcomes while another session holds a snapshot from before, in turns with outcomes
 without one.
 Slow host: from due to stored, 99th percentile, of calls of many instances that are answered at
@@ -13,9 +12,8 @@ once, in turns with and without a host among them that answers late and has more
 import os
 import statistics
 import subprocess
-import time
 
-from calls_common import LONG, URL, loop, outcomes, prepare, psql, show, wait_for_due
+from calls_common import LONG, URL, loop, outcomes, prepare, psql, show, wait_for_due, wait_until
 
 ROUNDS = 5 if LONG else 3
 CALLS = 20000 if LONG else 5000
@@ -44,18 +42,19 @@ def fill():
     psql(f"""
         SELECT integ_define($manifest${LIMITED}$manifest$::jsonb);
         SELECT integ_connect('bench_limited', 'bench_limited_main', '{{"base_url": "{URL}"}}');
-        INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, priority, owner, is_write, client_id, instance_id,
-            definition_id, method, input)
-        SELECT integ.uuid_generate(), i.id, at, at, priority, current_user::regrole, false, '*', i.instance_id, i.definition, 'get',
+        INSERT INTO integ.calls_open (id, instance, run_at, next_attempt_at, priority, owner, is_write, client_id,
+            instance_id, definition_id, method, input)
+        SELECT integ.uuid_generate(), i.id, at, at, priority, current_user::regrole, false, '*', i.instance_id,
+            i.definition, 'get',
             '{{"sku": "A-1"}}'
         FROM generate_series(1, {WAITING // 2}) g,
-            (VALUES ('bench_calls_main', now() + interval '1 day', 0), ('bench_limited_main', now(), 1)) w (instance_id, at, priority)
+            (VALUES ('bench_calls_main', now() + interval '1 day', 0), ('bench_limited_main', now(), 1))
+                w (instance_id, at, priority)
             JOIN integ.instances i USING (instance_id);
         VACUUM ANALYZE integ.calls_open;
     """)
     # Its one slot is taken, and as many as may know when they come have been told.
-    while psql("SELECT count(*) FROM integ.calls_open WHERE instance_id = 'bench_limited_main' AND state = 'waiting'") == "0":
-        time.sleep(0.1)
+    wait_until("EXISTS (SELECT FROM integ.calls_open WHERE instance_id = 'bench_limited_main' AND state = 'waiting')")
 
 
 def empty():
@@ -75,7 +74,8 @@ def bench_waiting():
 
 def old_snapshot():
     """A session with a snapshot of now; closing its input ends it."""
-    session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
     session.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM integ.calls_open;\n")
     session.stdin.flush()
     session.stdout.readline()
@@ -110,9 +110,7 @@ def latency():
     begun = psql("SELECT clock_timestamp()")
     psql(f"""SELECT count(integ_enqueue('bench_host_' || g, 'get', '{{"sku": "A-1"}}'))
              FROM generate_series(1, {EACH}) n, generate_series(1, {HOSTS}) g""")
-    late = "SELECT EXISTS (SELECT FROM integ.calls_open WHERE instance_id <> 'bench_host_slow')"
-    while psql(late) == "t":
-        time.sleep(0.02)
+    wait_until("NOT EXISTS (SELECT FROM integ.calls_open WHERE instance_id <> 'bench_host_slow')")
     return 1000 * float(psql(f"""
         SELECT extract(epoch FROM percentile_cont(0.99) WITHIN GROUP (ORDER BY finished_at - created_at))
         FROM integ.calls_done WHERE created_at > '{begun}' AND instance_id <> 'bench_host_slow'"""))
@@ -128,8 +126,7 @@ def bench_slow_host():
             alone.append(latency())
             psql(f"""SELECT count(integ_enqueue('bench_host_slow', 'get', '{{"sku": "A-1"}}'))
                      FROM generate_series(1, {SLOW_CALLS})""")
-            while psql("SELECT count(*) >= 64 FROM integ.calls_open WHERE state = 'running'") != "t":
-                time.sleep(0.02)
+            wait_until("(SELECT count(*) >= 64 FROM integ.calls_open WHERE state = 'running')")
             beside.append(latency())
             psql("SELECT count(integ_call_cancel(id)) FROM integ.calls_open")
             wait_for_due()

@@ -188,7 +188,10 @@ def place(service_cpus, other_cpus):
     service, database = processes()
     for pids, cpus in ((service, service_cpus), (database + [0], other_cpus)):
         for pid in pids:
-            os.sched_setaffinity(pid, cpus)
+            try:
+                os.sched_setaffinity(pid, cpus)
+            except ProcessLookupError:
+                pass  # a worker that has ended since
 
 
 def compare(where):
