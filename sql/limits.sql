@@ -104,12 +104,24 @@ SELECT integ_breaker_reset('limits_d'), integ_breaker_reset('limits_d');
 SELECT state, cause, failures FROM integ.circuit_breakers WHERE instance_id = 'limits_d';
 SELECT pg_temp.try($$SELECT integ_execute('limits_d', 'read')$$);
 SELECT pg_temp.try($$SELECT integ_breaker_reset('nobody')$$);
+-- It looks only at calls that may wait for the breaker, whatever else is open.
+SELECT count(integ_enqueue('limits_d', 'read', '{}', '{"run_at": "2100-01-01"}')) FROM generate_series(1, 100);
+BEGIN;
+SELECT integ_breaker_reset('limits_d');
+SELECT seq_tup_read + idx_tup_fetch AS calls_read FROM pg_stat_xact_user_tables
+WHERE relid = 'integ.calls_open'::regclass;
+COMMIT;
+SELECT count(integ_call_cancel(id)) FROM integ.calls_open WHERE instance_id = 'limits_d';
 
--- A host that nobody can reach opens those that use it, and only those.
+-- A host that nobody can reach opens those that use it, and only those. Others share it: it opens by no definition's
+-- word sooner, or for longer, than by default.
 SELECT integ_connect('limits', handle, '{"base_url": "http://127.0.0.1:1"}') IS NOT NULL AS connected
-FROM unnest('{limits_e,limits_f}'::text[]) handle;
-SELECT left(pg_temp.try($$SELECT integ_execute('limits_e', 'read')$$), 5) FROM generate_series(1, 2);
-SELECT pg_temp.try($$SELECT integ_execute('limits_f', 'read')$$);
+FROM unnest('{limits_e,limits_f,limits_h,limits_i}'::text[]) handle;
+SELECT handle, left(pg_temp.try(format($$SELECT integ_execute(%L, 'read')$$, handle)), 5)
+FROM unnest('{limits_e,limits_e,limits_e,limits_f,limits_f,limits_h}'::text[]) handle;
+SELECT instance_id, cause, failures, failure_threshold, half_open_at < now() + interval '2 minutes' AS soon
+FROM integ.circuit_breakers WHERE instance_id = 'limits_i';
+SELECT pg_temp.try($$SELECT integ_execute('limits_i', 'read')$$);
 SELECT instance_id, state, cause FROM integ.circuit_breakers WHERE origin = 'http://127.0.0.1:1' ORDER BY 1;
 SELECT pg_temp.try($$SELECT integ_execute('limits_b', 'read')$$);
 
@@ -117,7 +129,7 @@ SELECT pg_temp.try($$SELECT integ_execute('limits_b', 'read')$$);
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set wait :abs_srcdir '/sql/include/wait.sql'
 \i :wait
-CALL pg_temp.wait_for($$SELECT count(*) >= 10 FROM integ.events
+CALL pg_temp.wait_for($$SELECT count(*) >= 11 FROM integ.events
     WHERE payload ->> 'definition' = 'limits' AND kind ~ '^(rate_limit|breaker)'$$);
 SELECT e.kind, i.instance_id, e.client_id, e.payload - 'until' - 'used' - 'error' - 'host' AS payload,
     e.payload ? 'until' AS until

@@ -34,7 +34,7 @@ integ_calls_abandon(const char *why)
 		" 'The database before it may have sent the request since the last change that this one has of it.' AS end_detail,"
 		" 'Look at the service whether it was carried out; integ_call_retry with {\"confirm\": true} repeats it,"
 		" integ_calls_retry many.' AS end_hint, NULL::jsonb AS end_result,"
-		" CASE WHEN o.state = 'running' THEN 1 ELSE 0 END AS end_interrupted)" INTEG_CALLS_DONE,
+		" CASE WHEN o.state = 'running' THEN 1 ELSE 0 END AS end_interrupted)" INTEG_CALLS_TOLD,
 		2,
 		{TEXTOID, TIMESTAMPTZOID}};
 	/* As if an attempt had been broken off here: the next one is not the first, and looks. */
@@ -44,8 +44,11 @@ integ_calls_abandon(const char *why)
 		1,
 		{TIMESTAMPTZOID}};
 	Datum values[] = {CStringGetTextDatum(why), TimestampTzGetDatum(GetCurrentTimestamp())};
+	uint64 abandoned;
 
 	(void) integ_query(&mark, &values[1], NULL);
-	if (integ_query(&abandon, values, NULL) + integ_query(&look, &values[1], NULL) > 0)
+	abandoned = integ_query(&abandon, values, NULL);
+	integ_ended_tell(abandoned);
+	if (abandoned + integ_query(&look, &values[1], NULL) > 0)
 		integ_wake_note_all();
 }

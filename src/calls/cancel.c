@@ -49,7 +49,7 @@ end_waiting(const pg_uuid_t *call)
 	static IntegQuery end = {
 		"WITH ended AS (DELETE FROM integ.calls_open o WHERE o.id = $1 AND o.state <> 'running' RETURNING o.*,"
 		" 'cancelled' AS end_state, o.last_sqlstate AS end_sqlstate, o.last_error AS end_error, NULL AS end_detail,"
-		" NULL AS end_hint, NULL::jsonb AS end_result, 0 AS end_interrupted)" INTEG_CALLS_DONE,
+		" NULL AS end_hint, NULL::jsonb AS end_result, 0 AS end_interrupted)" INTEG_CALLS_TOLD,
 		1,
 		{UUIDOID}};
 	Datum value = UUIDPGetDatum(call);
@@ -59,6 +59,7 @@ end_waiting(const pg_uuid_t *call)
 	/* The next call of its key may run now. */
 	if (integ_result_bool(0, 1))
 		integ_wake_note_all();
+	integ_ended_tell(1);
 	return true;
 }
 

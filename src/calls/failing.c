@@ -95,7 +95,8 @@ count_failures(const IntegLane *lane, char **reason)
 		" FROM (SELECT id, $3 OR failing_since IS NULL OR last_succeeded_at > failing_since AS anew"
 		"       FROM integ.instances WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED) l"
 		" WHERE i.id = l.id"
-		" RETURNING i.is_active AND i.failures >= $4 AND i.failing_since <= pg_catalog.clock_timestamp() - $5 * interval '1 second',"
+		" RETURNING i.is_active AND i.failures >= $4"
+		" AND i.failing_since <= pg_catalog.clock_timestamp() - $5 * interval '1 second',"
 		" pg_catalog.format('The last %s calls have failed, since %s: %s', i.failures,"
 		" pg_catalog.to_char(i.failing_since, 'YYYY-MM-DD HH24:MI:SSOF'), $6)",
 		6,
@@ -115,11 +116,12 @@ switch_off(const pg_uuid_t *id, const char *reason)
 {
 	static IntegQuery find = {
 		"SELECT instance_id, client_id, CASE WHEN context_type = 'user' THEN context_id END,"
-		" CASE WHEN status IN ('initializing', 'active') THEN 'error' ELSE status END FROM integ.instances WHERE id = $1",
+		" CASE WHEN status IN ('initializing', 'active') THEN 'error' ELSE status END, definition"
+		" FROM integ.instances WHERE id = $1",
 		1,
 		{UUIDOID}};
 	Datum value = UUIDPGetDatum(id);
-	char *handle, *client, *recipient;
+	char *handle, *client, *recipient, *definition;
 	IntegJsonBuilder payload;
 
 	if (integ_query(&find, &value, NULL) == 0)
@@ -127,9 +129,11 @@ switch_off(const pg_uuid_t *id, const char *reason)
 	handle = integ_result_text(0, 1, CurrentMemoryContext);
 	client = integ_result_text(0, 2, CurrentMemoryContext);
 	recipient = integ_result_text(0, 3, CurrentMemoryContext);
+	definition = integ_result_text(0, 5, CurrentMemoryContext);
 	integ_instance_set_status(id, integ_result_text(0, 4, CurrentMemoryContext), reason, true);
 	integ_json_begin_object(&payload);
 	integ_json_add_string(&payload, "instance_id", handle);
+	integ_json_add_string(&payload, "definition", definition);
 	integ_json_add_string(&payload, "reason", reason);
 	integ_event_emit("instance.deactivated", client, id, integ_json_end(&payload));
 	integ_notify(recipient, client, "instance.deactivated", psprintf("\"%s\" was switched off: %s", handle, reason),

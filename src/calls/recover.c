@@ -99,7 +99,7 @@ give_back_calls(int64 lease)
 		"  WHEN o.cancel_requested THEN 'It was cancelled meanwhile.' ELSE 'This happened too often.' END AS end_detail,"
 		" CASE WHEN o.sent_at IS NOT NULL THEN 'Look at the service whether it was carried out; integ_call_retry with"
 		" {\"confirm\": true} repeats it.' END AS end_hint,"
-		" NULL::jsonb AS end_result, 1 AS end_interrupted)" INTEG_CALLS_DONE,
+		" NULL::jsonb AS end_result, 1 AS end_interrupted)" INTEG_CALLS_TOLD,
 		1,
 		{INT8OID}};
 	static IntegQuery again = {
@@ -110,7 +110,7 @@ give_back_calls(int64 lease)
 		{INT8OID, TIMESTAMPTZOID}};
 	Datum values[] = {Int64GetDatum(lease), TimestampTzGetDatum(GetCurrentTimestamp())};
 
-	(void) integ_query(&end, values, NULL);
+	integ_ended_tell(integ_query(&end, values, NULL));
 	(void) integ_query(&again, values, NULL);
 }
 

@@ -74,6 +74,7 @@ void
 integ_call_leaves(IntegCall *call)
 {
 	call->started_at = GetCurrentTimestamp();
+	call->has_left = true;
 	integ_limits_sent(call->grant);
 }
 

@@ -147,6 +147,7 @@ typedef struct IntegCall
 
 	/* send */
 	IntegIntent *intent; /* of a write, until its outcome is settled */
+	bool has_left;		 /* a request of the call, this exchange's or an earlier one's */
 	TimestampTz started_at;
 	IntegHttpResponse *response;
 	struct IntegHttpFlight *flight; /* whose answer is being read; NULL: it is whole */

@@ -7,7 +7,6 @@
 #include "core/errors.h"
 #include "core/guc.h"
 #include "core/json.h"
-#include "execute/tell.h"
 #include "http/flight.h"
 #include "libpq/libpq-fs.h"
 #include "miscadmin.h"
@@ -54,7 +53,7 @@ copy_body(IntegCall *call, LargeObjectDesc *object)
 	}
 }
 
-Jsonb *
+const Jsonb *
 integ_download(IntegCall *call)
 {
 	IntegJsonBuilder builder;
@@ -63,8 +62,6 @@ integ_download(IntegCall *call)
 	int64 bytes;
 	Oid loid;
 
-	PreventCommandIfReadOnly("integ_execute into a large object");
-	integ_call_open(call);
 	if (call->method->exchange == NULL || call->method->stream != INTEG_STREAM_NONE)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("the answer of %s cannot go into a large object", integ_call_name(call)),
@@ -72,8 +69,6 @@ integ_download(IntegCall *call)
 	call->streamed = true;
 	call->amend = amend;
 	integ_call_exchange(call);
-	if (call->flight == NULL)
-		integ_call_tell(call, &call->outcome);
 	integ_call_raise(call);
 	type = integ_http_head_value(call->flight, "content-type");
 	loid = inv_create(InvalidOid);
@@ -81,7 +76,6 @@ integ_download(IntegCall *call)
 	bytes = copy_body(call, object);
 	inv_close(object);
 	integ_call_end_stream(call, false);
-	integ_call_tell(call, &call->outcome);
 	integ_call_raise(call);
 	integ_json_begin_object(&builder);
 	integ_json_add_int(&builder, "loid", loid);

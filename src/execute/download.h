@@ -7,11 +7,10 @@
 #include "execute/call.h"
 
 /*
- * The whole path of a call that was begun, with its body into a new large object of the current user, in the current
+ * Carries an opened call out, with its body into a new large object of the current user, in the current
  * transaction: {"loid", "bytes", "contentType"}, in CurrentMemoryContext. At most integ.max_download_size. Raises
- * what the call
- * raises; an answer that is an error is read as any other.
+ * what the call raises; an answer that is an error is read as any other.
  */
-extern Jsonb *integ_download(IntegCall *call);
+extern const Jsonb *integ_download(IntegCall *call);
 
 #endif /* INTEG_EXECUTE_DOWNLOAD_H */

@@ -58,8 +58,11 @@ integ_call_options_parse(const Jsonb *options, const IntegOption *own, int nown,
 static void
 require_known_target(const char *into)
 {
-	if (into != NULL && strcmp(into, "large_object") != 0)
+	if (into == NULL)
+		return;
+	if (strcmp(into, "large_object") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("option \"into\" of integ_execute must be \"large_object\"")));
+	PreventCommandIfReadOnly("integ_execute into a large object");
 }
 
 static void
@@ -75,14 +78,23 @@ require_known_fallback(const char *fallback, const char *into)
 						errhint("Leave out the option \"fallback\".")));
 }
 
+static const Jsonb *
+carry_out(IntegCall *call)
+{
+	integ_call_carry_out(call);
+	integ_call_consult(call);
+	integ_call_raise(call);
+	return call->outcome.result;
+}
+
 Datum
 integ_execute(PG_FUNCTION_ARGS)
 {
 	const IntegActor *actor = integ_actor_require(INTEG_LEVEL_USER, "call methods");
-	MemoryContext caller = CurrentMemoryContext;
 	IntegCallOptions options;
 	IntegCall *call;
-	Jsonb *result = NULL;
+	const Jsonb *result;
+	Jsonb *copy = NULL;
 	char *into = NULL;
 	char *fallback = NULL;
 	const IntegOption own[] = {{"into", INTEG_OPTION_TEXT, &into}, {"fallback", INTEG_OPTION_TEXT, &fallback}};
@@ -98,22 +110,15 @@ integ_execute(PG_FUNCTION_ARGS)
 
 	call = integ_call_begin(actor, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &options);
-	if (into != NULL)
+	integ_call_open(call);
+	result = integ_call_carry_out_telling(call, into != NULL ? integ_download : carry_out);
+	if (result != NULL)
 	{
-		result = integ_download(call);
-		integ_call_end(call);
-		PG_RETURN_JSONB_P(result);
-	}
-	integ_call_run(call);
-	integ_call_tell(call, &call->outcome);
-	integ_call_raise(call);
-	if (call->outcome.result != NULL)
-	{
-		result = MemoryContextAlloc(caller, VARSIZE(call->outcome.result));
-		memcpy(result, call->outcome.result, VARSIZE(call->outcome.result));
+		copy = palloc(VARSIZE(result));
+		memcpy(copy, result, VARSIZE(result));
 	}
 	integ_call_end(call);
-	if (result == NULL)
+	if (copy == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_JSONB_P(result);
+	PG_RETURN_JSONB_P(copy);
 }

@@ -50,26 +50,68 @@ state_of(const IntegCall *call, const IntegOutcome *outcome)
 {
 	if (outcome->sqlerrcode == 0)
 		return "succeeded";
+	/* Of an answer that was broken off while it was read there is no outcome yet. */
+	if (call->flight != NULL)
+		return call->exchange->is_write ? "unknown" : "failed";
 	if (call->response != NULL && call->exchange->is_write && strcmp(integ_call_write_outcome(call), "unknown") == 0)
 		return "unknown";
 	return "failed";
 }
 
-void
-integ_call_tell(const IntegCall *call, const IntegOutcome *outcome)
+static bool
+is_asked_for(const IntegCall *call)
+{
+	return !call->raw && integ_own_event_asked_for(call->subject.client_id, INTEG_ACTION_EXECUTED);
+}
+
+/* Needs no table, so that an error which is still to be raised on may be told of. */
+static void
+tell(const IntegCall *call, const IntegOutcome *outcome)
 {
 	IntegAction action = {.subject = &call->subject,
 						  .is_write = call->method->is_write,
+						  .state = state_of(call, outcome),
 						  .attempts = 1,
 						  .duration_us = GetCurrentTimestamp() - call->began_at,
 						  .sqlerrcode = outcome->sqlerrcode,
 						  .message = outcome->message};
 
-	if ((call->response == NULL && !call->method->is_function) || call->stale || call->raw)
+	if ((!call->has_left && !call->method->is_function) || call->stale)
 		return;
-	if (!integ_own_event_asked_for(call->subject.client_id, INTEG_ACTION_EXECUTED))
-		return;
-	action.state = state_of(call, outcome);
 	integ_record_event(INTEG_ACTION_EXECUTED, call->subject.client_id, call->subject.instance,
 					   integ_action_describe(&action), false);
+}
+
+void
+integ_call_tell(const IntegCall *call, const IntegOutcome *outcome)
+{
+	if (is_asked_for(call))
+		tell(call, outcome);
+}
+
+const Jsonb *
+integ_call_carry_out_telling(IntegCall *call, const Jsonb *(*carry_out)(IntegCall *call))
+{
+	MemoryContext context = CurrentMemoryContext;
+	const Jsonb *result = NULL;
+
+	if (!is_asked_for(call))
+		return carry_out(call);
+	PG_TRY();
+	{
+		result = carry_out(call);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		tell(call, &(IntegOutcome){.sqlerrcode = error->sqlerrcode, .message = error->message});
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	tell(call, &call->outcome);
+	return result;
 }

@@ -15,7 +15,7 @@ typedef struct IntegAction
 {
 	const IntegRecordSubject *subject; /* texts that are not known are NULL */
 	bool is_write;
-	const char *state;	 /* as of a durable call: succeeded, failed, dead, unknown */
+	const char *state;	 /* as of a durable call: succeeded, failed, dead, cancelled, unknown */
 	int attempts;		 /* how often it was begun */
 	int64 duration_us;	 /* of the last attempt; -1: not known */
 	int sqlerrcode;		 /* 0: none */
@@ -31,5 +31,11 @@ extern Jsonb *integ_action_describe(const IntegAction *action);
  * transaction.
  */
 extern void integ_call_tell(const IntegCall *call, const IntegOutcome *outcome);
+
+/*
+ * Carries an opened call out, which returns its result or raises what stopped it, and tells how it ended, once; an
+ * error is raised on. Where nobody listens this is carry_out alone.
+ */
+extern const Jsonb *integ_call_carry_out_telling(IntegCall *call, const Jsonb *(*carry_out)(IntegCall *call));
 
 #endif /* INTEG_EXECUTE_TELL_H */

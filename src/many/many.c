@@ -81,6 +81,13 @@ concerns_all(int sqlerrcode)
 		   category == ERRCODE_INTERNAL_ERROR;
 }
 
+static void
+tell(const OneCall *item, const IntegOutcome *outcome)
+{
+	if (item->call != NULL && item->call->method != NULL)
+		integ_call_tell(item->call, outcome);
+}
+
 /* Takes the error of the failed subtransaction as the item's outcome, or raises it again. */
 static void
 keep_error(OneCall *item)
@@ -89,13 +96,15 @@ keep_error(OneCall *item)
 
 	FlushErrorState();
 	RollbackAndReleaseCurrentSubTransaction();
-	if (concerns_all(error->sqlerrcode))
-		ReThrowError(error);
 	item->outcome = (IntegOutcome){.sqlerrcode = error->sqlerrcode,
 								   .message = error->message,
 								   .detail = error->detail,
 								   .hint = error->hint,
 								   .retry_at = item->call != NULL ? item->call->outcome.retry_at : 0};
+	if (!concerns_all(error->sqlerrcode))
+		return;
+	tell(item, &item->outcome);
+	ReThrowError(error);
 }
 
 /* Does a part of the item's call; false with the outcome set where that raised. */
@@ -196,8 +205,7 @@ finish_item(Many *many, OneCall *item)
 	MemoryContext old = MemoryContextSwitchTo(item->context);
 	TupleTableSlot *slot;
 
-	if (item->call != NULL && item->call->method != NULL)
-		integ_call_tell(item->call, outcome);
+	tell(item, outcome);
 	nulls[2] = !ok || outcome->result == NULL;
 	if (!nulls[2])
 		values[2] = JsonbPGetDatum(outcome->result);

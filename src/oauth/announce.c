@@ -29,7 +29,7 @@ integ_oauth_announce(const IntegInstance *instance, const char *kind, const char
 
 	integ_json_begin_object(&builder);
 	integ_json_add_string(&builder, "instance_id", instance->instance_id);
-	integ_json_add_string(&builder, "definition_id", instance->definition_id);
+	integ_json_add_string(&builder, "definition", instance->definition_id);
 	if (reason != NULL)
 		integ_json_add_string(&builder, "reason", reason);
 	payload = integ_json_end(&builder);
@@ -67,7 +67,8 @@ integ_oauth_mend(const IntegInstance *instance)
 void
 integ_oauth_require_person(const IntegInstance *instance, const char *why)
 {
-	static IntegQuery stop = {"UPDATE integ.oauth_tokens SET refresh_at = NULL, refresh_started_at = NULL WHERE instance = $1",
+	static IntegQuery stop = {"UPDATE integ.oauth_tokens SET refresh_at = NULL, refresh_started_at = NULL"
+							  " WHERE instance = $1",
 							  1,
 							  {UUIDOID}};
 	Datum id = UUIDPGetDatum(&instance->id);

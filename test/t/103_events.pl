@@ -157,6 +157,8 @@ for my $kind (split /\n/, $came)
 			  . " WHERE d.event_type = 'integ.$kind'"),
 		0, "$kind is as described");
 }
+is(sql(q(SELECT count(*) FROM integ.events WHERE kind ~ '^instance' AND kind <> 'instance.health'
+	AND (payload ->> 'definition' <> 'shop') IS NOT FALSE)), 0, 'events of a connection name its definition in one way');
 is(sql(q(SELECT count(*) FROM integ.deliveries WHERE payload ->> 'event_type' LIKE 'integ.delivery.%')),
 	0, 'events about deliveries make no further ones');
 
