@@ -34,10 +34,10 @@
 
 /*
  * Answers are stored together: when there are so many, after so long, or, where nothing more can be claimed meanwhile,
- * a little sooner.
+ * a little sooner. Each time costs a wait for the disk.
  */
-#define SETTLE_COUNT 128
-#define SETTLE_DELAY_MAX (5 * INT64CONST(1000))
+#define SETTLE_COUNT 256
+#define SETTLE_DELAY_MAX (10 * INT64CONST(1000))
 #define SETTLE_DELAY (2 * INT64CONST(1000))
 
 /* What is under way when the dispatcher is told to stop may still be answered. */
