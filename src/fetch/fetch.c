@@ -132,8 +132,7 @@ page_document(const IntegPage *page)
 	integ_json_add_jsonb(&builder, "records", page->records);
 	if (page->state != NULL)
 		integ_json_add_jsonb(&builder, "state", page->state);
-	if (page->delta != NULL)
-		integ_json_add_string(&builder, "delta", page->delta);
+	integ_json_add_known(&builder, "delta", page->delta);
 	return integ_json_end(&builder);
 }
 
