@@ -5,6 +5,7 @@ use warnings;
 
 use Integ::Cluster;
 use Integ::Provider;
+use Integ::Test qw(wait_until);
 use JSON::PP;
 use Test::More;
 
@@ -143,8 +144,13 @@ is(join(' ', (fallback('free'))[0 .. 2]), '{"version": 0}  ', 'kept without a va
 $fragile->stop;
 is(join(' ', (fallback('free'))[0 .. 2]), '{"version": 0} WARNING IG504', 'where the service is gone, the last one');
 $node->wait_for_sql(q(SELECT count(*) = 1 FROM integ.requests WHERE instance_id = 'fragile' AND sqlstate = 'IG504'));
+wait_until('the circuit breaker to open', sub { (fallback('free'))[2] eq 'IG503' });
+($result, $kind, $code, $report) = fallback('free');
+is("$result $kind $code", '{"version": 0} WARNING IG503', 'while the circuit is open, the last one');
+like($report, qr/00:0\d:\d\d old.*Instead of a new one: the circuit breaker/s, 'with its age and the reason');
 is((fallback('write'))[2], 'IG400', 'no older answer stands in for a write');
 sql(q(DELETE FROM integ.answers));
+sql(q(SELECT integ_breaker_reset('fragile')));
 is((fallback('free'))[1] . (fallback('free'))[2], 'ERRORIG504', 'without one that is kept, the error comes');
 
 # Old ones go.
