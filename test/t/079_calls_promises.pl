@@ -60,7 +60,8 @@ all_ended('the calls of a dispatcher that was told to end');
 sql(q(UPDATE integ.instances SET rate_limit = '{"concurrent": 1}' WHERE instance_id = 'main'));
 sql(<<'SQL');
 SELECT integ_enqueue('main', 'read', '{"a": "fault", "b": "delay", "ms": 12000}', '{"timeout": "5 minutes"}');
-SELECT count(integ_enqueue('main', 'read', '{"a": "echo", "b": "turn"}', '{"timeout": "10 seconds", "max_attempts": 1}'))
+SELECT count(integ_enqueue('main', 'read', '{"a": "echo", "b": "turn"}',
+    '{"timeout": "10 seconds", "max_attempts": 1}'))
 FROM generate_series(1, 5);
 SQL
 all_ended('those that waited for their turn');
