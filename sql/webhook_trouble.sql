@@ -95,25 +95,25 @@ ORDER BY id;
 \i :wait
 
 -- A service that refuses.
-CALL tro_code.register('refused', '{"input": {"shop": "a", "register_fault": "status", "register_code": 422}}');
+CALL tro_code.register('refused', '{"input": {"shop": "tro_a", "register_fault": "status", "register_code": 422}}');
 SELECT status, failures, last_error, hint, is_active FROM tro_code.state WHERE webhook_id = 'refused';
 -- One that is down for long.
-CALL tro_code.register('down', '{"input": {"shop": "a", "register_fault": "status", "register_code": 429}}');
+CALL tro_code.register('down', '{"input": {"shop": "tro_a", "register_fault": "status", "register_code": 429}}');
 SELECT status, failures, last_error FROM tro_code.state WHERE webhook_id = 'down';
 -- Which is not the end of it.
-UPDATE integ.webhook_registrations SET input = '{"shop": "a"}' WHERE definition = 'tro_svc';
-CALL tro_code.register('down', '{"input": {"shop": "a"}}');
+UPDATE integ.webhook_registrations SET input = '{"shop": "tro_a"}' WHERE definition = 'tro_svc';
+CALL tro_code.register('down', '{"input": {"shop": "tro_a"}}');
 SELECT status, external_id, failures, last_error FROM tro_code.state WHERE webhook_id = 'down';
 -- An answer that does not say what the service calls it.
 SELECT tro_code.define('{"externalId": ".name"}');
-CALL tro_code.register('unnamed', '{"input": {"shop": "u"}}');
+CALL tro_code.register('unnamed', '{"input": {"shop": "tro_u"}}');
 SELECT status, external_id, last_error, hint FROM tro_code.state WHERE webhook_id = 'unnamed';
 SELECT last_sqlstate, last_error, error_detail, error_hint FROM integ.calls WHERE instance_id = 'tro_main' AND
     last_error ~ 'unnamed';
 SELECT tro_code.define('{}');
 -- It is looked for, and registered anew once somebody asks.
-SELECT tro_code.forget('u', '1');
-CALL tro_code.register('unnamed', '{"input": {"shop": "u"}}');
+SELECT tro_code.forget('tro_u', '1');
+CALL tro_code.register('unnamed', '{"input": {"shop": "tro_u"}}');
 SELECT status, external_id, last_error FROM tro_code.state WHERE webhook_id = 'unnamed';
 SELECT * FROM tro_code.news;
 
@@ -126,13 +126,13 @@ CALL tro_code.look_after('down', '{"check_fault": "status", "check_code": 403}',
 SELECT status, last_error, hint FROM tro_code.state WHERE webhook_id = 'down';
 CALL tro_code.look_after('down', '{"check_fault": null, "check_code": null}', 'check');
 SELECT status, last_error, hint FROM tro_code.state WHERE webhook_id = 'down';
-SELECT tro_code.forget('a', '1');
+SELECT tro_code.forget('tro_a', '1');
 CALL tro_code.look_after('down', '{}', 'check');
 SELECT status, external_id, last_error, hint FROM tro_code.state WHERE webhook_id = 'down';
 
 -- A renewal that finds it gone; by choice it comes back by itself.
-CALL tro_code.register('renewed', '{"input": {"shop": "r", "lifetime": 3600}, "reregister": true}');
-SELECT tro_code.forget('r', '1');
+CALL tro_code.register('renewed', '{"input": {"shop": "tro_r", "lifetime": 3600}, "reregister": true}');
+SELECT tro_code.forget('tro_r', '1');
 CALL tro_code.look_after('renewed', '{}', 'renew');
 CALL pg_temp.wait_for('SELECT status = ''active'' FROM integ.webhook_status WHERE webhook_id = ''renewed''');
 SELECT status, external_id, last_error FROM tro_code.state WHERE webhook_id = 'renewed';
@@ -145,7 +145,7 @@ SELECT status, external_id, last_error FROM tro_code.state WHERE webhook_id = 'r
 SELECT * FROM tro_code.news WHERE webhook_id = 'renewed';
 SELECT text, hint FROM integ.notifications WHERE kind = 'webhook.renewal_failed' AND text ~ 'renewed';
 -- Without that wish it is lost.
-CALL tro_code.register('let_go', '{"input": {"shop": "g", "lifetime": 3600, "renew_fault": "status", "renew_code":
+CALL tro_code.register('let_go', '{"input": {"shop": "tro_g", "lifetime": 3600, "renew_fault": "status", "renew_code":
     403}}');
 UPDATE integ.webhook_registrations SET expires_at = now() - interval '1 second' WHERE webhook = (SELECT id FROM
     integ.webhooks WHERE webhook_id = 'let_go');
@@ -166,12 +166,12 @@ CALL tro_code.change('renewed', '{"rotate_fault": "status", "rotate_code": 500}'
 SELECT integ_webhook_rotate('renewed') AS call \gset
 SELECT integ_await(:'call', '60 s') ->> 'state' AS outcome;
 SELECT status, last_error, hint FROM tro_code.state WHERE webhook_id = 'renewed';
-SELECT tro_code.send('r', '{"type": "order.paid", "id": "1"}');
+SELECT tro_code.send('tro_r', '{"type": "order.paid", "id": "1"}');
 CALL tro_code.change('renewed', '{"rotate_fault": null}');
 SELECT integ_webhook_rotate('renewed') AS call \gset
 SELECT integ_await(:'call', '60 s') ->> 'state' AS outcome;
 SELECT status, last_error, hint FROM tro_code.state WHERE webhook_id = 'renewed';
-SELECT tro_code.send('r', '{"type": "order.paid", "id": "2"}');
+SELECT tro_code.send('tro_r', '{"type": "order.paid", "id": "2"}');
 -- What cannot be rotated.
 SELECT integ_webhook_rotate('refused');
 CALL tro_code.change('renewed', '{"ms": 3000, "rotate_fault": "delay"}');
@@ -186,7 +186,7 @@ SELECT integ_webhook_unregister('unnamed') = :'call' AS same;
 SELECT integ_await(:'call', '60 s') ->> 'state' AS outcome;
 SELECT * FROM tro_code.state WHERE webhook_id = 'unnamed';
 -- By then somebody has removed it there.
-SELECT tro_code.forget('u', '2');
+SELECT tro_code.forget('tro_u', '2');
 CALL tro_code.change('unnamed', '{"remove_fault": null}');
 SELECT integ_webhook_unregister('unnamed') AS call \gset
 SELECT integ_await(:'call', '60 s') ->> 'state' AS outcome;
@@ -194,28 +194,28 @@ SELECT count(*) FROM tro_code.state WHERE webhook_id = 'unnamed';
 
 -- A new address: the one before cannot be removed, and the new one stands all the same.
 SET integ.public_url = 'https://other.example.com';
-CALL tro_code.register('moved', '{"input": {"shop": "m", "lifetime": 3600}}');
+CALL tro_code.register('moved', '{"input": {"shop": "tro_m", "lifetime": 3600}}');
 CALL tro_code.change('moved', '{"remove_fault": "status", "remove_code": 403}');
 SET integ.public_url = 'https://third.example.com';
 CALL tro_code.register('moved',
-    '{"input": {"shop": "m", "lifetime": 3600, "remove_fault": "status", "remove_code": 403}}');
+    '{"input": {"shop": "tro_m", "lifetime": 3600, "remove_fault": "status", "remove_code": 403}}');
 SELECT * FROM tro_code.state WHERE webhook_id = 'moved';
 SELECT former, renew_at > now() AND renew_at < expires_at AS is_renewed FROM integ.webhook_registrations r JOIN
     integ.webhooks w ON w.id = r.webhook WHERE w.webhook_id = 'moved';
-SELECT jsonb_array_length(book -> 'hooks') AS hooks FROM tro_code.book('m') book;
+SELECT jsonb_array_length(book -> 'hooks') AS hooks FROM tro_code.book('tro_m') book;
 SELECT * FROM tro_code.news WHERE webhook_id IN ('unnamed', 'moved');
 
 -- Deleted while the service is asked: what it has made then is removed again.
 SELECT call FROM integ_webhook_register('tro_main', 'paid',
-    '{"webhook_id": "hasty", "input": {"shop": "h", "register_fault": "delay", "ms": 1000}}') \gset
+    '{"webhook_id": "hasty", "input": {"shop": "tro_h", "register_fault": "delay", "ms": 1000}}') \gset
 CALL pg_temp.wait_for(format('SELECT state = ''running'' AND sent_at IS NOT NULL FROM integ.calls_open WHERE id = %L',
     :'call'));
 DELETE FROM integ.webhooks WHERE webhook_id = 'hasty';
 CALL pg_temp.wait_for($$SELECT count(*) = 0 FROM integ.calls_open WHERE purpose LIKE 'webhook%'$$);
-SELECT jsonb_array_length(book -> 'hooks') AS hooks, book -> 'made' AS made FROM tro_code.book('h') book;
+SELECT jsonb_array_length(book -> 'hooks') AS hooks, book -> 'made' AS made FROM tro_code.book('tro_h') book;
 -- … and again where the service has removed it by itself.
-CALL tro_code.register('forgotten', '{"input": {"shop": "h"}}');
-SELECT tro_code.forget('h', '2');
+CALL tro_code.register('forgotten', '{"input": {"shop": "tro_h"}}');
+SELECT tro_code.forget('tro_h', '2');
 DELETE FROM integ.webhooks WHERE webhook_id = 'forgotten';
 CALL pg_temp.wait_for($$SELECT count(*) = 0 FROM integ.calls_open WHERE purpose LIKE 'webhook%'$$);
 SELECT state, last_error FROM integ.calls WHERE instance_id = 'tro_main' AND method = 'unsubscribe' ORDER BY id DESC
@@ -234,28 +234,28 @@ SELECT tro_code.define('{"secret": {"path": ".url"}, "register": "announce", "ro
     "inputs": {"register": {"channel": "{webhook.expiresAtMs}"}, "unregister": {"id": "{webhook.id}", "channel":
     "{webhook.kept.resource}"}}}');
 SET integ.public_url = 'https://hooks.example.com';
-CALL tro_code.register('ending', '{"input": {"shop": "e"}}', 'sent');
+CALL tro_code.register('ending', '{"input": {"shop": "tro_e"}}', 'sent');
 SELECT status, external_id FROM tro_code.state WHERE webhook_id = 'ending';
 SELECT r.events, kept ? 'nothing' AS nothing,
     abs(extract(epoch FROM expires_at) * 1000 - (kept ->> 'resource')::numeric) < 60000 AS told,
-    expires_at - renew_at AS before, check_at
+    expires_at - renew_at = interval '10 minutes' AS before, check_at
 FROM integ.webhook_registrations r JOIN integ.webhooks w ON w.id = r.webhook WHERE w.webhook_id = 'ending';
 SELECT c.name FROM integ.credentials c JOIN integ.webhooks w ON c.owner_id = w.id::text WHERE w.webhook_id = 'ending';
 -- Without a method that renews, another one takes its place.
 CALL tro_code.look_after('ending', '{}', 'renew');
 SELECT status, external_id, last_error, hint FROM tro_code.state WHERE webhook_id = 'ending';
 SELECT book -> 'made' AS made, jsonb_array_length(book -> 'hooks') AS hooks, jsonb_array_length(book -> 'removed') AS
-    removed FROM tro_code.book('e') book;
+    removed FROM tro_code.book('tro_e') book;
 -- A definition that does not say where the secret comes from.
 SELECT tro_code.define('{"secret": null, "rotate": null}');
 SELECT integ_webhook_rotate('ending');
 SELECT tro_code.define('{}');
 
 -- What is asked for in vain.
-SELECT integ_webhook_register('tro_main', 'paid', '{"events": ["a", 1], "input": {"shop": "a"}}');
+SELECT integ_webhook_register('tro_main', 'paid', '{"events": ["a", 1], "input": {"shop": "tro_a"}}');
 SELECT integ_webhook_register('tro_main', 'paid', '{"trigger_handlers": {"paid": "tro_code.nothing"}, "input": {}}');
 INSERT INTO integ.webhooks (webhook_id, definition) VALUES ('taken', 'tro_svc');
-SELECT integ_webhook_register('tro_main', 'paid', '{"webhook_id": "taken", "input": {"shop": "a"}}');
+SELECT integ_webhook_register('tro_main', 'paid', '{"webhook_id": "taken", "input": {"shop": "tro_a"}}');
 SELECT integ_define('{"integrationId": "tro_other", "name": "Other", "version": "1.0.0", "baseUrl":
     "https://other.example.com", "authType": "none", "methods": [{"id": "hook", "name": "Hook", "access": "write",
     "approvalRequired": true, "inputSchema": {"type": "object"}, "outputSchema": {}, "request": {"method": "POST",
@@ -265,17 +265,17 @@ SELECT integ_webhook_register('tro_second');
 INSERT INTO integ.webhooks (webhook_id, definition) VALUES ('taken', 'tro_other');
 SELECT integ_webhook_unregister('taken');
 SELECT integ_webhook_unregister('tro_other/taken') IS NULL AS gone;
-SELECT integ_webhook_register('tro_main', 'paid', '{"webhook_id": "late", "input": {"shop": "l", "register_fault":
+SELECT integ_webhook_register('tro_main', 'paid', '{"webhook_id": "late", "input": {"shop": "tro_l", "register_fault":
     "delay", "ms": 3000}}') IS NOT NULL AS asked;
 \set VERBOSITY terse
-SELECT integ_webhook_register('tro_main', 'paid', '{"webhook_id": "late", "input": {"shop": "another"}}');
+SELECT integ_webhook_register('tro_main', 'paid', '{"webhook_id": "late", "input": {"shop": "tro_another"}}');
 \set VERBOSITY default
 -- One that is still being asked for is taken back.
 SELECT integ_webhook_unregister('late') IS NULL AS gone;
 SELECT count(*) FROM integ.webhooks WHERE webhook_id = 'late';
 
 -- All triggers at once, each with a handler of its own.
-CALL tro_code.register('all', '{"input": {"shop": "all"}, "trigger_handlers": {"paid": "tro_code.take"}}', NULL);
+CALL tro_code.register('all', '{"input": {"shop": "tro_all"}, "trigger_handlers": {"paid": "tro_code.take"}}', NULL);
 SELECT w.events, w.handler, w.trigger_handlers, r.events AS asked FROM integ.webhooks w JOIN
     integ.webhook_registrations r ON r.webhook = w.id WHERE w.webhook_id = 'all';
 
