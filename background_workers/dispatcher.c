@@ -5,6 +5,10 @@
  */
 #include "worker.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/xact.h"
 #include "calls/dispatch.h"
 #include "commands/extension.h"
@@ -30,16 +34,21 @@
 
 /*
  * Answers are stored together: when there are so many, after so long, or, where nothing more can be claimed meanwhile,
- * a little sooner.
+ * a little sooner. Each time costs a wait for the disk.
  */
-#define SETTLE_COUNT 128
-#define SETTLE_DELAY_MAX (5 * INT64CONST(1000))
+#define SETTLE_COUNT 256
+#define SETTLE_DELAY_MAX (10 * INT64CONST(1000))
 #define SETTLE_DELAY (2 * INT64CONST(1000))
 
 /* What is under way when the dispatcher is told to stop may still be answered. */
 #define STOP_GRACE (500 * INT64CONST(1000))
 /* An answer of a token endpoint holds what cannot be had twice. Who stops us waits twice as long (commands.c). */
 #define STOP_GRACE_TOKENS (5 * USECS_PER_SEC)
+
+/* Of the heap: bytes that stay free at its end, by which it grows, and of blocks that are mapped by themselves. */
+#define MEMORY_KEPT (16 * 1024 * 1024)
+#define MEMORY_STEP (1024 * 1024)
+#define MEMORY_MAPPED (4 * 1024 * 1024)
 
 /* A clock that is adjusted is not one that was set. */
 #define CLOCK_TOLERANCE USECS_PER_SEC
@@ -151,10 +160,26 @@ pin_plans(void)
 	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * What one round gives back the next one takes: kept between them, instead of returned to the kernel, which fills each
+ * page with zeros that it hands out anew.
+ */
+static void
+keep_memory(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT);
+	(void) mallopt(M_TOP_PAD, MEMORY_STEP);
+	(void) mallopt(M_MMAP_THRESHOLD, MEMORY_MAPPED);
+#endif
+}
+
 static void
 prepare_process(void)
 {
 	char problem[256];
+
+	keep_memory();
 
 	dispatcher.context = AllocSetContextCreate(TopMemoryContext, "integ dispatcher", ALLOCSET_DEFAULT_SIZES);
 	dispatcher.scratch = AllocSetContextCreate(TopMemoryContext, "integ dispatcher round", ALLOCSET_DEFAULT_SIZES);

@@ -152,12 +152,20 @@ SELECT integ_await(:'call', '20 s') - 'call' AS outcome;
 SELECT integ_enqueue('ap_main', 'pay', '{"amount": 9}') AS call \gset
 SELECT integ_call_cancel(:'call');
 RESET ROLE;
-SELECT ap.pending() AS id \gset
+SELECT id, state, decided_by, note FROM integ.approvals WHERE call_id = :'call' \gset ap_
+SELECT :'ap_state' AS state, :'ap_decided_by' AS decided_by, :'ap_note' AS note, ap.pending() AS pending;
 SET ROLE ap_admin;
 \set VERBOSITY sqlstate
-SELECT integ_approve(:'id');
+SELECT integ_approve(:'ap_id');
+SELECT integ_reject(:'ap_id');
 \set VERBOSITY terse
-SELECT integ_reject(:'id');
+-- undone with its transaction
+SELECT integ_enqueue('ap_main', 'pay', '{"amount": 9}') AS call \gset
+BEGIN;
+SELECT integ_call_cancel(:'call');
+ROLLBACK;
+SELECT state FROM integ.approvals WHERE call_id = :'call';
+SELECT integ_call_cancel(:'call');
 -- An administrator does not approve its own call.
 SELECT integ_enqueue('ap_main', 'pay', '{"amount": 10}') AS call \gset
 SELECT integ_approve(ap.pending());
@@ -229,7 +237,7 @@ ROLLBACK;
 RESET ROLE;
 
 -- the audit has what a rolled back transaction did, too
-CALL pg_temp.wait_for($$SELECT count(*) = 8 FROM integ.audit_log WHERE client_id = 'ap_acme'
+CALL pg_temp.wait_for($$SELECT count(*) = 10 FROM integ.audit_log WHERE client_id = 'ap_acme'
     AND action LIKE 'approval.%'$$);
 SELECT action, outcome, count(*) FROM integ.audit_log WHERE client_id = 'ap_acme'
     AND action LIKE 'approval.%' GROUP BY 1, 2 ORDER BY 1;

@@ -1,5 +1,6 @@
 -- Rate limits and circuit breakers, as a user meets them.
 \getenv url INTEG_PROVIDER_URL
+\getenv provider_token INTEG_PROVIDER_TOKEN
 \pset null (null)
 SET client_min_messages = warning;
 
@@ -104,12 +105,24 @@ SELECT integ_breaker_reset('limits_d'), integ_breaker_reset('limits_d');
 SELECT state, cause, failures FROM integ.circuit_breakers WHERE instance_id = 'limits_d';
 SELECT pg_temp.try($$SELECT integ_execute('limits_d', 'read')$$);
 SELECT pg_temp.try($$SELECT integ_breaker_reset('nobody')$$);
+-- It looks only at calls that may wait for the breaker, whatever else is open.
+SELECT count(integ_enqueue('limits_d', 'read', '{}', '{"run_at": "2100-01-01"}')) FROM generate_series(1, 100);
+BEGIN;
+SELECT integ_breaker_reset('limits_d');
+SELECT seq_tup_read + idx_tup_fetch AS calls_read FROM pg_stat_xact_user_tables
+WHERE relid = 'integ.calls_open'::regclass;
+COMMIT;
+SELECT count(integ_call_cancel(id)) FROM integ.calls_open WHERE instance_id = 'limits_d';
 
--- A host that nobody can reach opens those that use it, and only those.
+-- A host that nobody can reach opens those that use it, and only those. Others share it: it opens by no definition's
+-- word sooner, or for longer, than by default.
 SELECT integ_connect('limits', handle, '{"base_url": "http://127.0.0.1:1"}') IS NOT NULL AS connected
-FROM unnest('{limits_e,limits_f}'::text[]) handle;
-SELECT left(pg_temp.try($$SELECT integ_execute('limits_e', 'read')$$), 5) FROM generate_series(1, 2);
-SELECT pg_temp.try($$SELECT integ_execute('limits_f', 'read')$$);
+FROM unnest('{limits_e,limits_f,limits_h,limits_i}'::text[]) handle;
+SELECT handle, left(pg_temp.try(format($$SELECT integ_execute(%L, 'read')$$, handle)), 5)
+FROM unnest('{limits_e,limits_e,limits_e,limits_f,limits_f,limits_h}'::text[]) handle;
+SELECT instance_id, cause, failures, failure_threshold, half_open_at < now() + interval '2 minutes' AS soon
+FROM integ.circuit_breakers WHERE instance_id = 'limits_i';
+SELECT pg_temp.try($$SELECT integ_execute('limits_i', 'read')$$);
 SELECT instance_id, state, cause FROM integ.circuit_breakers WHERE origin = 'http://127.0.0.1:1' ORDER BY 1;
 SELECT pg_temp.try($$SELECT integ_execute('limits_b', 'read')$$);
 
@@ -117,7 +130,7 @@ SELECT pg_temp.try($$SELECT integ_execute('limits_b', 'read')$$);
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set wait :abs_srcdir '/sql/include/wait.sql'
 \i :wait
-CALL pg_temp.wait_for($$SELECT count(*) >= 10 FROM integ.events
+CALL pg_temp.wait_for($$SELECT count(*) >= 11 FROM integ.events
     WHERE payload ->> 'definition' = 'limits' AND kind ~ '^(rate_limit|breaker)'$$);
 SELECT e.kind, i.instance_id, e.client_id, e.payload - 'until' - 'used' - 'error' - 'host' AS payload,
     e.payload ? 'until' AS until
@@ -212,6 +225,32 @@ FROM unnest(ARRAY['5', '[]', '{"requestsPerMonth": 5}', '{"concurrent": -1}', '{
                   '{"windows": [{"limit": 1, "perMs": 9, "scope": "definition"}]}', '{"headers": {"reset": "X-Reset"}}',
                   '{"windows": [{"limit": 1, "perMs": 10, "key": "{credentials.key}"}]}']) bad;
 
+-- No more than the burst at once, in its share of the time, although the hour has room.
+SELECT integ_define('{"integrationId": "limits_burst", "name": "Limits", "version": "1.0.0", "category": "custom",
+    "authType": "bearer", "credentialSchema": {"type": "object", "properties": {"token": {"type": "string"}}},
+  "baseUrl": "{config.base_url}", "rateLimit": {"requestsPerHour": 100, "burst": 3},
+  "configSchema": {"type": "object", "required": ["base_url"], "properties": {"base_url": {"type": "string"}}},
+  "methods": [
+    {"id": "read", "name": "Read", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+     "request": {"method": "GET", "path": "/echo"}},
+    {"id": "list", "name": "List", "access": "read", "outputSchema": {}, "inputSchema": {"type": "object"},
+     "request": {"method": "GET", "path": "/v1/currencies",
+         "query": {"take": 170, "paging": "page", "limit": "{limit}"}},
+     "pagination": {"style": "page", "param": "page", "pageSizeParam": "limit"},
+     "response": {"records": ".data"}}]}'::jsonb) IS NOT NULL AS defined;
+SELECT integ_connect('limits_burst', handle, jsonb_build_object('base_url', :'url')) IS NOT NULL AS connected
+FROM unnest('{limits_burst_a,limits_burst_b,limits_burst_c}'::text[]) handle;
+SELECT integ_credential_set(handle, 'token', :'provider_token') IS NOT NULL AS set
+FROM unnest('{limits_burst_a,limits_burst_b,limits_burst_c}'::text[]) handle;
+SELECT left(pg_temp.try($$SELECT integ_execute('limits_burst_a', 'read')$$), 5) FROM generate_series(1, 5);
+SELECT "window", "limit", used, remaining FROM integ.rate_limits WHERE instance_id = 'limits_burst_a' ORDER BY 1;
+-- Many calls at once, and the pages of a list, take their slots like any other.
+SELECT ok, sqlstate, count(*) FROM integ_execute_many('limits_burst_b', 'read', ARRAY['{}', '{}', '{}', '{}',
+    '{}']::jsonb[]) GROUP BY 1, 2 ORDER BY 1;
+SELECT pg_temp.try($$SELECT count(*) FROM integ_fetch('limits_burst_c', 'list', '{"limit": 10}')$$);
+SELECT instance_id, used FROM integ.rate_limits WHERE instance_id IN ('limits_burst_b', 'limits_burst_c')
+    AND "window" = interval '1 hour' ORDER BY 1;
+
 -- Manifests that make no sense.
 SELECT pg_temp.try(format($$SELECT integ_define('{"integrationId": "limits_bad", "name": "Bad", "version": "1.0.0",
     "category": "custom",
@@ -228,8 +267,9 @@ WHERE i.instance_id IN ('limits_a', 'limits_p') OR b.instance IS NULL AND b.clie
 ORDER BY b.instance IS NULL, i.instance_id, b.window_us, b.key;
 
 DELETE FROM integ.instances WHERE borrows IS NOT NULL AND definition = 'limits_own';
-DELETE FROM integ.instances WHERE definition IN ('limits', 'limits_auth', 'limits_fixed', 'limits_own');
-SELECT integ_undefine(id) FROM unnest('{limits,limits_auth,limits_fixed,limits_own}'::text[]) id;
+DELETE FROM integ.instances WHERE definition IN ('limits', 'limits_auth', 'limits_fixed', 'limits_own',
+    'limits_burst');
+SELECT count(integ_undefine(id)) FROM unnest('{limits,limits_auth,limits_fixed,limits_own,limits_burst}'::text[]) id;
 DELETE FROM integ.members WHERE client_id IN ('limits_client', 'limits_other');
 DELETE FROM integ.clients WHERE id IN ('limits_client', 'limits_other');
 DELETE FROM integ.plans WHERE id = 'limits_plan';

@@ -61,10 +61,13 @@ run() {
     cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
     cp /etc/apt/apt.conf "$root/etc/apt/" 2>/dev/null || true
     cp /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
+    cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
+    chroot "$root" update-ca-certificates >>"$scratch/$release.log" 2>&1
     mkdir "$root/root/integ"
     tar -C "$checkout" --exclude=./build --exclude=./.git --exclude='*.o' --exclude='*.so' -cf - . |
         tar -C "$root/root/integ" -xf -
     chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root INTEG_LONG="${INTEG_LONG:-}" \
+        NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
         TESTS="${TESTS:-}" LAYERS="${LAYERS:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
         make --no-print-directory -C /root/integ check </dev/null
 }

@@ -60,6 +60,12 @@ extern void integ_approval_enqueue(IntegCall *call, TimestampTz expires_at);
 extern const IntegApproval *integ_approval_load(const pg_uuid_t *approval, const pg_uuid_t *call);
 
 /*
+ * The pending approval of a call that the actor cancels ends, as one that was rejected: nobody is to decide about it
+ * any more. Takes the approval's lock before the call's, as a decision does. Outside owner scopes.
+ */
+extern void integ_approval_withdraw(const IntegActor *actor, const pg_uuid_t *call);
+
+/*
  * The maintenance job: pending approvals whose time is over expire, and those decided about before
  * integ.approval_retention are deleted, unless their call still runs by them. Opens transactions.
  */

@@ -265,6 +265,30 @@ integ_reject(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+void
+integ_approval_withdraw(const IntegActor *actor, const pg_uuid_t *call)
+{
+	static IntegQuery pending = {
+		"SELECT id FROM integ.approvals WHERE call_id = $1 AND state = 'pending' FOR UPDATE", 1, {UUIDOID}};
+	static const char *const reason = "the call was cancelled";
+	Datum value = UUIDPGetDatum(call);
+	IntegOwnerScope scope;
+	Approval approval;
+	pg_uuid_t id;
+	bool found, isnull;
+
+	integ_owner_enter(&scope);
+	found = integ_query(&pending, &value, NULL) > 0;
+	if (found)
+		id = *DatumGetUUIDP(integ_result_datum(0, 1, &isnull));
+	integ_owner_leave(&scope);
+	if (!found || !find(&id, &approval))
+		return;
+	write_decision(&approval, "rejected", decider(actor), reason);
+	tell(&approval, "rejected", reason);
+	audit(actor, &approval, "approval.reject");
+}
+
 /* Expires a batch; false where nothing was left to expire. */
 static bool
 expire_batch(void)

@@ -3,6 +3,7 @@
  */
 #include "calls/manage.h"
 
+#include "approvals/approval.h"
 #include "calls/done.h"
 #include "calls/wake.h"
 #include "catalog/pg_type.h"
@@ -75,6 +76,8 @@ integ_call_cancel(PG_FUNCTION_ARGS)
 	const char *result = NULL;
 	IntegOwnerScope scope;
 
+	if (strcmp(state, "approval") == 0)
+		integ_approval_withdraw(actor, call);
 	integ_owner_enter(&scope);
 	/* It may begin to run, or go back to wait, between the two. */
 	for (int i = 0; i < 3 && result == NULL; i++)

@@ -146,8 +146,7 @@ integ_receive(IntegDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 
-	if (dispatcher->nflying == 0)
-		return;
+	/* Also with none under way: the other end may have closed a kept connection, which is news until it is taken. */
 	integ_transfer_drive(dispatcher->pool);
 	land_done(dispatcher);
 	if (!dispatcher->out_of_memory)

@@ -137,8 +137,7 @@ begin_mapping(IntegJsonBuilder *builder, const ConvertInverse *inverse, const ch
 	integ_json_add_string(builder, "targetField", inverse->target);
 	integ_json_add_string(builder, "mappingType", type);
 	integ_json_open_object(builder, "config");
-	if (source != NULL)
-		integ_json_add_string(builder, "sourceField", source);
+	integ_json_add_known(builder, "sourceField", source);
 }
 
 static void

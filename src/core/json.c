@@ -250,6 +250,13 @@ integ_json_add_string(IntegJsonBuilder *builder, const char *key, const char *va
 }
 
 void
+integ_json_add_known(IntegJsonBuilder *builder, const char *key, const char *value)
+{
+	if (value != NULL)
+		integ_json_add_string(builder, key, value);
+}
+
+void
 integ_json_add_int(IntegJsonBuilder *builder, const char *key, int64 value)
 {
 	JsonbValue number;

@@ -57,6 +57,7 @@ extern void integ_json_close(IntegJsonBuilder *builder); /* the innermost open o
 extern void integ_json_add(IntegJsonBuilder *builder, const char *key, const JsonbValue *value);
 extern void integ_json_add_jsonb(IntegJsonBuilder *builder, const char *key, const Jsonb *value);
 extern void integ_json_add_string(IntegJsonBuilder *builder, const char *key, const char *value); /* NULL: JSON null */
+extern void integ_json_add_known(IntegJsonBuilder *builder, const char *key, const char *value);  /* NULL: nothing */
 extern void integ_json_add_int(IntegJsonBuilder *builder, const char *key, int64 value);
 extern void integ_json_add_bool(IntegJsonBuilder *builder, const char *key, bool value);
 extern void integ_json_add_time(IntegJsonBuilder *builder, const char *key, TimestampTz value); /* ISO 8601, UTC */

@@ -46,8 +46,7 @@ compile_heading(const JsonbContainer *method, const char *where)
 	{
 		char *text = integ_json_get_string(method, keys[i]);
 
-		if (text != NULL)
-			integ_json_add_string(&builder, keys[i], text);
+		integ_json_add_known(&builder, keys[i], text);
 	}
 	integ_json_root(integ_json_end(&builder), &source);
 	return integ_template_compile(&source, where);

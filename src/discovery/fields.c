@@ -112,8 +112,7 @@ add_type(IntegJsonBuilder *builder, const IntegDiscoveredFields *fields, const c
 	const JsonbContainer *named =
 		type != NULL && fields->types != NULL ? integ_json_get_object(fields->types, type) : NULL;
 
-	if (type != NULL)
-		integ_json_add_string(builder, "x-type", type);
+	integ_json_add_known(builder, "x-type", type);
 	if (named != NULL)
 	{
 		add_named_type(builder, named, nullable);
@@ -124,8 +123,7 @@ add_type(IntegJsonBuilder *builder, const IntegDiscoveredFields *fields, const c
 		if (pg_strcasecmp(type, common_types[i].type) != 0)
 			continue;
 		add_type_names(builder, common_types[i].json_type, nullable);
-		if (common_types[i].format != NULL)
-			integ_json_add_string(builder, "format", common_types[i].format);
+		integ_json_add_known(builder, "format", common_types[i].format);
 		return;
 	}
 }
@@ -138,10 +136,8 @@ add_property(IntegJsonBuilder *builder, const IntegDiscoveredFields *fields, con
 	char *description = text_at(fields->description, field);
 
 	integ_json_open_object(builder, name);
-	if (title != NULL)
-		integ_json_add_string(builder, "title", title);
-	if (description != NULL)
-		integ_json_add_string(builder, "description", description);
+	integ_json_add_known(builder, "title", title);
+	integ_json_add_known(builder, "description", description);
 	if (read_only)
 		integ_json_add_bool(builder, "readOnly", true);
 	add_type(builder, fields, text_at(fields->type, field), holds(fields->nullable, field));

@@ -88,8 +88,7 @@ integ_deliveries_send(IntegDeliveryDesk *desk)
 void
 integ_deliveries_receive(IntegDeliveryDesk *desk)
 {
-	if (desk->nflying == 0)
-		return;
+	/* Also with none under way: the other end may have closed a kept connection, which is news until it is taken. */
 	integ_transfer_drive(desk->pool);
 	land_done(desk);
 }

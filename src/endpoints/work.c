@@ -13,8 +13,8 @@
 #define ERROR_PAUSE USECS_PER_SEC
 
 /* Outcomes are stored together: when there are so many, or after so long, which is less where nothing more comes. */
-#define SETTLE_COUNT 128
-#define SETTLE_DELAY_MAX (5 * INT64CONST(1000))
+#define SETTLE_COUNT 256
+#define SETTLE_DELAY_MAX (10 * INT64CONST(1000))
 #define SETTLE_DELAY (2 * INT64CONST(1000))
 
 static IntegDeliveryDesk desk;

@@ -92,6 +92,7 @@ integ_call_build(IntegCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->exchange_context);
 
+	integ_call_check_fallback(call);
 	integ_approval_require(call);
 	integ_oauth_ensure(call);
 	integ_call_render(call);

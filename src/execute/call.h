@@ -364,6 +364,9 @@ extern const IntegParameterStyle *integ_call_style(const IntegCall *call);
  */
 typedef struct IntegStoredAnswer IntegStoredAnswer;
 extern void integ_call_condition(IntegCall *call);
+
+/* Raises IG400 where an older answer was asked for in place of a write's own, before anything else stops the call. */
+extern void integ_call_check_fallback(const IntegCall *call);
 extern bool integ_call_unchanged(IntegCall *call);
 extern void integ_call_remember(IntegCall *call);
 

@@ -31,12 +31,17 @@ find_stored(IntegCall *call)
 }
 
 void
-integ_call_condition(IntegCall *call)
+integ_call_check_fallback(const IntegCall *call)
 {
 	if (call->options.fallback_stale && call->exchange->is_write)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID),
 						errmsg("%s writes: no older answer can stand in for its own", integ_call_name(call)),
 						errhint("Leave out the option \"fallback\".")));
+}
+
+void
+integ_call_condition(IntegCall *call)
+{
 	call->asks_change = has_header(call, "If-None-Match") || has_header(call, "If-Modified-Since");
 	/* Of pages and streams more is made than one result that could be kept. */
 	if (call->amend != NULL)

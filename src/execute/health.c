@@ -56,10 +56,8 @@ health_details(const Health *health)
 	integ_json_begin_object(&builder);
 	if (outcome->sqlerrcode != 0)
 		integ_json_add_string(&builder, "sqlstate", unpack_sql_state(outcome->sqlerrcode));
-	if (outcome->detail != NULL)
-		integ_json_add_string(&builder, "detail", outcome->detail);
-	if (outcome->hint != NULL)
-		integ_json_add_string(&builder, "hint", outcome->hint);
+	integ_json_add_known(&builder, "detail", outcome->detail);
+	integ_json_add_known(&builder, "hint", outcome->hint);
 	return integ_json_end(&builder);
 }
 

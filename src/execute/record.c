@@ -30,8 +30,7 @@ audit_detail(const IntegCall *call)
 	if (exchange->step == NULL && !call->raw && call->nfailed == 0)
 		return NULL;
 	integ_json_begin_object(&builder);
-	if (exchange->step != NULL)
-		integ_json_add_string(&builder, "step", exchange->step);
+	integ_json_add_known(&builder, "step", exchange->step);
 	if (call->nfailed > 0)
 	{
 		integ_json_add_int(&builder, "failed_records", call->nfailed);

@@ -12,13 +12,6 @@
 /* Of an error's message: a service's own words may be long. */
 #define MESSAGE_MAX 2048
 
-static void
-add_text(IntegJsonBuilder *payload, const char *key, const char *text)
-{
-	if (text != NULL)
-		integ_json_add_string(payload, key, text);
-}
-
 Jsonb *
 integ_action_describe(const IntegAction *action)
 {
@@ -27,10 +20,10 @@ integ_action_describe(const IntegAction *action)
 
 	integ_json_begin_object(&payload);
 	integ_json_add_string(&payload, "call", integ_uuid_text(&subject->call_id));
-	add_text(&payload, "method", subject->method);
-	add_text(&payload, "definition", subject->definition_id);
-	add_text(&payload, "instance_id", subject->instance_id);
-	add_text(&payload, "user", subject->user_id);
+	integ_json_add_known(&payload, "method", subject->method);
+	integ_json_add_known(&payload, "definition", subject->definition_id);
+	integ_json_add_known(&payload, "instance_id", subject->instance_id);
+	integ_json_add_known(&payload, "user", subject->user_id);
 	integ_json_add_bool(&payload, "is_write", action->is_write);
 	integ_json_add_string(&payload, "state", action->state);
 	integ_json_add_int(&payload, "attempts", action->attempts);

@@ -63,8 +63,7 @@ add_text(IntegCall *call, IntegJsonBuilder *builder, const char *name, const Int
 {
 	char *text = render(call, source);
 
-	if (text != NULL)
-		integ_json_add_string(builder, name, text);
+	integ_json_add_known(builder, name, text);
 }
 
 /* The members of an object template over those of the document. */

@@ -115,7 +115,8 @@ turn(Fetch *fetch)
 	if (fetch->page == NULL)
 		return false;
 	if (fetch->page->cut_short)
-		ereport(WARNING, (errmsg("integ_fetch ends after %lld pages, although the list goes on", (long long) fetch->page->number),
+		ereport(WARNING, (errmsg("integ_fetch ends after %lld pages, although the list goes on",
+								 (long long) fetch->page->number),
 						  errdetail("The definition's pagination.maxPages says so."),
 						  errhint("Fetch less at a time with the method's input.")));
 	integ_json_walk_begin(&fetch->walk, &fetch->page->records->root);
@@ -132,8 +133,7 @@ page_document(const IntegPage *page)
 	integ_json_add_jsonb(&builder, "records", page->records);
 	if (page->state != NULL)
 		integ_json_add_jsonb(&builder, "state", page->state);
-	if (page->delta != NULL)
-		integ_json_add_string(&builder, "delta", page->delta);
+	integ_json_add_known(&builder, "delta", page->delta);
 	return integ_json_end(&builder);
 }
 

@@ -16,8 +16,7 @@ integ_graphql_body(const IntegCall *call)
 		variables = integ_template_json(exchange->graphql_variables, &call->scope);
 	integ_json_begin_object(&builder);
 	integ_json_add_string(&builder, "query", exchange->graphql_document);
-	if (exchange->graphql_operation != NULL)
-		integ_json_add_string(&builder, "operationName", exchange->graphql_operation);
+	integ_json_add_known(&builder, "operationName", exchange->graphql_operation);
 	if (variables != NULL)
 		integ_json_add_jsonb(&builder, "variables", variables);
 	return integ_json_end(&builder);

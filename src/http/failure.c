@@ -151,8 +151,7 @@ explain_connect(IntegTransfer *transfer)
 {
 	char *error = transfer->response.error;
 	size_t size = sizeof(transfer->response.error);
-	const char *proxy = transfer->request->proxy;
-	const char *through = proxy != NULL && proxy[0] != '\0' ? " through the proxy" : "";
+	const char *through = integ_request_is_proxied(transfer->request) ? " through the proxy" : "";
 	long os_error = 0, refused = 0;
 
 	if (transfer->blocked && !transfer->opened)
@@ -215,6 +214,9 @@ integ_transfer_explain(IntegTransfer *transfer, CURLcode code)
 		explain_stop(transfer);
 		return;
 	}
+	/* Newer versions of libcurl do not say that it was the proxy's. */
+	if (code == CURLE_COULDNT_RESOLVE_HOST && integ_request_is_proxied(transfer->request))
+		code = CURLE_COULDNT_RESOLVE_PROXY;
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		if (plain[i].code == code)
 		{

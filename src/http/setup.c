@@ -45,13 +45,12 @@ open_socket(void *transfer_pointer, curlsocktype purpose, struct curl_sockaddr *
 {
 	IntegTransfer *transfer = transfer_pointer;
 	const IntegHttpRequest *request = transfer->request;
-	bool proxied = request->proxy != NULL && request->proxy[0] != '\0';
 	int descriptor;
 
 	(void) purpose;
 	/* The address of a superuser's proxy is the superuser's choice. */
 	if ((address->family != AF_INET && address->family != AF_INET6) ||
-		(!proxied && !integ_address_allowed(&address->addr, request->allowed_addresses)))
+		(!integ_request_is_proxied(request) && !integ_address_allowed(&address->addr, request->allowed_addresses)))
 	{
 		transfer->blocked = true;
 		integ_address_text(&address->addr, transfer->blocked_address, sizeof(transfer->blocked_address));

@@ -262,7 +262,6 @@ admit(IntegTransfer *transfer)
 	const IntegHttpRequest *request = transfer->request;
 	char *error = transfer->response.error;
 	size_t size = sizeof(transfer->response.error);
-	bool proxied = request->proxy != NULL && request->proxy[0] != '\0';
 
 	transfer->response.failure = INTEG_HTTP_INTERNAL;
 	if (!integ_http_request_check(request, error, size))
@@ -271,7 +270,7 @@ admit(IntegTransfer *transfer)
 	transfer->origin = origin_of(transfer->pool, request->url, error, size);
 	if (transfer->origin == NULL)
 		return false;
-	if (proxied)
+	if (integ_request_is_proxied(request))
 	{
 		char *host = strstr(transfer->origin, "://") + 3;
 		size_t len = strcspn(host, host[0] == '[' ? "]" : ":") + (host[0] == '[');

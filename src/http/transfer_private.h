@@ -129,6 +129,13 @@ struct IntegTransferPool
 };
 
 /* pool.c */
+/* Through a proxy: the name of the service is then the proxy's to resolve. */
+static inline bool
+integ_request_is_proxied(const IntegHttpRequest *request)
+{
+	return request->proxy != NULL && request->proxy[0] != '\0';
+}
+
 extern int64_t integ_transfer_now(void);
 extern int integ_pool_add_socket(IntegTransferPool *pool, int descriptor);
 /* The open socket with that local port, -1 where there is none. */

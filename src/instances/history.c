@@ -32,8 +32,7 @@ integ_definition_history(const IntegActor *actor, const char *action, const char
 
 	integ_json_begin_object(&payload);
 	integ_json_add_string(&payload, "definition", id);
-	if (version != NULL)
-		integ_json_add_string(&payload, "version", version);
+	integ_json_add_known(&payload, "version", version);
 	remember(actor, &subject, action, event, client, integ_json_end(&payload));
 }
 

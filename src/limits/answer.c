@@ -160,17 +160,17 @@ tell_breaker(IntegGrant *grant, int i, const IntegLimitAnswer *answer, int64 now
 
 	if (gate == NULL)
 		return;
+	gate->policy = integ_gate_policy(&grant->subject, i);
 	if (failed)
 	{
 		gate->failed_at = now;
 		integ_limit_clip(gate->error, answer->error, sizeof(gate->error));
-		changed = integ_breaker_failed(&gate->breaker, grant->subject.breaker, grant->passes[i], now);
+		changed = integ_breaker_failed(&gate->breaker, &gate->policy, grant->passes[i], now);
 	}
 	else if (answer->status > 0 && !answer->inconclusive)
 		changed = integ_breaker_succeeded(&gate->breaker, grant->passes[i], now);
 	else
 		integ_breaker_give_back(&gate->breaker, grant->passes[i]);
-	gate->policy = *grant->subject.breaker;
 	integ_gate_settle(gate);
 	if (changed)
 		events->items[events->count++] =

@@ -3,6 +3,9 @@
  */
 #include "limits/breaker.h"
 
+const IntegBreakerPolicy integ_breaker_default = {
+	.failure_threshold = 5, .half_open_max = 1, .reset_us = INT64_C(60000000)};
+
 /* While all probes are under way, others look again after a tenth of the time it stays open, within these. */
 #define PROBE_WAIT_MIN INT64_C(100000)
 #define PROBE_WAIT_MAX INT64_C(5000000)
@@ -41,14 +44,19 @@ integ_breaker_pass(IntegBreaker *breaker, const IntegBreakerPolicy *policy, int6
 		change(breaker, INTEG_BREAKER_HALF_OPEN, now);
 		*half_opened = true;
 	}
-	if (breaker->state == INTEG_BREAKER_HALF_OPEN && breaker->probes >= policy->half_open_max)
+	if (breaker->state == INTEG_BREAKER_HALF_OPEN && breaker->probes >= policy->half_open_max &&
+		now < breaker->probed_at + policy->reset_us)
 	{
 		*at = now + probe_wait(policy);
 		return false;
 	}
 	pass->epoch = breaker->epoch;
 	pass->probe = breaker->state == INTEG_BREAKER_HALF_OPEN;
-	breaker->probes += pass->probe ? 1 : 0;
+	if (pass->probe)
+	{
+		breaker->probes++;
+		breaker->probed_at = now;
+	}
 	return true;
 }
 

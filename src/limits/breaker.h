@@ -26,6 +26,9 @@ typedef struct IntegBreakerPolicy
 	int64_t reset_us;
 } IntegBreakerPolicy;
 
+/* What holds where nobody has said anything else. */
+extern const IntegBreakerPolicy integ_breaker_default;
+
 typedef struct IntegBreaker
 {
 	IntegBreakerState state;
@@ -34,6 +37,7 @@ typedef struct IntegBreaker
 	uint32_t epoch;	   /* grows with every change: what was sent before one says nothing after it */
 	int64_t changed_at;
 	int64_t half_open_at; /* of an open one */
+	int64_t probed_at;	  /* when the last probe passed */
 } IntegBreaker;
 
 /* What a request that was let through brings back. */
@@ -45,7 +49,8 @@ typedef struct IntegBreakerPass
 
 /*
  * Whether a request may pass now; at gets the time at which one may, where not. half_opened is set where the breaker
- * became half open by this. Times are microseconds.
+ * became half open by this. Probes that have no answer after the time that the breaker stays open keep back nobody any
+ * more: another passes, once in that time. Times are microseconds.
  */
 extern bool integ_breaker_pass(IntegBreaker *breaker, const IntegBreakerPolicy *policy, int64_t now,
 							   IntegBreakerPass *pass, int64_t *at, bool *half_opened);

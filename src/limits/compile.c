@@ -8,10 +8,6 @@
 #include "core/errors.h"
 #include "core/json.h"
 
-#define DEFAULT_FAILURE_THRESHOLD 5
-#define DEFAULT_RESET_MS 60000
-#define DEFAULT_HALF_OPEN_MAX 1
-
 #define LIMIT_MAX 1000000000
 
 static const char *const time_units[] = {
@@ -234,14 +230,14 @@ integ_limits_compile(const JsonbContainer *object, IntegLimitScope scope, const 
 IntegBreakerPolicy
 integ_breaker_compile(const JsonbContainer *object)
 {
-	IntegBreakerPolicy policy = {DEFAULT_FAILURE_THRESHOLD, DEFAULT_HALF_OPEN_MAX, DEFAULT_RESET_MS * INT64CONST(1000)};
+	IntegBreakerPolicy policy = integ_breaker_default;
 
 	if (object == NULL)
 		return policy;
 	policy.failure_threshold =
 		(uint32) Min(integ_json_get_int(object, "failureThreshold", policy.failure_threshold), LIMIT_MAX);
 	policy.half_open_max = (uint32) Min(integ_json_get_int(object, "halfOpenMax", policy.half_open_max), LIMIT_MAX);
-	policy.reset_us = integ_json_get_int(object, "resetTimeoutMs", DEFAULT_RESET_MS) * 1000;
+	policy.reset_us = integ_json_get_int(object, "resetTimeoutMs", policy.reset_us / 1000) * 1000;
 	return policy;
 }
 

@@ -26,8 +26,7 @@ make_payload(const IntegLimitEvent *event)
 	add_text(&payload, "method", event->label.method);
 	add_text(&payload, "key", event->label.key);
 	add_text(&payload, "error", event->error);
-	if (event->source != NULL)
-		integ_json_add_string(&payload, "source", event->source);
+	integ_json_add_known(&payload, "source", event->source);
 	if (event->limit > 0)
 	{
 		integ_json_add_int(&payload, "limit", event->limit);

@@ -59,6 +59,12 @@ extern IntegWanted integ_wanted_of_host(const IntegLimitSubject *subject, uint32
 /* One of the request's gates, made where there is none; NULL where there is no room. Under the exclusive lock. */
 extern IntegGate *integ_gate_of_subject(const IntegLimitSubject *subject, int which);
 
+/*
+ * When that gate opens, and for how long. An instance's as its definition says; a host's, which all clients share,
+ * opens by no definition's word sooner, or for longer, than by default.
+ */
+extern IntegBreakerPolicy integ_gate_policy(const IntegLimitSubject *subject, int which);
+
 /* How many groups of headers an answer to the request has, and the counter of one of them. */
 extern int integ_learned_count(const IntegLimitSubject *subject);
 extern IntegWanted integ_wanted_learned(const IntegLimitSubject *subject, int number);

@@ -4,15 +4,21 @@
 #include "limits/grant.h"
 
 #include "access/actor.h"
+#include "calls/wake.h"
 #include "catalog/pg_type.h"
 #include "core/errors.h"
 #include "core/owner.h"
 #include "core/query.h"
+#include "definitions/definition.h"
 #include "fmgr.h"
 #include "instances/instance.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_breaker_reset);
+
+/* A probe that is under way has others come again no later than this (breaker.c). */
+#define PROBE_WAIT_MAX (5 * USECS_PER_SEC)
 
 /* Closes the gate's breaker; true where it was not closed. */
 static bool
@@ -25,26 +31,44 @@ close_gate(const IntegGateKey *key, int64 now, IntegGate *copy)
 		return false;
 	integ_breaker_close(&gate->breaker, now);
 	integ_gate_settle(gate);
+	/* With the time at which it would have half-opened. */
 	*copy = *gate;
 	return !was_closed;
 }
 
-/* Calls that wait for the breaker need wait no longer. */
+/*
+ * Calls that wait for the breaker need wait no longer. They were put off until it half-opens, so that they are found by
+ * their time: neither those that are due are looked at, however many there are, nor those of next week.
+ */
 static void
-resume_calls(const pg_uuid_t *counted)
+resume_calls(const pg_uuid_t *counted, TimestampTz now, TimestampTz until)
 {
 	static IntegQuery resume = {
-		"UPDATE integ.calls_open SET next_attempt_at = pg_catalog.clock_timestamp()"
+		"UPDATE integ.calls_open SET next_attempt_at = $2"
 		" WHERE state = 'waiting' AND last_sqlstate = 'IG503'"
+		" AND priority = ANY (ARRAY(SELECT pg_catalog.generate_series($4, $5)::int2))"
+		" AND next_attempt_at > $2 AND next_attempt_at <= $3"
 		" AND instance IN (SELECT i.id FROM integ.instances i WHERE i.id = $1 OR i.borrows = $1)",
-		1,
-		{UUIDOID}};
-	Datum argument = UUIDPGetDatum(counted);
+		5,
+		{UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID}};
+	Datum values[] = {UUIDPGetDatum(counted), TimestampTzGetDatum(now), TimestampTzGetDatum(until),
+					  Int32GetDatum(INTEG_PRIORITY_MIN), Int32GetDatum(INTEG_PRIORITY_MAX)};
 	IntegOwnerScope scope;
 
 	integ_owner_enter(&scope);
-	(void) integ_query(&resume, &argument, NULL);
+	(void) integ_query(&resume, values, NULL);
 	integ_owner_leave(&scope);
+}
+
+/* The longest that a call waits for the breakers as they are now, or as an earlier server run had them. */
+static int64
+longest_wait(const IntegInstance *instance, const IntegGate *gates, int64 now)
+{
+	int64 wait = Max(integ_instance_definition(instance)->breaker.reset_us, integ_breaker_default.reset_us);
+
+	for (int i = 0; i < INTEG_GATES; i++)
+		wait = Max(wait, gates[i].breaker.half_open_at - now);
+	return wait + PROBE_WAIT_MAX;
 }
 
 Datum
@@ -57,9 +81,10 @@ integ_breaker_reset(PG_FUNCTION_ARGS)
 	IntegLimitSubject subject = {
 		.instance = counted, .owner = instance->credentials.client_id, .definition = instance->definition_id};
 	IntegGateKey keys[INTEG_GATES];
-	IntegGate copies[INTEG_GATES];
+	IntegGate copies[INTEG_GATES] = {0};
 	bool changed[INTEG_GATES] = {false};
 	int64 now = integ_limits_clock();
+	TimestampTz time;
 
 	if (integ_limit_table == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("integ is not preloaded"),
@@ -78,6 +103,7 @@ integ_breaker_reset(PG_FUNCTION_ARGS)
 			integ_limits_tell(&event);
 		}
 	integ_limits_broadcast();
-	resume_calls(counted);
+	time = GetCurrentTimestamp();
+	resume_calls(counted, time, time + longest_wait(instance, copies, now));
 	PG_RETURN_BOOL(changed[INTEG_GATE_HOST] || changed[INTEG_GATE_INSTANCE]);
 }

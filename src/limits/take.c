@@ -401,7 +401,7 @@ check_gates(IntegGrant *grant, const IntegLimitSubject *subject, int64 now, Obst
 
 		if (gate == NULL)
 			continue;
-		gate->policy = *subject->breaker;
+		gate->policy = integ_gate_policy(subject, i);
 		passed = integ_breaker_pass(&gate->breaker, &gate->policy, now, &grant->passes[i], &at, &half_opened);
 		integ_gate_settle(gate);
 		if (half_opened && after->nevents < INTEG_WANTED_MAX)

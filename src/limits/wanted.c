@@ -82,6 +82,18 @@ integ_gate_of_subject(const IntegLimitSubject *subject, int which)
 						   which == INTEG_GATE_HOST ? subject->origin : subject->instance_id);
 }
 
+IntegBreakerPolicy
+integ_gate_policy(const IntegLimitSubject *subject, int which)
+{
+	IntegBreakerPolicy policy = *subject->breaker;
+
+	if (which != INTEG_GATE_HOST)
+		return policy;
+	policy.failure_threshold = Max(policy.failure_threshold, integ_breaker_default.failure_threshold);
+	policy.reset_us = Min(policy.reset_us, integ_breaker_default.reset_us);
+	return policy;
+}
+
 /* The method's own where it says which, else the definition's. */
 const IntegLimits *
 integ_learned_limits(const IntegLimitSubject *subject)

@@ -62,8 +62,7 @@ read_fields(const JsonbContainer *names, const Jsonb *result)
 		char *name = pnstrdup(key.val.string.val, key.val.string.len);
 		char *value = at_path(names, name, result);
 
-		if (value != NULL)
-			integ_json_add_string(&builder, name, value);
+		integ_json_add_known(&builder, name, value);
 	}
 	return integ_json_end(&builder);
 }

@@ -30,8 +30,7 @@ integ_oauth_announce(const IntegInstance *instance, const char *kind, const char
 	integ_json_begin_object(&builder);
 	integ_json_add_string(&builder, "instance_id", instance->instance_id);
 	integ_json_add_string(&builder, "definition", instance->definition_id);
-	if (reason != NULL)
-		integ_json_add_string(&builder, "reason", reason);
+	integ_json_add_known(&builder, "reason", reason);
 	payload = integ_json_end(&builder);
 	integ_event_emit(kind, instance->client_id, &instance->id, payload);
 	integ_uuid_make(&subject.call_id);

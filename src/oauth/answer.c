@@ -260,8 +260,7 @@ read_fields(const IntegOauthConfig *config, const Jsonb *document)
 			continue;
 		name = pnstrdup(value.val.string.val, value.val.string.len);
 		found = is_standard(name) ? NULL : field(config, document, name);
-		if (found != NULL)
-			integ_json_add_string(&builder, name, found);
+		integ_json_add_known(&builder, name, found);
 	}
 	return integ_json_end(&builder);
 }

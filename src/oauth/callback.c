@@ -163,8 +163,7 @@ parcel(const Callback *callback)
 	{
 		char *value = integ_json_get_string(&callback->params->root, kept[i]);
 
-		if (value != NULL)
-			integ_json_add_string(&builder, kept[i], value);
+		integ_json_add_known(&builder, kept[i], value);
 	}
 	integ_json_close(&builder);
 	text = integ_json_print(integ_json_end(&builder));

@@ -32,8 +32,7 @@ sign(const IntegOauthConfig *config, const char *algorithm_name, const Jsonb *cl
 	integ_json_begin_object(&header);
 	integ_json_add_string(&header, "alg", algorithm_name);
 	integ_json_add_string(&header, "typ", "JWT");
-	if (key_id != NULL)
-		integ_json_add_string(&header, "kid", key_id);
+	integ_json_add_known(&header, "kid", key_id);
 	text = (IntegJwtKey){.text = key, .len = strlen(key)};
 	token = integ_jwt_sign(algorithm, &text, integ_json_print(integ_json_end(&header)), integ_json_print(claims),
 						   problem, sizeof(problem));
@@ -101,11 +100,9 @@ integ_oauth_bearer_assertion(const IntegOauthConfig *config)
 
 	integ_json_begin_object(&claims);
 	integ_json_add_string(&claims, "iss", issuer != NULL ? issuer : integ_oauth_credential(config, "client_id", NULL));
-	if (subject != NULL)
-		integ_json_add_string(&claims, "sub", subject);
+	integ_json_add_known(&claims, "sub", subject);
 	integ_json_add_string(&claims, "aud", audience != NULL ? audience : config->token_url);
-	if (scope != NULL)
-		integ_json_add_string(&claims, "scope", scope);
+	integ_json_add_known(&claims, "scope", scope);
 	add_times(&claims);
 	return sign(config, algorithm != NULL ? algorithm : "RS256", integ_json_end(&claims));
 }

@@ -185,7 +185,8 @@ GRANT SELECT ON integ.requests, integ.audit_log TO integ_user;
 GRANT SELECT ON integ.recorder TO integ_superadmin;
 
 -- Lines of a write are found by its call. "+ 0" keeps the planner from walking the primary key backwards for
--- the last of them: that would be all that came later, for each write again.
+-- the last of them: that would be all that came later, for each write again. An outcome comes after its write, also
+-- where the clock was set back meanwhile by less than a week: partitions of the days before need no look.
 CREATE VIEW integ.writes WITH (security_invoker = true) AS
 SELECT p.call_id, p.created_at, p.client_id, p.user_id, p.role, p.instance, p.instance_id, p.definition_id,
        p.method, p.action, COALESCE(o.outcome, 'pending') AS outcome, o.created_at AS settled_at,
@@ -195,11 +196,12 @@ LEFT JOIN LATERAL (
     SELECT l.outcome, l.created_at, l.detail
     FROM integ.audit_log l
     WHERE l.call_id = p.call_id AND l.action = p.action AND l.outcome <> 'pending' AND l.id > p.id
+      AND l.created_at > p.created_at - interval '7 days'
     ORDER BY l.id + 0 DESC LIMIT 1) AS o ON true
 WHERE p.outcome = 'pending'
   AND NOT EXISTS (SELECT FROM integ.audit_log later
                   WHERE later.call_id = p.call_id AND later.action = p.action AND later.outcome = 'pending'
-                    AND later.id > p.id);
+                    AND later.id > p.id AND later.created_at > p.created_at - interval '7 days');
 COMMENT ON VIEW integ.writes IS 'Every write with what became of it';
 COMMENT ON COLUMN integ.writes.call_id IS 'The call';
 COMMENT ON COLUMN integ.writes.created_at IS 'When the write was recorded, before it left';

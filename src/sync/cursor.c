@@ -119,10 +119,8 @@ state_of(const SyncEngine *engine, bool done, bool cut)
 
 	integ_json_begin_object(&builder);
 	integ_json_add_bool(&builder, "full", engine->cursor.full);
-	if (engine->newest.text != NULL)
-		integ_json_add_string(&builder, "newest", engine->newest.text);
-	if (engine->held.text != NULL)
-		integ_json_add_string(&builder, "held", engine->held.text);
+	integ_json_add_known(&builder, "newest", engine->newest.text);
+	integ_json_add_known(&builder, "held", engine->held.text);
 	if (engine->sweeps && !done)
 		integ_json_add_int(&builder, "seen", engine->cursor.seen);
 	if (cut)

@@ -74,10 +74,8 @@ describe_error(const IntegSyncOutcome *outcome)
 	if (outcome->sqlerrcode != 0)
 		integ_json_add_string(&builder, "sqlstate", unpack_sql_state(outcome->sqlerrcode));
 	integ_json_add_string(&builder, "message", outcome->message);
-	if (outcome->detail != NULL)
-		integ_json_add_string(&builder, "detail", outcome->detail);
-	if (outcome->hint != NULL)
-		integ_json_add_string(&builder, "hint", outcome->hint);
+	integ_json_add_known(&builder, "detail", outcome->detail);
+	integ_json_add_known(&builder, "hint", outcome->hint);
 	return integ_json_end(&builder);
 }
 
@@ -270,8 +268,7 @@ describe(const Ended *ended, IntegJsonBuilder *payload)
 	integ_json_add_string(payload, "status", ended->status);
 	integ_json_add_bool(payload, "dry_run", ended->dry_run);
 	integ_json_add_jsonb(payload, "results", integ_json_parse(ended->counters));
-	if (ended->message != NULL)
-		integ_json_add_string(payload, "message", ended->message);
+	integ_json_add_known(payload, "message", ended->message);
 	if (ended->retry_at != 0)
 		integ_json_add_time(payload, "retry_at", ended->retry_at);
 }
@@ -289,8 +286,7 @@ tell_endpoint(const Ended *ended, const char *endpoint, const char *kind, const 
 
 	describe(ended, &payload);
 	integ_json_add_string(&payload, "text", text);
-	if (hint != NULL)
-		integ_json_add_string(&payload, "hint", hint);
+	integ_json_add_known(&payload, "hint", hint);
 	if (!integ_own_event_send(ended->client_id, endpoint, kind, instance_of(ended), integ_json_end(&payload)))
 		integ_notify(NULL, ended->client_id, kind, text,
 					 psprintf("It was to go to the endpoint \"%s\", which is disabled or not there: see notifications of"

@@ -41,23 +41,16 @@ concerns_all(int sqlerrcode)
 	}
 }
 
-static void
-add_detail(IntegJsonBuilder *builder, const char *key, const char *value)
-{
-	if (value != NULL)
-		integ_json_add_string(builder, key, value);
-}
-
 static const Jsonb *
 details_of(const ErrorData *error)
 {
 	IntegJsonBuilder builder;
 
 	integ_json_begin_object(&builder);
-	add_detail(&builder, "detail", error->detail);
-	add_detail(&builder, "hint", error->hint);
-	add_detail(&builder, "constraint", error->constraint_name);
-	add_detail(&builder, "context", error->context);
+	integ_json_add_known(&builder, "detail", error->detail);
+	integ_json_add_known(&builder, "hint", error->hint);
+	integ_json_add_known(&builder, "constraint", error->constraint_name);
+	integ_json_add_known(&builder, "context", error->context);
 	return integ_json_end(&builder);
 }
 

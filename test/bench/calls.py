@@ -4,7 +4,7 @@
 Outcomes: from enqueued to recorded, calls to nginx on loopback with everything
 on, beside a bare SQL loop in one session that claims and completes the same rows in tables of
 the same shape, 32 at a time, and sends nothing. A ratio of 0.5 is half the loop's speed. (The
-loop is shown with larger batches too: the dispatcher stores up to 128 outcomes at a time.)
+loop is shown with larger batches too: the dispatcher stores up to 256 outcomes at a time.)
 Enqueue: beside a prepared INSERT of the same row, both in one transaction.
 Rounds are interleaved, a ratio is of what one round measured, and the median is taken, since the machine is shared.
 """

@@ -85,6 +85,23 @@ half_open_lets_a_few_through(void **state)
 }
 
 static void
+a_probe_without_an_answer_keeps_back_nobody_for_ever(void **state)
+{
+	IntegBreakerPass first, second, third;
+
+	fail_times(3, 0);
+	assert_true(pass(10 * SECOND, &first));
+	assert_true(pass(12 * SECOND, &second));
+	assert_false(pass(22 * SECOND - 1, &third));
+	assert_true(pass(22 * SECOND, &third));
+	assert_true(third.probe);
+	assert_false(half_opened);
+	assert_false(pass(22 * SECOND, &third));
+	assert_true(integ_breaker_succeeded(&breaker, second, 23 * SECOND));
+	assert_int_equal(breaker.state, INTEG_BREAKER_CLOSED);
+}
+
+static void
 a_failed_probe_opens_it_again(void **state)
 {
 	IntegBreakerPass out, late;
@@ -123,6 +140,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(opens_after_failures_in_a_row, setup),
 		cmocka_unit_test_setup(half_open_lets_a_few_through, setup),
+		cmocka_unit_test_setup(a_probe_without_an_answer_keeps_back_nobody_for_ever, setup),
 		cmocka_unit_test_setup(a_failed_probe_opens_it_again, setup),
 		cmocka_unit_test_setup(answers_from_before_do_not_count, setup),
 	};
