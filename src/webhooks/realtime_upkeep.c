@@ -259,10 +259,11 @@ remove_orphans(void)
 {
 	static IntegQuery polls = {
 		"DELETE FROM integ.polls p WHERE p.task IS NOT NULL AND NOT EXISTS (SELECT FROM integ.sync_tasks t"
-		"  LEFT JOIN integ.conversion_schemas s ON s.id = t.schema"
-		"  WHERE t.instance = p.instance AND " INTEG_REALTIME("t.schedule") "  AND (t.id = p.task OR EXISTS (SELECT FROM integ.definitions d WHERE d.id = p.definition"
-																			"   AND d.manifest @> pg_catalog.jsonb_build_object('triggers', pg_catalog.jsonb_build_array("
-																			"    pg_catalog.jsonb_build_object('id', p.trigger, 'entity', coalesce(t.entity, s.source_entity)))))))",
+		" LEFT JOIN integ.conversion_schemas s ON s.id = t.schema WHERE t.instance = p.instance"
+		" AND (t.id = p.task OR EXISTS (SELECT FROM integ.definitions d WHERE d.id = p.definition"
+		"  AND d.manifest @> pg_catalog.jsonb_build_object('triggers', pg_catalog.jsonb_build_array("
+		"   pg_catalog.jsonb_build_object('id', p.trigger, 'entity', coalesce(t.entity, s.source_entity))))))"
+		" AND " INTEG_REALTIME("t.schedule") ")",
 		0};
 	static IntegQuery gone = {
 		"DELETE FROM integ.webhooks w USING integ.webhook_registrations r WHERE r.webhook = w.id AND r.task IS NOT NULL"

@@ -455,7 +455,8 @@ upsert_poll(const IntegHookRequest *request, IntegHookResult *result)
 		" owner, user_id, is_active, created_by, task)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::pg_catalog.regrole, $11, false, $12, $13)"
 		" ON CONFLICT (instance, trigger) DO UPDATE SET schedule = excluded.schedule, input = excluded.input,"
-		" task = excluded.task, filter = excluded.filter, handler = excluded.handler, owner = excluded.owner, user_id = excluded.user_id,"
+		" task = excluded.task, filter = excluded.filter, handler = excluded.handler, owner = excluded.owner,"
+		" user_id = excluded.user_id,"
 		" updated_at = pg_catalog.now()"
 		" RETURNING p.id, p.is_active AND p.call IS NOT NULL, p.call",
 		13,
