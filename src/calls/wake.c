@@ -68,7 +68,7 @@ integ_wake_mute(void)
 	muted = true;
 }
 
-/* Statement trigger of integ.calls_open, for direct DML, COPY and logical apply too. */
+/* Trigger of integ.calls_open: of statements, also direct DML and COPY; of rows that logical replication applies. */
 Datum
 integ_tg_calls_wake(PG_FUNCTION_ARGS)
 {

@@ -196,13 +196,34 @@ describe_former(const char *external_id, const Jsonb *kept)
 	return integ_json_end(&builder);
 }
 
+/* The service has it under a name that we do not know: a person has to look. */
+static void
+unnamed(IntegFlight *flight, IntegRegistration *row)
+{
+	flight->outcome = (IntegOutcome){
+		.sqlerrcode = ERRCODE_INTEG_BAD_ANSWER,
+		.message = psprintf("the service has not told the id of the webhook \"%s\"", row->webhook_id),
+		.detail = psprintf("The path \"externalId\" of the definition \"%s\" finds nothing in its answer.",
+						   row->definition),
+		.hint = LOOK_HINT};
+	flight->verdict = (IntegVerdict){.kind = INTEG_VERDICT_FAILED};
+	row->status = "unknown";
+	row->last_error = flight->outcome.message;
+	row->hint = LOOK_HINT;
+	integ_registration_announce(row, "webhook.registration_failed", row->last_error, row->hint);
+}
+
 static void
 registered(IntegFlight *flight, IntegRegistration *row, const HookErrand *errand)
 {
 	const char *old_id = row->external_id;
 	const Jsonb *old_kept = row->kept;
 
-	integ_registration_registered(row, errand->manifest, flight->outcome.result, flight->call->body);
+	if (!integ_registration_registered(row, errand->manifest, flight->outcome.result, flight->call->body))
+	{
+		unnamed(flight, row);
+		return;
+	}
 	row->former = NULL;
 	if (old_id == NULL || strcmp(old_id, row->external_id) == 0 ||
 		integ_hook_method(errand->manifest, INTEG_HOOK_REMOVE) == NULL)
@@ -291,11 +312,13 @@ succeeded(IntegFlight *flight, IntegRegistration *row, const HookErrand *errand)
 			{
 				row->checked_at = GetCurrentTimestamp();
 				row->check_at = row->checked_at + USECS_PER_HOUR;
+				row->failures = 0;
 				row->last_error = row->hint = NULL;
 			}
 			break;
 		case INTEG_HOOK_ROTATE:
 			row->rotated_at = GetCurrentTimestamp();
+			row->failures = 0;
 			row->last_error = row->hint = NULL;
 			break;
 		case INTEG_HOOK_UNREGISTER:
@@ -306,29 +329,56 @@ succeeded(IntegFlight *flight, IntegRegistration *row, const HookErrand *errand)
 	}
 }
 
-/* Renewed too late, or not: it is tried again until it ends, and people are told. */
+/* It is tried again until the registration ends at the service, and people are told. */
 static void
-renewal_failed(IntegRegistration *row)
+renewal_failed(IntegRegistration *row, const JsonbContainer *manifest)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int64 left = row->expires_at - now;
 
-	row->status = left > 0 ? "failing" : "lost";
-	row->renew_at = left > 0 ? now + Max(Min(left / 4, USECS_PER_HOUR), USECS_PER_MINUTE) : 0;
-	row->hint = "It is tried again until the registration ends at the service. integ_webhook_register registers it anew.";
+	row->hint = left > 0 ? "It is tried again until the registration ends at the service. integ_webhook_register "
+						   "registers it anew."
+						 : "The registration has ended at the service.";
 	integ_registration_announce(row, "webhook.renewal_failed", row->last_error, row->hint);
+	if (left <= 0)
+	{
+		integ_registration_lost(row, manifest);
+		return;
+	}
+	row->status = "failing";
+	row->renew_at = now + Max(Min(left / 4, USECS_PER_HOUR), USECS_PER_MINUTE);
+}
+
+/* The registration that has taken the other's place stands, and goes on to be renewed. */
+static void
+former_stays(IntegRegistration *row)
+{
+	const char *former = integ_json_get_string(&row->former->root, "external_id");
+	IntegRegistration other = *row;
+
+	row->former = NULL;
+	row->hint = psprintf("The registration \"%s\", whose place this one has taken, may still be at the service: remove it "
+						 "there by hand.",
+						 former);
+	other.external_id = former;
+	integ_registration_announce(&other, "webhook.abandoned", row->last_error, row->hint);
 }
 
 static void
-failed(const IntegFlight *flight, IntegRegistration *row)
+failed(const IntegFlight *flight, IntegRegistration *row, const HookErrand *errand)
 {
 	bool unknown = flight->verdict.kind == INTEG_VERDICT_UNKNOWN;
 
+	if (row->step == INTEG_HOOK_REMOVE && strcmp(row->status, "active") == 0)
+	{
+		former_stays(row);
+		return;
+	}
 	switch (row->step)
 	{
 		case INTEG_HOOK_RENEW:
 		case INTEG_HOOK_REPLACE:
-			renewal_failed(row);
+			renewal_failed(row, errand == NULL ? NULL : errand->manifest);
 			return;
 		case INTEG_HOOK_CHECK:
 			row->check_at = GetCurrentTimestamp() + USECS_PER_HOUR;
@@ -375,8 +425,10 @@ abandon(const IntegFlight *flight, const HookErrand *errand)
 
 	if (!creates || flight->outcome.sqlerrcode != 0 || flight->call->response == NULL)
 		return;
-	integ_registration_identify(errand->row, errand->manifest, flight->outcome.result, flight->call->body);
-	(void) integ_registration_abandon(errand->row, errand->manifest);
+	if (!integ_registration_identify(errand->row, errand->manifest, flight->outcome.result, flight->call->body) ||
+		!integ_registration_abandon(errand->row, errand->manifest))
+		integ_registration_announce(errand->row, "webhook.abandoned",
+									"it was deleted here while it was registered, and is at the service now", "Remove it there.");
 }
 
 static void
@@ -411,7 +463,7 @@ settle(IntegFlight *flight)
 		row->last_error = flight->outcome.message;
 		row->failures += flight->verdict.waits ? 0 : 1;
 		if (flight->verdict.kind != INTEG_VERDICT_RETRY)
-			failed(flight, row);
+			failed(flight, row, errand);
 	}
 	/* A step may have made another call; else there is one only while this one comes again. */
 	if (memcmp(&row->call, &call, UUID_LEN) == 0)

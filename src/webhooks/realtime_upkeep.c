@@ -1,5 +1,5 @@
 /*
- * The webhooks of realtime tasks: made for those that have none, removed for those that are so no more.
+ * The webhooks and polls of realtime tasks: made for those that have none, removed for those that are so no more.
  */
 #include "webhooks/realtime.h"
 
@@ -173,6 +173,25 @@ give_webhook(const Task *task)
 		integ_webhook_ensure(&request, &result);
 }
 
+#define PROBLEM "its webhook could not be made: "
+
+/* What was wrong before is mended. */
+static void
+forget_problem(const Task *task)
+{
+	static IntegQuery forget = {
+		"UPDATE integ.sync_tasks SET last_error = NULL WHERE id = $1"
+		" AND pg_catalog.starts_with(last_error ->> 'message', '" PROBLEM "')",
+		1,
+		{UUIDOID}};
+	Datum value = UUIDPGetDatum(&task->id);
+	IntegOwnerScope scope;
+
+	integ_owner_enter(&scope);
+	(void) integ_query(&forget, &value, NULL);
+	integ_owner_leave(&scope);
+}
+
 /* Why a task gets no events is for its people to see. */
 static void
 note_problem(const Task *task, const ErrorData *error)
@@ -190,7 +209,7 @@ note_problem(const Task *task, const ErrorData *error)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	values[0] = UUIDPGetDatum(&task->id);
-	values[1] = CStringGetTextDatum(psprintf("its webhook could not be made: %s", error->message));
+	values[1] = CStringGetTextDatum(psprintf(PROBLEM "%s", error->message));
 	values[2] = integ_value_text(error->detail, &nulls[2]);
 	values[3] = integ_value_text(error->hint, &nulls[3]);
 	integ_owner_enter(&scope);
@@ -211,6 +230,7 @@ give_guarded(const Task *task, MemoryContext context)
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		give_webhook(task);
+		forget_problem(task);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 	}
@@ -231,12 +251,20 @@ give_guarded(const Task *task, MemoryContext context)
 }
 
 /*
- * Webhooks of tasks that are gone, or wait for their schedule now. A paused task keeps its webhook: a person pauses
- * for a while.
+ * Webhooks and polls of tasks that are gone, or wait for their schedule now. A paused task keeps its own: a person
+ * pauses for a while. A poll stays while another realtime task lives by it.
  */
 static void
 remove_orphans(void)
 {
+	static IntegQuery polls = {
+		"DELETE FROM integ.polls p WHERE p.task IS NOT NULL AND NOT EXISTS (SELECT FROM integ.sync_tasks t"
+		" LEFT JOIN integ.conversion_schemas s ON s.id = t.schema WHERE t.instance = p.instance"
+		" AND (t.id = p.task OR EXISTS (SELECT FROM integ.definitions d WHERE d.id = p.definition"
+		"  AND d.manifest @> pg_catalog.jsonb_build_object('triggers', pg_catalog.jsonb_build_array("
+		"   pg_catalog.jsonb_build_object('id', p.trigger, 'entity', coalesce(t.entity, s.source_entity))))))"
+		" AND " INTEG_REALTIME("t.schedule") ")",
+		0};
 	static IntegQuery gone = {
 		"DELETE FROM integ.webhooks w USING integ.webhook_registrations r WHERE r.webhook = w.id AND r.task IS NOT NULL"
 		" AND NOT EXISTS (SELECT FROM integ.sync_tasks t WHERE t.id = r.task AND t.instance = r.instance"
@@ -248,6 +276,7 @@ remove_orphans(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	integ_owner_enter(&scope);
 	(void) integ_query(&gone, NULL, NULL);
+	(void) integ_query(&polls, NULL, NULL);
 	integ_owner_leave(&scope);
 	PopActiveSnapshot();
 	CommitTransactionCommand();

@@ -452,18 +452,19 @@ upsert_poll(const IntegHookRequest *request, IntegHookResult *result)
 {
 	static IntegQuery upsert = {
 		"INSERT INTO integ.polls AS p (client_id, definition, instance, trigger, schedule, input, start, filter, handler,"
-		" owner, user_id, is_active, created_by)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::pg_catalog.regrole, $11, false, $12)"
+		" owner, user_id, is_active, created_by, task)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::pg_catalog.regrole, $11, false, $12, $13)"
 		" ON CONFLICT (instance, trigger) DO UPDATE SET schedule = excluded.schedule, input = excluded.input,"
-		" filter = excluded.filter, handler = excluded.handler, owner = excluded.owner, user_id = excluded.user_id,"
+		" task = excluded.task, filter = excluded.filter, handler = excluded.handler, owner = excluded.owner,"
+		" user_id = excluded.user_id,"
 		" updated_at = pg_catalog.now()"
 		" RETURNING p.id, p.is_active AND p.call IS NOT NULL, p.call",
-		12,
+		13,
 		{TEXTOID, TEXTOID, UUIDOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, JSONPATHOID, TEXTOID, OIDOID, TEXTOID,
-		 TEXTOID}};
+		 TEXTOID, UUIDOID}};
 	static IntegQuery activate = {"UPDATE integ.polls SET is_active = true WHERE id = $1 RETURNING call", 1, {UUIDOID}};
-	char nulls[] = "            ";
-	Datum values[12];
+	char nulls[] = "             ";
+	Datum values[13];
 	bool isnull;
 	Datum call;
 
@@ -481,6 +482,8 @@ upsert_poll(const IntegHookRequest *request, IntegHookResult *result)
 	values[9] = ObjectIdGetDatum(request->owner);
 	values[10] = integ_value_text(request->user_id, &nulls[10]);
 	values[11] = CStringGetTextDatum(GetUserNameFromId(request->owner, false));
+	values[12] = UUIDPGetDatum(request->task);
+	nulls[12] = request->task == NULL ? 'n' : ' ';
 	(void) integ_query(&upsert, values, nulls);
 	result->id = *DatumGetUUIDP(integ_result_datum(0, 1, &isnull));
 	result->has_call = integ_result_bool(0, 2);

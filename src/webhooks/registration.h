@@ -120,15 +120,19 @@ extern bool integ_registration_abandon(const IntegRegistration *registration, co
 extern void integ_registration_announce(const IntegRegistration *registration, const char *kind, const char *error,
 										const char *hint);
 
-/* What the service calls it, from the answer to register. Raises IG502 where that does not say. */
-extern void integ_registration_identify(IntegRegistration *registration, const JsonbContainer *manifest,
+/* What the service calls it, from the answer to register. False where that does not say; nothing is changed then. */
+extern bool integ_registration_identify(IntegRegistration *registration, const JsonbContainer *manifest,
 										const Jsonb *answer, const Jsonb *body);
 
-/* What a step came to. In an owner scope; the registration is changed, and not saved. */
-extern void integ_registration_registered(IntegRegistration *registration, const JsonbContainer *manifest,
+/*
+ * What a step came to. In an owner scope; the registration is changed, and not saved. registered: false, and nothing
+ * changed, where the answer does not say what the service calls it.
+ */
+extern bool integ_registration_registered(IntegRegistration *registration, const JsonbContainer *manifest,
 										  const Jsonb *answer, const Jsonb *body);
 extern void integ_registration_renewed(IntegRegistration *registration, const JsonbContainer *manifest,
 									   const Jsonb *answer);
+/* The service has it no more; one that is to come back does, by the manifest (NULL: of a definition that is gone). */
 extern void integ_registration_lost(IntegRegistration *registration, const JsonbContainer *manifest);
 
 /* Of one that exists: when it is looked after next. */

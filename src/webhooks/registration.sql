@@ -90,6 +90,7 @@ CREATE TABLE integ.polls (
     definition text COLLATE "C" NOT NULL REFERENCES integ.definitions (id),
     instance uuid NOT NULL REFERENCES integ.instances (id) ON DELETE CASCADE,
     trigger text COLLATE "C" NOT NULL,
+    task uuid,
     schedule jsonb,
     input jsonb NOT NULL DEFAULT '{}',
     start text NOT NULL DEFAULT 'now',
@@ -130,6 +131,8 @@ COMMENT ON COLUMN integ.polls.client_id IS 'The client it belongs to';
 COMMENT ON COLUMN integ.polls.definition IS 'The service';
 COMMENT ON COLUMN integ.polls.instance IS 'The connection that is asked';
 COMMENT ON COLUMN integ.polls.trigger IS 'The trigger (integ.triggers)';
+COMMENT ON COLUMN integ.polls.task IS 'The realtime sync task that it was made for, with which it goes; NULL: '
+    'somebody asked for it';
 COMMENT ON COLUMN integ.polls.schedule IS 'When it is asked, as schedules are written; NULL: each intervalSeconds of '
     'the definition';
 COMMENT ON COLUMN integ.polls.input IS 'Further input of the method that is asked';

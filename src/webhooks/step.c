@@ -169,7 +169,7 @@ settle_well(IntegRegistration *row, const JsonbContainer *manifest)
 	integ_registration_schedule(row, manifest);
 }
 
-void
+bool
 integ_registration_identify(IntegRegistration *row, const JsonbContainer *manifest, const Jsonb *answer,
 							const Jsonb *body)
 {
@@ -177,22 +177,22 @@ integ_registration_identify(IntegRegistration *row, const JsonbContainer *manife
 	JsonbValue unused;
 
 	if (external_id == NULL && integ_json_get(manifest, "externalId", &unused))
-		ereport(ERROR, (errcode(ERRCODE_INTEG_BAD_ANSWER),
-						errmsg("the service has not told the id of the webhook \"%s\"", row->webhook_id),
-						errdetail("The path \"externalId\" of the definition \"%s\" finds nothing in its answer.", row->definition)));
+		return false;
 	/* Services that name no id of their own know it by the one that we gave it. */
 	row->external_id = external_id != NULL ? external_id : integ_uuid_text(&row->registration);
 	row->kept = find_kept(manifest, answer, body);
+	return true;
 }
 
-void
+bool
 integ_registration_registered(IntegRegistration *row, const JsonbContainer *manifest, const Jsonb *answer,
 							  const Jsonb *body)
 {
 	const JsonbContainer *secret = integ_json_get_object(manifest, "secret");
 	char *told = secret == NULL ? NULL : find_text(secret, "path", answer, body);
 
-	integ_registration_identify(row, manifest, answer, body);
+	if (!integ_registration_identify(row, manifest, answer, body))
+		return false;
 	row->expires_at = find_expiry(manifest, answer, body);
 	row->registered_at = GetCurrentTimestamp();
 	if (told != NULL)
@@ -202,6 +202,7 @@ integ_registration_registered(IntegRegistration *row, const JsonbContainer *mani
 	}
 	settle_well(row, manifest);
 	integ_registration_announce(row, "webhook.registered", NULL, NULL);
+	return true;
 }
 
 void

@@ -37,6 +37,10 @@ BEGIN
 		RETURN jsonb_build_object('headers', jsonb_build_object('X-Shop', E'a\r\nSet-Cookie: b'));
 	ELSIF said = 'nothing' THEN
 		RETURN NULL;
+	ELSIF said ~ '^reply:' THEN
+		RETURN substr(said, 7)::jsonb;
+	ELSIF said ~ '^long:' THEN
+		RETURN jsonb_build_object('body', (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 100000) g));
 	END IF;
 	RETURN jsonb_build_object('body', jsonb_build_object('response_type', 'in_channel', 'text', 'you said ' || said));
 END $$;
@@ -105,6 +109,32 @@ is(last_run(), 'succeeded 2', 'at its second attempt');
 	ok($node->wait_for_sql(q(SELECT state = 'succeeded' FROM integ.handler_runs ORDER BY id DESC LIMIT 1),
 		'until it is done'), 'until it is done');
 	is(sql('SELECT count(*) FROM integ.webhook_events'), '7', 'every command is stored once');
+}
+
+# What a handler may say, and what is refused in words, with the usual answer for the service.
+sub escaped { return $_[0] =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X', ord $1/ger }
+{
+	my $answer = command(escaped('reply:{"status": 202, "body": null}'));
+	is("$answer->{status} $answer->{content}", '202 ', 'a status without a body');
+	is(command(escaped('reply:null'))->{status}, 200, 'no reply');
+	is(command(escaped('reply:{"headers": {"X-A": "b"}, "body": [1]}'))->{content}, '[1]', 'a list as body');
+}
+my %refused = (
+	'reply:[1]' => qr/It is no object/,
+	'reply:{"status": 99}' => qr/"status" must be a number from 200 to 599/,
+	'reply:{"status": "200"}' => qr/"status" must be a number/,
+	'reply:{"headers": ["a"]}' => qr/"headers" must be an object of texts/,
+	'reply:{"headers": {"": "b"}}' => qr/The header "" is none/,
+	'reply:{"headers": {"a b": "c"}}' => qr/The header "a b" is none/,
+	'reply:{"headers": {"a": 1}}' => qr/or its value is no text/,
+	'reply:{"headers": {"Content-Length": "5"}}' => qr/is the server's own/,
+	'reply:{"headers": {' . join(', ', map { qq("x$_": "y") } 1 .. 100) . '}}' => qr/It has more than \d+ headers/,
+	'long:' => qr/It has \d+ bytes; the limit is/);
+for my $said (sort keys %refused)
+{
+	my $answer = command(escaped($said));
+	is("$answer->{status} $answer->{content}", '200 ', substr($said, 0, 60) . ' is no reply');
+	like(sql('SELECT error_detail FROM integ.handler_runs ORDER BY id DESC LIMIT 1'), $refused{$said}, 'and why');
 }
 
 # --- GET /oauth/callback, with a real authorization server ---
