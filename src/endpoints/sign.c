@@ -6,17 +6,17 @@
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base64.h"
+#include "core/hmac.h"
 
 #define SEED_SIZE 32
 #define ED25519_SIGNATURE_SIZE 64
-#define HMAC_SIZE 32
+#define HMAC_SIZE INTEG_HMAC_SHA256_SIZE
 
 /* The spec asks for 24 to 64 bytes. */
 #define SYMMETRIC_SIZE 32
@@ -115,9 +115,9 @@ sign_ed25519(const IntegSigningKey *key, const uint8_t *message, size_t len, uin
 static bool
 hmac(const uint8_t *key, size_t key_len, const uint8_t *message, size_t len, uint8_t *digest)
 {
-	unsigned int size = HMAC_SIZE;
+	const IntegHmacPart whole = {message, len};
 
-	return HMAC(EVP_sha256(), key, (int) key_len, message, len, digest, &size) != NULL;
+	return integ_hmac_sha256(key, key_len, &whole, 1, digest);
 }
 
 /* One signature with its version, terminated. */

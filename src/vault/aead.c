@@ -5,23 +5,23 @@
 
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "core/hmac.h"
+
 #define HALF_KEY 32
 #define CBC_IV 16
 #define CBC_BLOCK 16
-#define HMAC_TAG 32
+#define HMAC_TAG INTEG_HMAC_SHA256_SIZE
 #define GCM_IV 12
 #define GCM_TAG 16
 
 /* OpenSSL 3 looks an algorithm up by name in about a microsecond: once a process is enough. */
 static EVP_CIPHER *cbc;
 static EVP_CIPHER *gcm;
-static EVP_MAC_CTX *hmac; /* HMAC-SHA-256 without a key, to be duplicated */
 
 static const struct
 {
@@ -81,24 +81,6 @@ integ_wipe(void *data, size_t len)
 	OPENSSL_cleanse(data, len);
 }
 
-static EVP_MAC_CTX *
-make_hmac(void)
-{
-	char digest[] = "SHA256";
-	OSSL_PARAM parameters[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
-
-	EVP_MAC_free(mac); /* the context holds a reference */
-	if (context != NULL && !EVP_MAC_CTX_set_params(context, parameters))
-	{
-		EVP_MAC_CTX_free(context);
-		return NULL;
-	}
-	return context;
-}
-
 static bool
 prepare(void)
 {
@@ -106,9 +88,7 @@ prepare(void)
 		cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	if (gcm == NULL)
 		gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	if (hmac == NULL)
-		hmac = make_hmac();
-	return cbc != NULL && gcm != NULL && hmac != NULL;
+	return cbc != NULL && gcm != NULL;
 }
 
 /* The tag over the length of aad, aad, and body (IV and ciphertext). */
@@ -116,19 +96,12 @@ static bool
 authenticate(const uint8_t *key, const uint8_t *aad, size_t aad_len, const uint8_t *body, size_t body_len,
 			 uint8_t tag[HMAC_TAG])
 {
-	EVP_MAC_CTX *context = EVP_MAC_CTX_dup(hmac);
 	uint8_t length[8];
-	size_t written;
-	bool done;
+	const IntegHmacPart parts[] = {{length, sizeof(length)}, {aad, aad_len}, {body, body_len}};
 
 	for (int i = 0; i < 8; i++)
 		length[i] = (uint8_t) ((uint64_t) aad_len >> (8 * (7 - i)));
-	done = context != NULL && EVP_MAC_init(context, key, HALF_KEY, NULL) &&
-		   EVP_MAC_update(context, length, sizeof(length)) && EVP_MAC_update(context, aad, aad_len) &&
-		   EVP_MAC_update(context, body, body_len) && EVP_MAC_final(context, tag, &written, HMAC_TAG) &&
-		   written == HMAC_TAG;
-	EVP_MAC_CTX_free(context); /* wipes its copy of the key */
-	return done;
+	return integ_hmac_sha256(key, HALF_KEY, parts, 3, tag);
 }
 
 static IntegCryptoStatus

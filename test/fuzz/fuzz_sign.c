@@ -1,5 +1,5 @@
 /* sources: src/webhooks/signature.c src/webhooks/message.c src/webhooks/inbound.c src/webhooks/timestamp.c */
-/* sources: src/endpoints/sign.c src/http/form.c src/core/base64.c */
+/* sources: src/endpoints/sign.c src/http/form.c src/core/base64.c src/core/hmac.c */
 /* libs: -lcrypto */
 /*
  * Keys that people give, and what is signed with them: a key is read or not; what one signs, the verifier of inbound

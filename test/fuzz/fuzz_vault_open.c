@@ -1,4 +1,4 @@
-/* sources: src/vault/aead.c src/vault/key_wrap.c */
+/* sources: src/vault/aead.c src/vault/key_wrap.c src/core/hmac.c */
 /* libs: -lcrypto */
 /*
  * Opening ciphertexts, unwrapping keys and reading master keys: no input opens

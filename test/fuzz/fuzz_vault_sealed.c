@@ -1,4 +1,4 @@
-/* sources: src/vault/sealed.c src/vault/sealing_key.c src/vault/aead.c */
+/* sources: src/vault/sealed.c src/vault/sealing_key.c src/vault/aead.c src/core/hmac.c */
 /* libs: -lcrypto */
 /* The parser of sealed values: PEM, base64 and DER of CMS, from whoever may call integ_credential_set. */
 #include <stdlib.h>

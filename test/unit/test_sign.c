@@ -1,4 +1,4 @@
-/* sources: src/endpoints/sign.c src/core/base64.c */
+/* sources: src/endpoints/sign.c src/core/base64.c src/core/hmac.c */
 /* libs: -lcrypto */
 /*
  * Signatures of outbound requests. What the first is to be is printed in the README of the Standard Webhooks' own

@@ -1,4 +1,4 @@
-/* sources: src/vault/aead.c */
+/* sources: src/vault/aead.c src/core/hmac.c */
 /* libs: -lcrypto */
 #include <setjmp.h>
 #include <stdarg.h>

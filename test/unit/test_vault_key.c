@@ -1,4 +1,4 @@
-/* sources: src/vault/key_wrap.c src/vault/key_file.c src/vault/lockbox.c src/vault/aead.c */
+/* sources: src/vault/key_wrap.c src/vault/key_file.c src/vault/lockbox.c src/vault/aead.c src/core/hmac.c */
 /* libs: -lcrypto */
 #include <fcntl.h>
 #include <setjmp.h>
