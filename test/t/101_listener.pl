@@ -6,11 +6,10 @@ use warnings;
 use Digest::SHA qw(hmac_sha256_hex);
 use HTTP::Tiny;
 use Integ::Cluster;
-use Integ::Test qw(free_port wait_until);
+use Integ::Test qw(free_port slurp wait_until);
 use IO::Select;
 use IO::Socket::INET;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $node = Integ::Cluster->create('listener');
 my $port = free_port();
@@ -62,13 +61,27 @@ sub answer_of
 		headers => \%headers };
 }
 
-# What a service sends byte by byte: the first line of the answer, or undef where the connection was closed.
+# Whether the listener has read all that came on the connection; the kernel tells by the ports.
+sub has_read
+{
+	my ($socket) = @_;
+	my $ports = sprintf '^\s*\d+: \w+:%04X \w+:%04X \w+ \w+:00000000 ', $port, $socket->sockport;
+	return slurp('/proc/net/tcp') =~ /$ports/m;
+}
+
+# What a service sends byte by byte: the first line of the answer, or undef where the connection was closed. One that
+# ends does so once all was read: libmicrohttpd does not see an end that comes with what is before it, and closes such
+# a connection when nothing has come on it for 30 s.
 sub raw
 {
 	my ($text, $ends) = @_;
 	my $socket = listening() or return;
 	print $socket $text;
-	shutdown $socket, 1 if $ends;
+	if ($ends)
+	{
+		wait_until('the listener to read', sub { has_read($socket) });
+		shutdown $socket, 1;
+	}
 	my $line = <$socket>;
 	return defined $line ? $line =~ s/\r?\n//r : undef;
 }
