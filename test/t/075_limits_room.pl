@@ -43,7 +43,8 @@ for my $client ([ greedy => qq({"limit": 5, $hour}, {"limit": 9, $hour, "scope":
 	[ modest => qq({"limit": 5, $hour}) ])
 {
 	my ($id, $windows) = @$client;
-	sql("SET ROLE $id; SELECT integ_define('" . manifest($id, $windows) . "'::jsonb); SELECT integ_connect('$id', '${id}_a')");
+	sql("SET ROLE $id; SELECT integ_define('" . manifest($id, $windows) . "'::jsonb);
+		SELECT integ_connect('$id', '${id}_a')");
 }
 
 my ($state, $report) = execute_many('greedy', 'greedy_a', 60);
