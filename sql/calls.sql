@@ -154,6 +154,10 @@ SELECT integ_enqueue('calls_main', 'get', '{"n": 5}',
     jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
 \set VERBOSITY sqlstate
 SELECT integ_await(:'id', '100 ms');
+-- a wait ends with its statement
+SET statement_timeout = '100ms';
+SELECT integ_await(:'id', '20 s');
+RESET statement_timeout;
 \set VERBOSITY terse
 UPDATE integ.calls_open SET run_at = now() WHERE id = :'id';
 SELECT o ->> 'state' AS state FROM integ_await(:'id', '20 s') o;
@@ -189,6 +193,9 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT integ_await(:'last', '1 s');
 ROLLBACK;
 SELECT integ_await(:'last', '-1 s');
+SELECT integ_await(:'last', '1 hour -1 day');
+SELECT integ_await(:'last', '1 day -1 hour') ->> 'state' AS state;
+SELECT integ_await(:'last', '178000000 years') ->> 'state' AS state;
 -- What this transaction enqueues happens after it: to wait for it would be to wait for ever.
 BEGIN;
 SELECT integ_enqueue('calls_main', 'get', '{"n": 9}', '{"idempotency_key": "order-9"}') AS own \gset

@@ -276,6 +276,11 @@ COMMENT ON FUNCTION integ.tg_calls_wake() IS 'Wakes the dispatchers when the tra
 CREATE TRIGGER calls_open_wake AFTER INSERT OR UPDATE ON integ.calls_open
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_calls_wake();
 ALTER TABLE integ.calls_open ENABLE ALWAYS TRIGGER calls_open_wake;
+-- Logical replication applies changes row by row, and fires row triggers alone. Not for updates, whose old rows would
+-- be fetched for it in every session.
+CREATE TRIGGER calls_open_applied AFTER INSERT ON integ.calls_open
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_calls_wake();
+ALTER TABLE integ.calls_open ENABLE REPLICA TRIGGER calls_open_applied;
 
 CREATE FUNCTION integ.tg_calls_run_at() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

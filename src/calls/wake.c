@@ -11,14 +11,16 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "operate/operate.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(integ_tg_calls_wake);
 PG_FUNCTION_INFO_V1(integ_tg_deliveries_wake);
 
-static bool muted;	  /* this process is a dispatcher */
-static bool noted;	  /* the statement that fires the trigger next has said what it writes */
-static bool has_news; /* of this transaction */
+static bool muted;	   /* this process is a dispatcher */
+static bool noted;	   /* the statement that fires the trigger next has said what it writes */
+static bool has_news;  /* of this transaction */
+static bool committed; /* it has, and they are to be published */
 static TimestampTz news[INTEG_NEWS];
 
 void
@@ -66,7 +68,7 @@ integ_wake_mute(void)
 	muted = true;
 }
 
-/* Statement trigger of integ.calls_open, for direct DML, COPY and logical apply too. */
+/* Trigger of integ.calls_open: of statements, also direct DML and COPY; of rows that logical replication applies. */
 Datum
 integ_tg_calls_wake(PG_FUNCTION_ARGS)
 {
@@ -140,10 +142,22 @@ integ_wake_dispatchers(IntegDispatch *dispatch)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT && has_news)
-		publish();
+	committed = event == XACT_EVENT_COMMIT && has_news;
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		has_news = noted = false;
+}
+
+/*
+ * Only now have the invalidations of the transaction been sent: a dispatcher that was woken before them could look at
+ * an endpoint as it was in its cache, and sleep on.
+ */
+static void
+at_release(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
+{
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !committed)
+		return;
+	committed = false;
+	publish();
 }
 
 /* What a savepoint noted stays: a wake too many does no harm. */
@@ -167,6 +181,7 @@ integ_wake_init(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	RegisterResourceReleaseCallback(at_release, NULL);
 }
 
 void

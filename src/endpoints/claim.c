@@ -115,7 +115,8 @@ integ_deliveries_claim_due(IntegDeliveryDesk *desk)
 		return DT_NOBEGIN;
 	dlist_foreach (iter, &desk->backlogged)
 		due = Min(due, integ_delivery_room_at(desk, dlist_container(IntegDeliveryLane, node, iter.cur), now));
-	return due;
+	/* The caller's clock was read before. */
+	return due <= now ? DT_NOBEGIN : due;
 }
 
 /* The rows of the last statement, which the next one overwrites. */

@@ -354,6 +354,9 @@ COMMENT ON FUNCTION integ.tg_deliveries_wake() IS 'Wakes the dispatchers when th
 CREATE TRIGGER deliveries_open_wake AFTER INSERT OR UPDATE ON integ.deliveries_open
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_deliveries_wake();
 ALTER TABLE integ.deliveries_open ENABLE ALWAYS TRIGGER deliveries_open_wake;
+CREATE TRIGGER deliveries_open_applied AFTER INSERT ON integ.deliveries_open
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_deliveries_wake();
+ALTER TABLE integ.deliveries_open ENABLE REPLICA TRIGGER deliveries_open_applied;
 CREATE TRIGGER endpoints_wake AFTER UPDATE OF status, rate_limit, rate_period, concurrency, ordered ON integ.endpoints
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_deliveries_wake();
 ALTER TABLE integ.endpoints ENABLE ALWAYS TRIGGER endpoints_wake;

@@ -85,6 +85,9 @@ COMMENT ON FUNCTION integ.tg_handler_runs_wake() IS 'Has the keeper look for a w
 CREATE TRIGGER handler_runs_wake AFTER INSERT OR UPDATE ON integ.handler_runs
     FOR EACH STATEMENT EXECUTE FUNCTION integ.tg_handler_runs_wake();
 ALTER TABLE integ.handler_runs ENABLE ALWAYS TRIGGER handler_runs_wake;
+CREATE TRIGGER handler_runs_applied AFTER INSERT ON integ.handler_runs
+    FOR EACH ROW EXECUTE FUNCTION integ.tg_handler_runs_wake();
+ALTER TABLE integ.handler_runs ENABLE REPLICA TRIGGER handler_runs_applied;
 
 -- A user sees its own runs, an administrator those of its client, and every role those that run as it.
 ALTER TABLE integ.handler_runs ENABLE ROW LEVEL SECURITY;

@@ -22,6 +22,7 @@
 #include "core/query.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 
@@ -44,7 +45,7 @@ row_problem(uint64 row, MemoryContext context, bool *new_timeline)
 
 	*new_timeline = false;
 	if (system[0] == '\0')
-		return MemoryContextStrdup(context, "Rows were restored into it.");
+		return MemoryContextStrdup(context, "Rows were restored or replicated into it.");
 	if (strcmp(system, system_identifier()) != 0)
 		return MemoryContextStrdup(context,
 								   psprintf("It is a copy of database \"%s\" of the cluster with the system identifier %s.",
@@ -242,7 +243,8 @@ integ_identity_note_copy(const TriggerData *trigger)
 		0};
 	IntegOwnerScope scope;
 
-	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !integ_is_copied_into(RelationGetRelid(trigger->tg_relation)))
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		(!IsLogicalWorker() && !integ_is_copied_into(RelationGetRelid(trigger->tg_relation))))
 		return;
 	integ_owner_enter(&scope);
 	(void) integ_query(&write, NULL, NULL);

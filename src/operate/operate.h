@@ -38,9 +38,9 @@ extern char *integ_identity_problem(bool *exists);
 extern void integ_identity_check(IntegDatabase *database);
 
 /*
- * For the statement triggers of queues. Only a restore copies (COPY) rows into them by name, perhaps before
- * integ.identity has the row that says whose they are: integ.identity then says that rows were restored, so that the
- * database is held from this commit on. Inside a transaction.
+ * For the triggers of queues. Only a restore copies (COPY) rows into them by name, perhaps before integ.identity has
+ * the row that says whose they are, and what logical replication brings is another database's to do: integ.identity
+ * then says that rows came from elsewhere, so that the database is held from this commit on. Inside a transaction.
  */
 extern void integ_identity_note_copy(const TriggerData *trigger);
 

@@ -43,8 +43,9 @@ is(sql('SELECT count(*) FROM integ.deliveries_open'), $left, 'none leaves before
 
 # With a rate that lets them, one dispatcher makes also what was shared out to the other.
 sql(q(UPDATE integ.endpoints SET rate_limit = 100000 WHERE endpoint_id = 'slow'));
+# Not only when everything is looked at anew, after a minute.
 $node->wait_for_sql(q(SELECT count(*) > 0 FROM integ.deliveries_open WHERE state = 'sending'),
-	'deliveries to leave again');
+	'deliveries to leave again', undef, 45);
 is(sql(q(SELECT count(DISTINCT lease) FROM integ.deliveries_open WHERE state = 'sending')), 1,
 	'they are one dispatcher\'s');
 $node->wait_for_sql('SELECT count(*) = 0 FROM integ.deliveries_open', 'all deliveries');

@@ -123,14 +123,15 @@ sub sql_error
 # what it waited for.
 sub wait_for_sql
 {
-	my ($self, $sql, $what, $dbname) = @_;
+	my ($self, $sql, $what, $dbname, $seconds) = @_;
 
 	return Integ::Test::wait_until(
 		$what // $sql,
 		sub {
 			my ($status, $out) = $self->psql($dbname // 'postgres', $sql, on_error_stop => 1);
 			return $status == 0 && $out eq 't';
-		});
+		},
+		$seconds);
 }
 
 # Stopped and started: pg_ctl restart takes the executable of the running
