@@ -137,6 +137,18 @@ SELECT count(*) AS repeated FROM integ_calls_retry('{"method": "post_fails", "st
 SELECT integ_await(id, '20 s') ->> 'state' AS state FROM integ.calls WHERE method IN ('status', 'post_fails')
     ORDER BY id;
 
+-- What integ itself made is nobody's to repeat: as a call without its purpose it would be another.
+INSERT INTO integ.calls_done
+SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'purpose', 'webhook',
+    'method', 'errand'))).*
+FROM integ.calls_done c WHERE method = 'status' AND state = 'failed' LIMIT 1
+RETURNING id AS errand \gset
+\set VERBOSITY sqlstate
+SELECT integ_call_retry(:'errand');
+\set VERBOSITY terse
+SELECT count(*) FROM integ_calls_retry('{"instance": "calls_main", "method": "errand"}');
+SELECT state, purpose FROM integ.calls_done WHERE id = :'errand';
+
 -- Cancelled before it ran; and run after all.
 SELECT integ_enqueue('calls_main', 'get', '{"n": 4}',
     jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
