@@ -79,6 +79,15 @@ SELECT integ_delivery_cancel(id) FROM integ.deliveries_open WHERE message = :'he
 CALL pg_temp.wait_for('SELECT count(*) = 2 FROM integ.deliveries_done WHERE event_type = ''eo.key''');
 SELECT payload ->> 'n' AS n, state FROM integ.deliveries_done WHERE event_type = 'eo.key' ORDER BY 1;
 
+-- Answers that are none, and that are no text.
+SELECT count(*) FROM (VALUES ('garbage', '/fault/garbage'), ('binary', '/fault/binary')) v (name, path),
+    integ_endpoint_add(:'provider_url' || path, ARRAY['eo.' || name], jsonb_build_object('endpoint_id', 'eo_' || name,
+    'retry_schedule', '[]'::jsonb)) e;
+SELECT count(integ_publish('eo.' || name, '{}')) FROM unnest('{garbage,binary}'::text[]) name;
+CALL pg_temp.wait_for($$SELECT count(*) = 2 FROM integ.deliveries_done WHERE event_type ~ '^eo.(garbage|binary)'$$);
+SELECT d.event_type, d.state, a.status, a.sqlstate, a.response FROM integ.deliveries_done d
+    JOIN integ.delivery_attempts a ON a.message = d.message WHERE d.event_type ~ '^eo.(garbage|binary)' ORDER BY 1;
+
 -- What cannot be right is said when it is written.
 SELECT eo.trial($$SELECT integ_endpoint_add(NULL)$$);
 SELECT eo.trial($$SELECT integ_endpoint_add('https://example.com/', '{}', '{"signature": "rsa"}')$$);
@@ -135,6 +144,14 @@ UPDATE eo.rows SET note = note;
 SELECT payload -> 'row' ->> 'note' AS note, key, event_client FROM integ.deliveries_open WHERE event_type ~ '^eo.mine'
 ORDER BY id;
 ROLLBACK;
+BEGIN;
+INSERT INTO eo.rows SELECT i, CASE WHEN i % 2 = 0 THEN 'eo_acme' END, NULL, 'many' FROM generate_series(1, 5000) i;
+SELECT count(*) FROM integ.deliveries_open WHERE event_type = 'eo.mine.created';
+ROLLBACK;
+CREATE TABLE eo.quiet (id integer);
+SELECT integ_publish_changes('eo.quiet', '{"event": "nobody.listens"}');
+INSERT INTO eo.quiet VALUES (1);
+SELECT count(*) FROM integ.deliveries_open WHERE event_type ~ 'nobody';
 SELECT eo.trial($$INSERT INTO eo.rows VALUES (5, 'eo_acme', repeat('k', 1000), 'x')$$);
 CREATE TRIGGER by_row AFTER INSERT ON eo.rows FOR EACH ROW EXECUTE FUNCTION integ.tg_publish_changes('{}');
 SELECT eo.trial($$INSERT INTO eo.rows VALUES (6, 'eo_acme', 'k', 'x')$$);
@@ -147,7 +164,7 @@ GRANT CREATE ON SCHEMA eo TO eo_admin;
 ALTER TABLE eo.rows OWNER TO eo_admin;
 SELECT eo.trial($$INSERT INTO eo.rows VALUES (8, 'another', 'k', 'x')$$);
 
-DROP TABLE eo.rows;
+DROP TABLE eo.rows, eo.quiet;
 DELETE FROM integ.endpoints WHERE endpoint_id LIKE 'eo_%';
 DELETE FROM integ.instances WHERE instance_id LIKE 'eo_%';
 SELECT integ_undefine('eo_svc');
