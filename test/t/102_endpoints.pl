@@ -295,10 +295,12 @@ SKIP:
 		sql("SELECT count(integ_publish('load.n', jsonb_build_object('n', g))) FROM generate_series(1, $per_round) g");
 		sleep(rand 0.3);
 		note("round $round: $kind");
+		my $before = $dispatcher->();
 		$kill{$kind}->();
+		# The server may not know yet that its process was killed.
 		wait_until('the server to be there again',
 			sub { my ($status, $pid) = $node->psql('postgres', q(SELECT pid FROM pg_stat_activity
-				WHERE backend_type = 'integ dispatcher')); $status == 0 && $pid });
+				WHERE backend_type = 'integ dispatcher')); $status == 0 && $pid && $pid ne $before });
 	}
 	$node->wait_for_sql(q(SELECT count(*) = 0 FROM integ.deliveries_open WHERE event_type = 'load.n'),
 		'every delivery to end');
