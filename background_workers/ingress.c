@@ -376,6 +376,19 @@ make_events(void)
 	return events;
 }
 
+/*
+ * Who has connected before is still served: one round accepts what the kernel has taken on for us, and the next reads
+ * what has come on it. False where the server cannot go on.
+ */
+static bool
+stop_listening(void)
+{
+	bool goes_on = driver->run(server) && driver->run(server);
+
+	driver->quiesce(server);
+	return goes_on;
+}
+
 void
 integ_ingress_run(const IntegServerDriver *given)
 {
@@ -396,13 +409,12 @@ integ_ingress_run(const IntegServerDriver *given)
 
 	while (deadline == 0 || (driver->requests(server) > 0 && GetCurrentTimestamp() < deadline))
 	{
-		if (!driver->run(server))
-			ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("integ's HTTP server cannot go on")));
-		if (ShutdownRequestPending && deadline == 0)
-		{
-			driver->quiesce(server);
+		bool stops = ShutdownRequestPending && deadline == 0;
+
+		if (stops)
 			deadline = GetCurrentTimestamp() + STOP_GRACE;
-		}
+		if (!(stops ? stop_listening() : driver->run(server)))
+			ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("integ's HTTP server cannot go on")));
 		/* What was answered is written by the next round. */
 		if (serve() || answer_waiting())
 			continue;

@@ -137,6 +137,18 @@ SELECT count(*) AS repeated FROM integ_calls_retry('{"method": "post_fails", "st
 SELECT integ_await(id, '20 s') ->> 'state' AS state FROM integ.calls WHERE method IN ('status', 'post_fails')
     ORDER BY id;
 
+-- What integ itself made is nobody's to repeat: as a call without its purpose it would be another.
+INSERT INTO integ.calls_done
+SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'purpose', 'webhook',
+    'method', 'errand'))).*
+FROM integ.calls_done c WHERE method = 'status' AND state = 'failed' LIMIT 1
+RETURNING id AS errand \gset
+\set VERBOSITY sqlstate
+SELECT integ_call_retry(:'errand');
+\set VERBOSITY terse
+SELECT count(*) FROM integ_calls_retry('{"instance": "calls_main", "method": "errand"}');
+SELECT state, purpose FROM integ.calls_done WHERE id = :'errand';
+
 -- Cancelled before it ran; and run after all.
 SELECT integ_enqueue('calls_main', 'get', '{"n": 4}',
     jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
@@ -154,6 +166,10 @@ SELECT integ_enqueue('calls_main', 'get', '{"n": 5}',
     jsonb_build_object('run_at', now() + interval '1 day')) AS id \gset
 \set VERBOSITY sqlstate
 SELECT integ_await(:'id', '100 ms');
+-- a wait ends with its statement
+SET statement_timeout = '100ms';
+SELECT integ_await(:'id', '20 s');
+RESET statement_timeout;
 \set VERBOSITY terse
 UPDATE integ.calls_open SET run_at = now() WHERE id = :'id';
 SELECT o ->> 'state' AS state FROM integ_await(:'id', '20 s') o;
@@ -189,6 +205,9 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT integ_await(:'last', '1 s');
 ROLLBACK;
 SELECT integ_await(:'last', '-1 s');
+SELECT integ_await(:'last', '1 hour -1 day');
+SELECT integ_await(:'last', '1 day -1 hour') ->> 'state' AS state;
+SELECT integ_await(:'last', '178000000 years') ->> 'state' AS state;
 -- What this transaction enqueues happens after it: to wait for it would be to wait for ever.
 BEGIN;
 SELECT integ_enqueue('calls_main', 'get', '{"n": 9}', '{"idempotency_key": "order-9"}') AS own \gset

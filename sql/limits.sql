@@ -101,6 +101,9 @@ SELECT pg_temp.try($$SELECT integ_execute('limits_d', 'read')$$);
 SELECT instance_id, state, cause, failures, failure_threshold, half_open_at > now() + interval '59 minutes' AS later,
     last_error
 FROM integ.circuit_breakers WHERE instance_id = 'limits_d';
+BEGIN READ ONLY;
+SELECT integ_breaker_reset('limits_d');
+ROLLBACK;
 SELECT integ_breaker_reset('limits_d'), integ_breaker_reset('limits_d');
 SELECT state, cause, failures FROM integ.circuit_breakers WHERE instance_id = 'limits_d';
 SELECT pg_temp.try($$SELECT integ_execute('limits_d', 'read')$$);

@@ -25,6 +25,15 @@ SELECT manifest_errors.says('{"authType": "apikey", "auth": {"in": "path", "valu
 SELECT manifest_errors.says('{"authType": "apikey", "auth": {"in": "path", "value": "/{credentials.key}?x"}}');
 SELECT manifest_errors.says('{"authType": "apikey", "auth": {"in": "path", "value": "/bot{credentials.key}"}}');
 SELECT manifest_errors.says('{"authType": "apikey", "auth": {"in": "query"}}');
+-- What the type takes where nobody says otherwise has to be among the credentials.
+SELECT manifest_errors.says(auth || '{"credentialSchema": {"type": "object", "properties": {"api_key": {}}}}')
+FROM unnest(ARRAY['{"authType": "apikey", "auth": {"in": "header", "name": "X-Key"}}',
+    '{"authType": "bearer", "auth": {"in": "query", "name": "t"}}',
+    '{"authType": "basic", "auth": {"username": "{credentials.api_key}"}}',
+    '{"authType": "basic", "auth": {"username": "{credentials.api_key}", "password": "x"}}',
+    '{"authMethods": [{"id": "a", "name": "A", "authType": "bearer"}]}',
+    '{"authType": "apikey", "auth": {"in": "header", "name": "X-Key", "value": "{credentials.api_key}"}}']::jsonb[])
+    auth;
 SELECT manifest_errors.says('{"authType": "bearer", "auth": {"function": "pg_catalog.now"}}');
 SELECT manifest_errors.says('{"authType": "custom", "auth": {"function": "x.y", "value": "z", "in": "query"}}');
 SELECT manifest_errors.says('{"authType": "apikey",

@@ -104,6 +104,7 @@ FROM jsonb_array_elements(reg_code.book('a') -> 'hooks') h;
 SELECT name, state, allowed_origins = ARRAY[:'provider_url'] AS origin FROM integ.credentials WHERE owner_kind =
     'webhook' AND owner_id = :'webhook';
 SELECT count(*) FROM integ.calls WHERE instance_id = 'reg_main' AND (result IS NOT NULL OR input::text LIKE '%secret%');
+SELECT DISTINCT purpose FROM integ.calls_done WHERE instance_id = 'reg_main';
 SELECT kind, payload - 'webhook' AS payload FROM integ.events WHERE kind LIKE 'webhook.%' AND payload ->>
     'definition' = 'reg_svc' ORDER BY id;
 

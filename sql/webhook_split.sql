@@ -72,7 +72,7 @@ SELECT split_code.take('[{"type": "one"}]', '{"X-Delivery": "d2"}', 'split_whole
 SELECT event, delivery_id FROM split_code.stored('split_whole');
 
 -- A challenge that is to be signed; by the definition's secret where the webhook has none.
-CREATE EXTENSION pgcrypto;
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
 SELECT r.status, r.body_out::jsonb ->> 'token' = 'sha256=' || encode(hmac('hello', 'the token', 'sha256'), 'base64')
 FROM integ_webhook_receive('split/main', '{"X-Token": "the token"}', '', '{"method": "GET", "query": "crc=hello"}') r;
 SELECT r.status, r.body_out::jsonb ->> 'signed' = encode(hmac('hey', 'the token', 'sha256'), 'hex')
@@ -107,4 +107,3 @@ DELETE FROM integ.webhook_events WHERE definition LIKE 'split%';
 DELETE FROM integ.webhooks WHERE definition LIKE 'split%';
 SELECT integ_undefine('split'), integ_undefine('split_whole');
 DROP SCHEMA split_code CASCADE;
-DROP EXTENSION pgcrypto;

@@ -153,7 +153,9 @@ CALL tro_code.look_after('let_go', '{}', 'renew');
 SELECT status, external_id, last_error, hint FROM tro_code.state WHERE webhook_id = 'let_go';
 
 -- A rotation that fails leaves the secret that there was, and may be asked for again.
-CREATE EXTENSION pgcrypto;
+SET client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+RESET client_min_messages;
 CREATE FUNCTION tro_code.send(shop text, body text) RETURNS integer LANGUAGE sql AS $$
     SELECT r.status FROM jsonb_path_query_first(tro_code.book(shop), '$.hooks[last]') hook,
         integ_webhook_receive('tro_svc/' || substring(hook ->> 'url' FROM '[^/]*$'), jsonb_build_object(
@@ -293,4 +295,3 @@ ALTER SYSTEM RESET integ.retry_delay;
 SELECT pg_reload_conf();
 SET client_min_messages = warning;
 DROP SCHEMA tro_code CASCADE;
-DROP EXTENSION pgcrypto;

@@ -100,17 +100,16 @@ static int64
 wait_ms(FunctionCallInfo fcinfo)
 {
 	Interval *timeout;
-	int64 wanted;
+	double wanted;
 
 	if (PG_ARGISNULL(1))
 		return integ_max_sync_wait;
 	timeout = PG_GETARG_INTERVAL_P(1);
-	if (timeout->time < 0 || timeout->day < 0 || timeout->month < 0)
+	/* Any interval there is has a double, also one of which a part is negative. */
+	wanted = ((double) timeout->month * DAYS_PER_MONTH + timeout->day) * SECS_PER_DAY * 1000.0 + timeout->time / 1000.0;
+	if (wanted < 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INVALID), errmsg("the timeout of integ_await must not be negative")));
-	if (timeout->month > 0 || timeout->day > 24)
-		return integ_max_sync_wait;
-	wanted = timeout->day * INT64CONST(86400000) + timeout->time / 1000;
-	return Min(wanted, integ_max_sync_wait);
+	return wanted < integ_max_sync_wait ? (int64) wanted : integ_max_sync_wait;
 }
 
 static void

@@ -142,6 +142,7 @@ CREATE TABLE integ.calls_done (
     input jsonb NOT NULL,
     result jsonb,
     depth smallint NOT NULL DEFAULT 0,
+    purpose text COLLATE "C",
     PRIMARY KEY (id, created_at),
     CONSTRAINT calls_done_state_check CHECK (state IN ('succeeded', 'failed', 'dead', 'cancelled', 'unknown'))
 ) PARTITION BY RANGE (created_at);
@@ -183,6 +184,8 @@ COMMENT ON COLUMN integ.calls_done.error_detail IS 'Detail of the last failure';
 COMMENT ON COLUMN integ.calls_done.error_hint IS 'What can be done about it';
 COMMENT ON COLUMN integ.calls_done.depth IS 'The depth of the handler run that enqueued it; 0: none did';
 COMMENT ON COLUMN integ.calls_done.input IS 'Input as the caller gave it';
+COMMENT ON COLUMN integ.calls_done.purpose IS 'What integ itself made the call for: it is not enqueued again by '
+    'integ_call_retry, since what it was for makes another; NULL: somebody enqueued it';
 COMMENT ON COLUMN integ.calls_done.result IS 'Result of the method, as integ_execute returns it';
 
 CREATE TABLE integ.call_keys (

@@ -16,11 +16,11 @@
 	" INSERT INTO integ.calls_done (id, instance, created_at, run_at, started_at, finished_at, expires_at, owner," \
 	" timeout_ms, attempt, max_attempts, interrupted, priority, is_write, state, client_id, user_id, instance_id," \
 	" definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate, last_error,"    \
-	" error_detail, error_hint, input, result, depth)"                                                             \
+	" error_detail, error_hint, input, result, depth, purpose)"                                                    \
 	" SELECT id, instance, created_at, run_at, started_at, pg_catalog.clock_timestamp(), expires_at, owner,"       \
 	" timeout_ms, attempt, max_attempts, interrupted + end_interrupted, priority, is_write, end_state, client_id," \
 	" user_id, instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure,"         \
-	" end_sqlstate, end_error, end_detail, end_hint, input, end_result, depth FROM ended"
+	" end_sqlstate, end_error, end_detail, end_hint, input, end_result, depth, purpose FROM ended"
 #define INTEG_CALLS_CALLED                                                                                             \
 	", done AS (" INTEG_CALLS_HISTORY "),"                                                                             \
 	" called AS (INSERT INTO integ.handler_runs (kind, owner, function, argument, client_id, user_id, call, instance," \

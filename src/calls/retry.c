@@ -35,9 +35,31 @@ PG_FUNCTION_INFO_V1(integ_calls_retry);
 	" instance_id, definition_id, method, ordering_key, idempotency_key, on_success, on_failure, last_sqlstate,"       \
 	" last_error, input, depth FROM again RETURNING id"
 
+/* Whether integ itself made the call: without its purpose it would be another. */
+static bool
+is_errand(const pg_uuid_t *call)
+{
+	static IntegQuery find = {
+		"SELECT FROM integ.calls_done WHERE id = $1 AND purpose IS NOT NULL", 1, {UUIDOID}};
+	Datum value = UUIDPGetDatum(call);
+	IntegOwnerScope scope;
+	bool found;
+
+	integ_owner_enter(&scope);
+	found = integ_query(&find, &value, NULL) > 0;
+	integ_owner_leave(&scope);
+	return found;
+}
+
 static void
 refuse_retry(const pg_uuid_t *call, const char *state)
 {
+	if (is_errand(call))
+		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
+						errmsg("call %s cannot be enqueued again", integ_uuid_text(call)),
+						errdetail("It was made for a webhook or a poll, and not by anybody's integ_enqueue."),
+						errhint("integ.webhook_status and integ.polls say how these are; integ_webhook_register "
+								"registers a webhook again.")));
 	if (strcmp(state, "unknown") == 0)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_CONFLICT),
 						errmsg("the outcome of call %s is unknown", integ_uuid_text(call)),
@@ -51,7 +73,7 @@ Datum
 integ_call_retry(PG_FUNCTION_ARGS)
 {
 	static IntegQuery again = {
-		"WITH again AS (DELETE FROM integ.calls_done d WHERE d.id = $2"
+		"WITH again AS (DELETE FROM integ.calls_done d WHERE d.id = $2 AND d.purpose IS NULL"
 		" AND (d.state IN ('failed', 'dead', 'cancelled') OR d.state = 'unknown' AND $3) RETURNING d.*)" ENQUEUE_AGAIN,
 		3,
 		{TIMESTAMPTZOID, UUIDOID, BOOLOID}};
@@ -150,7 +172,7 @@ enqueue_matching(const IntegActor *actor, const Filter *filter)
 		" WHERE ($2 IS NULL OR d.instance_id = $2 OR d.instance::text = $2) AND ($3 IS NULL OR d.definition_id = $3)"
 		" AND ($4 IS NULL OR d.method = $4) AND ($5 IS NULL AND d.state IN ('failed', 'dead') OR d.state = $5)"
 		" AND ($6 IS NULL OR d.last_sqlstate = $6) AND ($7 IS NULL OR d.client_id = $7)"
-		" AND d.finished_at >= $8 AND d.finished_at <= $9 AND d.created_at <= $9"
+		" AND d.finished_at >= $8 AND d.finished_at <= $9 AND d.created_at <= $9 AND d.purpose IS NULL"
 		" AND ($10 OR d.client_id = $11 AND ($12 OR d.user_id IS NOT DISTINCT FROM $13))"
 		" ORDER BY d.id LIMIT $14 FOR UPDATE SKIP LOCKED),"
 		" again AS (DELETE FROM integ.calls_done d USING chosen c WHERE d.id = c.id AND d.created_at = c.created_at"

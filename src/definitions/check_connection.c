@@ -185,6 +185,39 @@ check_function(IntegManifestCheck *check, const JsonbContainer *auth, const char
 			integ_manifest_problem(check, psprintf("%s/%s", where, others[i]), "the function says this");
 }
 
+/* What the defaults of an authType inject must be among the credentials as well. */
+static void
+check_default_credentials(IntegManifestCheck *check, const JsonbContainer *holder, const char *type, const char *where)
+{
+	static const struct
+	{
+		const char *auth_type;
+		const char *credential;
+		const char *instead; /* the member of "auth" that says it */
+	} defaults[] = {{"bearer", "token", "value"},
+					{"apikey", "key", "value"},
+					{"basic", "username", "username"},
+					{"basic", "password", "password"}};
+	const JsonbContainer *auth = integ_json_get_object(holder, "auth");
+	const JsonbContainer *schema = integ_json_get_object(holder, "credentialSchema");
+	static const char *const whole[] = {"value", "parts", "function"};
+	JsonbValue unused;
+
+	if (schema == NULL)
+		schema = integ_json_get_object(check->root, "credentialSchema");
+	for (size_t i = 0; auth != NULL && i < lengthof(whole); i++)
+		if (integ_json_get(auth, whole[i], &unused))
+			return;
+	for (size_t i = 0; i < lengthof(defaults); i++)
+		if (strcmp(type, defaults[i].auth_type) == 0 &&
+			(auth == NULL || !integ_json_get(auth, defaults[i].instead, &unused)) &&
+			!integ_schema_may_have(schema, defaults[i].credential))
+			integ_manifest_problem(check, psprintf("%s/credentialSchema", where),
+								   "authType \"%s\" uses the credential \"%s\", which is missing here: name it so, or say"
+								   " in \"auth\" what is sent",
+								   defaults[i].auth_type, defaults[i].credential);
+}
+
 /* holder has authType, auth, oauth2Config: the manifest itself or one of its authMethods. */
 static void
 check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *where)
@@ -212,6 +245,7 @@ check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *
 	}
 	if (auth != NULL)
 		check_function(check, auth, type, path);
+	check_default_credentials(check, holder, type, where);
 	if (jwt != NULL)
 		check_jwt(check, jwt, psprintf("%s/jwt", path));
 	else if (strcmp(type, "jwt") == 0)
@@ -222,28 +256,6 @@ check_auth(IntegManifestCheck *check, const JsonbContainer *holder, const char *
 		integ_manifest_problem(check, psprintf("%s/authType", where), "authType \"oauth2\" needs an oauth2Config");
 }
 
-/* What the defaults of an authType inject must be among the credentials as well. */
-static void
-check_default_credential(IntegManifestCheck *check)
-{
-	static const struct
-	{
-		const char *auth_type;
-		const char *credential;
-	} defaults[] = {{"bearer", "token"}, {"apikey", "key"}, {"basic", "username"}, {"basic", "password"}};
-	const JsonbContainer *schema = integ_json_get_object(check->root, "credentialSchema");
-	JsonbValue unused;
-
-	if (integ_json_get(check->root, "auth", &unused) || integ_json_get(check->root, "authMethods", &unused))
-		return;
-	for (size_t i = 0; i < lengthof(defaults); i++)
-		if (strcmp(check->definition->auth_type, defaults[i].auth_type) == 0 &&
-			!integ_schema_may_have(schema, defaults[i].credential))
-			integ_manifest_problem(check, "/credentialSchema",
-								   "authType \"%s\" without \"auth\" uses the credential \"%s\", which is missing here",
-								   defaults[i].auth_type, defaults[i].credential);
-}
-
 void
 integ_manifest_check_auths(IntegManifestCheck *check)
 {
@@ -251,7 +263,6 @@ integ_manifest_check_auths(IntegManifestCheck *check)
 
 	check_auth(check, check->root, "");
 	integ_manifest_each(check, check->root, "authMethods", "", check_auth);
-	check_default_credential(check);
 	if (integ_json_get(check->root, "authMethods", &unused) && integ_json_get(check->root, "auth", &unused))
 		integ_manifest_problem(check, "/auth", "a manifest has either \"auth\" or \"authMethods\"");
 }

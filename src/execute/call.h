@@ -159,8 +159,7 @@ typedef struct IntegCall
 	TimestampTz closed_until; /* the service takes no requests before; 0: it has not said so */
 	bool refused;			  /* a rule of the manifest, or the protocol, calls the answer a failure */
 	bool partial;			  /* … and yet some of what was asked for was done */
-	int nitems;				  /* of response.partial: outcomes in the answer, */
-	int nfailed;			  /* and those of them that say so */
+	int nitems, nfailed;	  /* of response.partial: outcomes in the answer, and those of them that say so */
 	IntegOutcome outcome;
 } IntegCall;
 

@@ -12,6 +12,7 @@
 #include "definitions/definition.h"
 #include "fmgr.h"
 #include "instances/instance.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -86,6 +87,8 @@ integ_breaker_reset(PG_FUNCTION_ARGS)
 	int64 now = integ_limits_clock();
 	TimestampTz time;
 
+	/* Shared memory is changed first, and no ROLLBACK undoes that. */
+	PreventCommandIfReadOnly("integ_breaker_reset");
 	if (integ_limit_table == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION), errmsg("integ is not preloaded"),
 						errhint("Add integ to shared_preload_libraries and restart the server.")));

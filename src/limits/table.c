@@ -213,12 +213,34 @@ integ_counter_find(const IntegCounterKey *key)
 	return hash_search(counters, key, HASH_FIND, NULL);
 }
 
+/* No client takes more than half of the room, so that windows of a year of many keys leave others theirs. */
+static bool
+has_its_share(uint64 owner)
+{
+	long share = Max(integ_max_rate_limits / 2, 1), count = 0;
+	HASH_SEQ_STATUS scan;
+	const IntegCounter *counter;
+
+	if (owner == 0 || hash_get_num_entries(counters) < share)
+		return false;
+	hash_seq_init(&scan, counters);
+	while ((counter = hash_seq_search(&scan)) != NULL)
+		count += counter->label.owner == owner ? 1 : 0;
+	return count >= share;
+}
+
 IntegCounter *
 integ_counter_make(const IntegCounterKey *key, const IntegCounterLabel *label, bool *made)
 {
 	bool found = false;
-	IntegCounter *counter = hash_search(counters, key, HASH_ENTER_NULL, &found);
+	IntegCounter *counter = hash_search(counters, key, HASH_FIND, NULL);
 
+	*made = false;
+	if (counter != NULL)
+		return counter;
+	if (has_its_share(label->owner) && (!evict() || has_its_share(label->owner)))
+		return NULL;
+	counter = hash_search(counters, key, HASH_ENTER_NULL, &found);
 	if (counter == NULL && evict())
 		counter = hash_search(counters, key, HASH_ENTER_NULL, &found);
 	*made = counter != NULL && !found;

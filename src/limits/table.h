@@ -39,6 +39,7 @@ typedef struct IntegCounterLabel
 {
 	IntegLimitScope scope;
 	IntegLimitSource source;
+	uint64 owner;		/* a hash of the client whose room in shared memory it takes; 0: nobody's in particular */
 	pg_uuid_t instance; /* zero where it is not of one */
 	char definition[INTEG_LIMIT_TEXT];
 	char method[INTEG_LIMIT_TEXT];

@@ -534,7 +534,8 @@ raise_full(void)
 {
 	ereport(ERROR, (errcode(ERRCODE_INTEG_INSTALLATION),
 					errmsg("shared memory has no room for another rate limit"),
-					errdetail("integ.max_rate_limits (%d) of them are in use.", integ_max_rate_limits),
+					errdetail("integ.max_rate_limits (%d) of them are in use, or half of them by this client.",
+							  integ_max_rate_limits),
 					errhint("Raise integ.max_rate_limits and restart the server.")));
 }
 

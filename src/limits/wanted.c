@@ -3,14 +3,27 @@
  */
 #include "limits/grant.h"
 
+#include "access/actor.h"
+#include "common/hashfn.h"
 #include "core/errors.h"
+#include "miscadmin.h"
 #include "utils/timestamp.h"
+
+/* Clients of two databases are two. */
+static uint64
+owner_of(const IntegLimitSubject *subject)
+{
+	if (strcmp(subject->owner, INTEG_GLOBAL_CLIENT) == 0)
+		return 0;
+	return hash_bytes_extended((const unsigned char *) subject->owner, (int) strlen(subject->owner), MyDatabaseId);
+}
 
 static void
 fill_label(IntegCounterLabel *label, const IntegLimitSubject *subject, IntegLimitScope scope)
 {
 	memset(label, 0, sizeof(*label));
 	label->scope = scope;
+	label->owner = owner_of(subject);
 	if (scope == INTEG_LIMIT_OF_CLIENT)
 	{
 		integ_limit_clip(label->client, subject->client, sizeof(label->client));

@@ -2,6 +2,7 @@
  * Hosts, addresses and mailboxes.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "schema/format_parts.h"
 
@@ -156,7 +157,7 @@ valid_domain(const char *text, size_t len, bool international)
 {
 	if (len >= 2 && text[0] == '[' && text[len - 1] == ']')
 	{
-		if (len > 7 && memcmp(text + 1, "IPv6:", 5) == 0)
+		if (len > 7 && strncasecmp(text + 1, "IPv6:", 5) == 0)
 			return format_ipv6(text + 6, len - 7);
 		return format_ipv4(text + 1, len - 2);
 	}
@@ -165,8 +166,13 @@ valid_domain(const char *text, size_t len, bool international)
 	if (len > HOST_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char) text[i] < 0x80 && !format_is_alnum(text[i]) && text[i] != '-' && text[i] != '.')
+	{
+		bool at_edge = i == 0 || i == len - 1 || text[i - 1] == '.' || text[i + 1] == '.';
+
+		if ((unsigned char) text[i] < 0x80 && !format_is_alnum(text[i]) && text[i] != '.' &&
+			(text[i] != '-' || at_edge))
 			return false;
+	}
 	return valid_dot_atom(text, len, true);
 }
 

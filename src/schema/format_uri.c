@@ -177,7 +177,7 @@ valid_variable(const char *text, size_t len)
 			return false;
 		at += text[at] == '%' ? 3 : 1;
 	}
-	if (at == 0)
+	if (at == 0 || text[at - 1] == '.')
 		return false;
 	if (at < len && text[at] == '*')
 		return at + 1 == len;

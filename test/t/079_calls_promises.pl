@@ -70,6 +70,19 @@ is(sql(q(SELECT string_agg(DISTINCT state, ' ') FROM integ.calls_done WHERE inpu
 cmp_ok(sql(q(SELECT min(finished_at - created_at) > interval '10 seconds' FROM integ.calls_done
 	WHERE input ->> 'b' = 'turn')), 'eq', 't', 'although it waited for longer before');
 
+# A wait sees how the call ended, whatever the snapshot of its transaction, which stays as it was.
+my $awaited = sql(q(SELECT integ_enqueue('main', 'read', '{"a": "echo", "b": "awaited"}', '{"run_at": "2100-01-01"}')));
+my $session = $node->background_psql('postgres');
+my $state = "SELECT state FROM integ.calls WHERE id = '$awaited'";
+$session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+is($session->query_safe($state), 'queued', 'a transaction with a snapshot from before');
+sql("UPDATE integ.calls_open SET run_at = now() WHERE id = '$awaited'");
+is($session->query_safe("SELECT integ_await('$awaited', '60 seconds') ->> 'state'"), 'succeeded',
+	'waits for the call to end');
+is($session->query_safe($state), 'queued', 'and keeps its snapshot');
+$session->query_safe('COMMIT');
+$session->quit;
+
 SKIP:
 {
 	skip 'nginx is not installed', 4 unless Integ::Nginx->available;

@@ -33,6 +33,8 @@ is(in_copy(q(SELECT integ_execute('own', 'read', '{"a": "echo", "b": "own"}') ->
 
 # The rows of the instance, and those of calls: what is there, and what comes.
 my $first = enqueue('first');
+my $running = sql(q(SELECT integ_enqueue('main', 'read', '{"a": "fault", "b": "delay", "ms": 15000}')));
+wait_until('its request', sub { $provider->count('/fault/delay') == 1 });
 in_copy(sprintf q(INSERT INTO integ.instances SELECT (jsonb_populate_record(NULL::integ.instances, '%s')).*),
 	sql(q(SELECT to_jsonb(i) FROM integ.instances i WHERE instance_id = 'main')) =~ s/'/''/gr);
 sql('CREATE PUBLICATION calls FOR TABLE integ.calls_open');
@@ -46,8 +48,11 @@ in_copy('UPDATE integ.calls_open SET run_at = now()');
 my ($state) = $node->sql_error(q(SELECT integ_execute('own', 'read', '{"a": "echo", "b": "own"}')), dbname => 'copy');
 is($state, 'IG500', 'so that nothing leaves it');
 
-# A row that is applied later holds it again.
+# What another database's dispatcher had is taken up. A row that is applied later holds it again.
+is(in_copy("SELECT state FROM integ.calls_open WHERE id = '$running'"), 'running', 'the publisher runs a call');
 in_copy('SELECT integ_resume()');
+wait_until('the call to be made here too', sub { $provider->count('/fault/delay') == 2 });
+in_copy("SELECT integ_call_cancel('$running')");
 replicated(q(SELECT NOT EXISTS (SELECT FROM integ.calls_open)), 'the call to be made here after all');
 my $later = enqueue('later');
 replicated("SELECT EXISTS (SELECT FROM integ.calls_open WHERE id = '$later')", 'a call that is applied');

@@ -24,7 +24,8 @@ value(q(SELECT integ_define($$
  "configSchema": {"type": "object", "properties": {"base_url": {"type": "string"}}},
  "methods": [{"id": "both", "name": "Both", "access": "write", "inputSchema": {"type": "object"}, "outputSchema": {},
    "steps": [
-    {"id": "first", "access": "write", "request": {"method": "POST", "path": "/echo/{name}"}},
+    {"id": "first", "access": "write", "request": {"method": "POST", "path": "/echo/{name}",
+     "query": {"_fault": "{fault}", "key": "{name}"}}},
     {"id": "second", "access": "write", "request": {"method": "POST", "path": "/echo/{name}/{steps.first.missing}"}}]}]}
 $$::jsonb)));
 value("SELECT integ_connect('stepping', 'steps', '" . qq({"base_url": "${\ $provider->url}"}) . "')");
@@ -105,7 +106,8 @@ sub actions
 {
 	my ($condition) = @_;
 	return value(qq(SELECT coalesce(string_agg(concat_ws(' ', payload ->> 'method', payload ->> 'state',
-		payload ->> 'sqlstate'), ', ' ORDER BY created_at), '') FROM integ.deliveries
+		payload ->> 'sqlstate'), ', '
+		ORDER BY payload ->> 'state'), '') FROM integ.deliveries
 		WHERE event_type = 'integ.action.executed' AND $condition));
 }
 
@@ -118,12 +120,43 @@ is(actions($steps), 'both failed IG400', 'which is told of');
 value(q(SELECT count(*) FROM integ_execute_many('steps', 'both', ARRAY[jsonb '{"name": "many"}'])));
 $node->wait_for_sql("SELECT count(*) = 2 FROM integ.deliveries WHERE $steps", 'many to be told of');
 is(actions($steps), 'both failed IG400, both failed IG400', 'also among many');
-my $own = q(payload @> '{"instance_id": "main", "method": "write", "sqlstate": "57014"}');
-is(($node->sql_error(q(SET statement_timeout = '500ms';
-	SELECT integ_execute('main', 'write', '{"a": "echo", "b": "slow", "fault": "hangonce", "key": "slow"}'))))[0],
-	'57014', 'a statement is cancelled while its write is under way');
-$node->wait_for_sql("SELECT count(*) = 1 FROM integ.deliveries WHERE $own", 'it to be told of');
-is(actions($own), 'write unknown 57014', 'nobody knows what became of it');
+# Runs a statement until a request of it is under way, and cancels it.
+sub cancelled
+{
+	my ($statement, $path) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	$session->query_until(qr/begun/, "\\echo begun\n$statement;\n");
+	wait_until('its request', sub { $provider->count($path) });
+	value(q(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT .*hangonce'
+		AND pid <> pg_backend_pid()));
+	$node->wait_for_sql(q(SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT .*hangonce'
+		AND pid <> pg_backend_pid()), 'the statement to end');
+	$session->quit;
+	return;
+}
+
+sub told_of
+{
+	my ($name, $condition, $count) = @_;
+	$node->wait_for_sql("SELECT count(*) >= $count FROM integ.deliveries WHERE $condition", "$name to be told of");
+	return actions($condition);
+}
+
+my $own = q(payload @> '{"instance_id": "main", "method": "write"}' AND payload ->> 'call' NOT IN (SELECT id::text
+	FROM integ.calls));
+cancelled(q(SELECT integ_execute('main', 'write', '{"a": "echo", "b": "slow", "fault": "hangonce", "key": "slow"}')),
+	'/echo/slow');
+is(told_of('it', $own, 1), 'write unknown 57014', 'a write that is under way at a cancellation: nobody knows');
+cancelled(q(SELECT * FROM integ_execute_many('main', 'write', ARRAY[jsonb '{"a": "echo", "b": "m1"}',
+	'{"a": "echo", "b": "m2", "fault": "hangonce", "key": "m2"}', '{"a": "echo", "b": "m3"}'], '{"concurrency": 1}')) =~
+	  s/\s+/ /gr, '/echo/m2');
+is(told_of('they', $own, 3), 'write succeeded, write unknown 57014, write unknown 57014',
+	'of many those that were sent, each as it ended');
+is($provider->count('/echo/m3'), 0, 'and not the one that was not');
+cancelled(q(SELECT integ_execute_many('steps', 'both', ARRAY[jsonb '{"name": "s1", "fault": "hangonce"}'])),
+	'/echo/s1');
+is(told_of('they', $steps, 3), 'both failed IG400, both failed IG400, both unknown 57014',
+	'one of several requests, too');
 is(($node->sql_error(q(SELECT integ_execute('main', 'read', '{"a": "a b", "b": {"no": "text"}}'))))[0], 'IG400',
 	'what cannot be built at all');
 is(actions(q(payload ->> 'sqlstate' = 'IG400' AND payload ->> 'instance_id' = 'main')), '',

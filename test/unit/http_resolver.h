@@ -19,8 +19,16 @@
  */
 static const char *_Atomic resolved = "127.0.0.1"; /* numeric address, or a list of two separated by a space */
 static atomic_int resolver_closed;				   /* no answer while set */
-static atomic_int resolver_ends;
+static atomic_int resolver_under_way;
 static atomic_int resolver_signals_open;
+
+/* Also where libcurl cancels the thread that asks. */
+static void
+resolver_end(void *unused)
+{
+	(void) unused;
+	atomic_fetch_sub(&resolver_under_way, 1);
+}
 
 int
 getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **result)
@@ -34,9 +42,11 @@ getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
 	if (!sigismember(&mask, SIGUSR1) || !sigismember(&mask, SIGTERM) || !sigismember(&mask, SIGALRM))
 		atomic_store(&resolver_signals_open, 1);
+	atomic_fetch_add(&resolver_under_way, 1);
+	pthread_cleanup_push(resolver_end, NULL);
 	while (atomic_load(&resolver_closed))
 		usleep(1000);
-	atomic_fetch_add(&resolver_ends, 1);
+	pthread_cleanup_pop(1);
 	*result = NULL;
 	snprintf(copy, sizeof(copy), "%s", resolved);
 	for (char *item = strtok_r(copy, " ", &rest); item != NULL; item = strtok_r(NULL, " ", &rest))
@@ -69,14 +79,12 @@ freeaddrinfo(struct addrinfo *info)
 	}
 }
 
-/* Lets all answers go, and waits for them. */
+/* Lets all answers go, and waits for those that were asked for. */
 static inline void
-resolver_open(int pending)
+resolver_open(void)
 {
-	int wanted = atomic_load(&resolver_ends) + pending;
-
 	atomic_store(&resolver_closed, 0);
-	while (atomic_load(&resolver_ends) < wanted)
+	while (atomic_load(&resolver_under_way) > 0)
 		usleep(1000);
 }
 

@@ -261,7 +261,7 @@ waiting_can_be_given_up(void **state)
 	expect(INTEG_HTTP_CANCELLED, false, "stopped waiting");
 	integ_transfer_pool_destroy(pool);
 	set_up(NULL);
-	resolver_open(1);
+	resolver_open();
 }
 
 static void

@@ -103,6 +103,8 @@ mailboxes(void **state)
 	CHECK({"email", "a@b", true}, {"email", "a.b+c@example.org", true}, {"email", "\"a b\"@example.org", true},
 		  {"email", "\"a\\\"b\"@example.org", true}, {"email", "\"a\"b\"@example.org", false},
 		  {"email", "\"a\\\"@example.org", false}, {"email", "a@[127.0.0.1]", true}, {"email", "a@[IPv6:::1]", true},
+		  {"email", "a@[ipv6:::1]", true}, {"idn-email", "a@-b", false}, {"idn-email", "a@b-.c", false},
+		  {"idn-email", "a@b.-c", false}, {"idn-email", "a@b-", false}, {"idn-email", "a@ü-b.c", true},
 		  {"email", "a@[300.0.0.1]", false}, {"email", "a@", false}, {"email", "@b", false}, {"email", "a", false},
 		  {"email", ".a@b", false}, {"email", "a.@b", false}, {"email", "a..b@c", false}, {"email", "a b@c", false},
 		  {"email", "a@b@c", false}, {"email", "ü@b", false}, {"idn-email", "ü@bücher.example", true},
@@ -125,6 +127,7 @@ uris(void **state)
 	CHECK({"uri-template", "http://h/{a}{?b,c*,d:3}", true}, {"uri-template", "{", false}, {"uri-template", "}", false},
 		  {"uri-template", "{}", false}, {"uri-template", "{a:0}", false}, {"uri-template", "{a:12345}", false},
 		  {"uri-template", "{a b}", false}, {"uri-template", "a<b", false}, {"uri-template", "{a..b}", false},
+		  {"uri-template", "{a.}", false}, {"uri-template", "{a.*}", false}, {"uri-template", "{a.b}", true},
 		  {"uri-template", "{%41}", true}, {"uri-template", "{%4}", false}, {"uri-template", "%", false});
 }
 

@@ -446,7 +446,7 @@ timeouts_say_how_far_it_came(void **state)
 	request.connect_timeout_ms = 60;
 	perform(&request);
 	expect(INTEG_HTTP_TIMEOUT, false, "no address for http://slow.example");
-	resolver_open(1);
+	resolver_open();
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, reset)
