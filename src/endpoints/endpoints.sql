@@ -127,6 +127,8 @@ CREATE INDEX deliveries_open_due_idx ON integ.deliveries_open (next_attempt_at, 
 CREATE INDEX deliveries_open_endpoint_idx ON integ.deliveries_open (endpoint, next_attempt_at, id);
 CREATE INDEX deliveries_open_ordering_idx ON integ.deliveries_open (endpoint, ordering_key, id)
     WHERE ordering_key IS NOT NULL;
+-- As of integ.calls_open.
+ALTER TABLE integ.deliveries_open ALTER COLUMN ordering_key SET (n_distinct = -1);
 CREATE INDEX deliveries_open_message_idx ON integ.deliveries_open (message);
 COMMENT ON TABLE integ.deliveries_open IS
     'Deliveries that have not ended. Made by integ_publish, one for each endpoint that gets the event; '
