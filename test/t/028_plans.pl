@@ -44,7 +44,8 @@ $node->safe_psql('postgres', q(SELECT count(integ_enqueue('main', 'read', '{"a":
 	'{"ordering_key": "k", "run_at": "2100-01-01"}')) FROM generate_series(1, 30000)));
 $node->safe_psql('postgres', 'ANALYZE integ.calls_open');
 my $skewed = -s $node->logfile;
-$node->safe_psql('postgres', q(SELECT integ_enqueue('main', 'read', '{"a": "echo", "b": "seven"}', '{"ordering_key": "l"}')));
+$node->safe_psql('postgres',
+	q(SELECT integ_enqueue('main', 'read', '{"a": "echo", "b": "seven"}', '{"ordering_key": "l"}')));
 $node->wait_for_sql(q(SELECT count(*) = 4 FROM integ.calls_done), 'the call of another key');
 
 # What C runs has parameters; what this test asks has none. Foreign keys are checked by PostgreSQL itself.
@@ -58,7 +59,9 @@ for my $entry (split /\n(?=\d{4}-\d\d-\d\d )/, substr(slurp($node->logfile), $be
 }
 cmp_ok(scalar(keys %plans), '>=', 20, 'the plans are in the log');
 is(join("\n", @whole), '', 'no lookup reads a whole table');
-my %firsts = map { $_ => 1 } substr(slurp($node->logfile), $skewed) =~ /using (\w+) on (?:integ\.)?calls_open e\b/g;
-is(join(' ', sort keys %firsts), 'calls_open_ordering_idx', 'the first call of a key is looked for among those of the key');
+my %firsts = map { $_ => 1 }
+  substr(slurp($node->logfile), $skewed) =~ /using (\w+) on (?:integ\.)?calls_open e\b/g;
+is(join(' ', sort keys %firsts), 'calls_open_ordering_idx',
+	'the first call of a key is looked for among those of the key');
 
 done_testing();
