@@ -245,7 +245,8 @@ sql('twice', q(SELECT test_requests(1000)));
 $node->wait_for_sql(q(SELECT count(*) >= 1000 FROM integ.requests), 'requests are written', 'twice');
 my $busy = sql('twice', 'SELECT test_wakeups()') - $asleep;
 cmp_ok($busy, '<', 100, 'a thousand reads wake the keeper a few times only');
-cmp_ok($woke, '<=', $busy, 'and nothing to do wakes it less');
+# Jobs that come due are a few; a keeper that does not sleep wakes many thousand times.
+cmp_ok($woke, '<', 100, 'and nothing to do keeps it asleep');
 
 # --- what is missing ---
 
