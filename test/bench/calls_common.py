@@ -118,21 +118,32 @@ def held(value):
     time.sleep(0.3)
 
 
-def enqueue_sql(method, calls):
-    return (f"SELECT count(integ_enqueue('bench_calls_main', '{method}', jsonb_build_object('sku', 'A-' || g)))"
+def enqueue_sql(method, calls, options="NULL"):
+    return (f"SELECT count(integ_enqueue('bench_calls_main', '{method}', jsonb_build_object('sku', 'A-' || g), {options}))"
             f" FROM generate_series(1, {calls}) g")
 
 
-def outcomes(method, calls):
-    """Calls a second from the release of a full queue to the last recorded outcome."""
-    held("on")
-    psql(enqueue_sql(method, calls))
+def outcomes(method, calls, due_in=None):
+    """
+    Calls a second from the release of a full queue to the last recorded outcome. With due_in the calls are due all at
+    once, so many seconds from now, and nothing is held: the release of a hold has every open row looked at for what a
+    restore may have brought, which is no part of a call.
+    """
+    options = "NULL"
+    if due_in is None:
+        held("on")
+    else:
+        options = f"jsonb_build_object('run_at', now() + interval '{due_in} s')"
+    psql(enqueue_sql(method, calls, options))
     psql("VACUUM ANALYZE integ.calls_open")
     if method == "get":
         psql("""TRUNCATE bench_rows; INSERT INTO bench_rows SELECT * FROM integ.calls_open
                 WHERE priority = 0 AND next_attempt_at < now() + interval '1 hour'""")
     last = psql("SELECT clock_timestamp()")
-    held("off")
+    if due_in is None:
+        held("off")
+    elif psql("SELECT min(next_attempt_at) > now() FROM integ.calls_open WHERE priority = 0") != "t":
+        raise SystemExit(f"{calls} calls were not enqueued within {due_in} s: they were due before all of them waited")
     wait_for_due()
     return calls / float(psql(f"""
         SELECT extract(epoch FROM max(finished_at) - min(started_at)) FROM integ.calls_done
