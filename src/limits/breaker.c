@@ -8,7 +8,6 @@ const IntegBreakerPolicy integ_breaker_default = {
 
 /* While all probes are under way, others look again after a tenth of the time it stays open, within these. */
 #define PROBE_WAIT_MIN INT64_C(100000)
-#define PROBE_WAIT_MAX INT64_C(5000000)
 
 static void
 change(IntegBreaker *breaker, IntegBreakerState state, int64_t now)
@@ -27,7 +26,7 @@ probe_wait(const IntegBreakerPolicy *policy)
 
 	if (wait < PROBE_WAIT_MIN)
 		return PROBE_WAIT_MIN;
-	return wait > PROBE_WAIT_MAX ? PROBE_WAIT_MAX : wait;
+	return wait > INTEG_PROBE_WAIT_MAX ? INTEG_PROBE_WAIT_MAX : wait;
 }
 
 bool

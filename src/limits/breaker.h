@@ -26,6 +26,9 @@ typedef struct IntegBreakerPolicy
 	int64_t reset_us;
 } IntegBreakerPolicy;
 
+/* Requests that find all probes under way look again no later than this: microseconds. */
+#define INTEG_PROBE_WAIT_MAX INT64_C(5000000)
+
 /* What holds where nobody has said anything else. */
 extern const IntegBreakerPolicy integ_breaker_default;
 

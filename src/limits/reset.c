@@ -18,9 +18,6 @@
 
 PG_FUNCTION_INFO_V1(integ_breaker_reset);
 
-/* A probe that is under way has others come again no later than this (breaker.c). */
-#define PROBE_WAIT_MAX (5 * USECS_PER_SEC)
-
 /* Closes the gate's breaker; true where it was not closed. */
 static bool
 close_gate(const IntegGateKey *key, int64 now, IntegGate *copy)
@@ -69,7 +66,7 @@ longest_wait(const IntegInstance *instance, const IntegGate *gates, int64 now)
 
 	for (int i = 0; i < INTEG_GATES; i++)
 		wait = Max(wait, gates[i].breaker.half_open_at - now);
-	return wait + PROBE_WAIT_MAX;
+	return wait + INTEG_PROBE_WAIT_MAX;
 }
 
 Datum

@@ -48,6 +48,17 @@ take(IntegStatusLine *line, const Look *look)
 	line->hint = integ_result_text(0, 5, look->context);
 }
 
+/* A query with no more than those. */
+static void
+take_alone(IntegStatusLine *line, IntegQuery *query, const IntegActor *actor)
+{
+	Look look;
+
+	look_begin(&look, query, actor);
+	take(line, &look);
+	look_end(&look);
+}
+
 static bool
 is_late(const IntegStatusLine *line)
 {
@@ -75,11 +86,8 @@ put_sync(ReturnSetInfo *result, const IntegActor *actor)
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "sync"};
-	Look look;
 
-	look_begin(&look, &query, actor);
-	take(&line, &look);
-	look_end(&look);
+	take_alone(&line, &query, actor);
 	integ_status_put(result, &line);
 }
 
@@ -99,11 +107,8 @@ put_deliveries(ReturnSetInfo *result, const IntegActor *actor)
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "deliveries"};
-	Look look;
 
-	look_begin(&look, &query, actor);
-	take(&line, &look);
-	look_end(&look);
+	take_alone(&line, &query, actor);
 	if (is_late(&line))
 		line.hint = "Deliveries are late: look at the dispatchers, and at rate_limit, concurrency and ordered of"
 					" integ.endpoints.";
@@ -168,11 +173,8 @@ put_registrations(ReturnSetInfo *result, const IntegActor *actor)
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "registrations"};
-	Look look;
 
-	look_begin(&look, &query, actor);
-	take(&line, &look);
-	look_end(&look);
+	take_alone(&line, &query, actor);
 	if (line.hint == NULL && is_late(&line))
 		line.hint = "Renewals are late: look at the job \"webhooks\" in integ.maintenance_jobs, and at the dispatchers.";
 	integ_status_put(result, &line);
@@ -197,11 +199,8 @@ put_polls(ReturnSetInfo *result, const IntegActor *actor)
 		1,
 		{TEXTOID}};
 	IntegStatusLine line = {.component = "polls"};
-	Look look;
 
-	look_begin(&look, &query, actor);
-	take(&line, &look);
-	look_end(&look);
+	take_alone(&line, &query, actor);
 	if (line.hint == NULL && is_late(&line))
 		line.hint = "Polls are late: look at the dispatchers, and at the limits of their instances.";
 	integ_status_put(result, &line);
